@@ -1,0 +1,84 @@
+using IlgpuSparse.Model;
+
+namespace IlgpuSparse.Compute;
+
+/// <summary>
+/// The seam between the decoder and the machine: memory, and the operations that a Llama decoder with sparse attention is made of. Everything above it is
+/// written once. Activations are fp32 matrices <c>[row, width]</c>, row-major, one row a token of the <see cref="StepBatch"/>. Operations may be asynchronous and run in the order
+/// of the calls; <see cref="DeviceBuffer.Download"/> and <see cref="Synchronize"/> wait. A backend is used by one thread at a time.
+/// </summary>
+public abstract class ComputeBackend : IDisposable
+{
+    /// <summary>Short name: cpu, cuda, opencl.</summary>
+    public abstract string Name { get; }
+
+    /// <summary>The device in words: processor and vector width, or GPU and driver.</summary>
+    public abstract string Description { get; }
+
+    /// <summary>What is allocated.</summary>
+    public MemoryLedger Memory { get; } = new();
+
+    /// <summary>Whether K and V can be stored as <paramref name="format"/>.</summary>
+    public abstract bool Supports(KvFormat format);
+
+    /// <summary>Allocates <paramref name="bytes"/> (64-byte aligned), accounted under <paramref name="purpose"/>.</summary>
+    /// <exception cref="InsufficientMemoryException">The device has not that much.</exception>
+    public abstract DeviceBuffer Allocate(long bytes, string purpose);
+
+    /// <summary>Makes a weight tensor usable: in place on the CPU, copied to the device on a GPU.</summary>
+    public abstract WeightMatrix Load(ModelTensor tensor);
+
+    /// <summary>Waits until everything asked for is done.</summary>
+    public abstract void Synchronize();
+
+    /// <summary>x[row] = table[ids[row]]; <paramref name="ids"/> int32 <c>[rows]</c>, <paramref name="x"/> <c>[rows, hidden]</c>.</summary>
+    public abstract void Embed(WeightMatrix table, DeviceSpan ids, int rows, DeviceSpan x);
+
+    /// <summary>y = x / sqrt(mean(x²) + ε) · weight, for each of <paramref name="rows"/> rows ; <paramref name="weight"/> is a matrix of one row in a plain format, as wide as x.</summary>
+    public abstract void RmsNorm(DeviceSpan x, WeightMatrix weight, float epsilon, int rows, DeviceSpan y);
+
+    /// <summary>y (+)= x · Wᵀ + bias: <paramref name="x"/> <c>[rows, W.Columns]</c>, <paramref name="y"/> <c>[rows, W.Rows]</c>; with <paramref name="accumulate"/> the product is added to y.</summary>
+    public abstract void MatMul(WeightMatrix weight, DeviceSpan x, int rows, DeviceSpan y, WeightMatrix? bias = null, bool accumulate = false);
+
+    /// <summary>Rotates <paramref name="x"/> <c>[row, head, headDim]</c> in place by each row's position.</summary>
+    public abstract void Rope(RopeTable table, StepBatch batch, int heads, DeviceSpan x);
+
+    /// <summary>gate = silu(gate) · up, over <paramref name="count"/> numbers.</summary>
+    public abstract void SwiGlu(DeviceSpan gate, DeviceSpan up, long count);
+
+    /// <summary>
+    /// y += Σ over the active experts e of p_e · down_e(silu(gate_e x) · up_e x), with p the softmax over all <paramref name="router"/> logits <c>[rows, experts]</c>, its largest
+    /// <see cref="ExpertWeights.Active"/> renormalised to one (Mixtral).
+    /// </summary>
+    public abstract void ExpertMlp(ExpertWeights experts, DeviceSpan x, int rows, DeviceSpan router, DeviceSpan y);
+
+    /// <summary>Writes <paramref name="k"/> and <paramref name="v"/> <c>[row, kvHead, headDim]</c> into the cache at each row's position, converted to its format.</summary>
+    public abstract void AppendKv(AttentionShape shape, KvLayer cache, StepBatch batch, DeviceSpan k, DeviceSpan v);
+
+    /// <summary>Writes the labels of <paramref name="k"/> <c>[row, kvHead, headDim]</c> (fp32, after RoPE) at each row's position.</summary>
+    public abstract void AppendLabels(AttentionShape shape, LabelLayer labels, StepBatch batch, DeviceSpan k);
+
+    /// <summary>
+    /// Dense causal attention: y[row, head] = softmax(q·Kᵀ/√d)·V over the tokens <c>FirstVisible(position) .. position</c> of the row's sequence.
+    /// <paramref name="q"/> and <paramref name="y"/> are <c>[row, head, headDim]</c>. The row's own K and V must have been appended.
+    /// </summary>
+    public abstract void Attend(AttentionShape shape, KvLayer cache, StepBatch batch, DeviceSpan q, DeviceSpan y);
+
+    /// <summary>
+    /// Approximate logits of every visible token: label product of <paramref name="q"/> <c>[row, head, headDim]</c> times 1/√d. With <c>scores.Sets == KvHeads</c> a group's
+    /// heads are reduced by <paramref name="reduction"/>; with <c>scores.Sets == Heads</c> every head keeps its own. Decode batches only.
+    /// </summary>
+    public abstract void Score(AttentionShape shape, LabelLayer labels, StepBatch batch, DeviceSpan q, GroupReduction reduction, TokenScores scores);
+
+    /// <summary>
+    /// Exact top-k of each set: the forced tokens of <paramref name="rule"/>, then the highest scores, lower positions first among equals, until
+    /// <see cref="SelectionRule.Budget"/> of the visible tokens are in. Positions come out ascending.
+    /// </summary>
+    public abstract void Select(AttentionShape shape, SelectionRule rule, StepBatch batch, TokenScores scores, TokenSets sets);
+
+    /// <summary>As <see cref="Attend"/> over the tokens of <paramref name="sets"/> alone. Decode batches only.</summary>
+    public abstract void AttendSelected(AttentionShape shape, KvLayer cache, StepBatch batch, DeviceSpan q, TokenSets sets, DeviceSpan y);
+
+    /// <inheritdoc/>
+    public abstract void Dispose();
+}
