@@ -98,6 +98,9 @@ public sealed class LlamaDecoder : IDisposable
             + MaxRows(options) + options.MaxSequences * blocks + c.HeadDim / 2);
     }
 
+    /// <summary>Bytes of K and V that a dense step at <paramref name="position"/> reads over all layers: what densities are measured against.</summary>
+    public long DenseBytesRead(int position) => (position + 1L - _shape.FirstVisible(position)) * KvCache.BytesPerToken(Config, Options.KvFormat);
+
     /// <summary>Starts an empty sequence in the cache; dispose it to free its blocks.</summary>
     public CacheSequence NewSequence() => Cache.NewSequence();
 
