@@ -22,15 +22,10 @@ public sealed class RetrievalText
         _random = new Random(seed);
     }
 
-    /// <summary>One question with its answer, to be fed after a context.</summary>
-    /// <param name="Question">Tokens of the question.</param>
-    /// <param name="Answer">Tokens of the right answer.</param>
-    public sealed record Question(int[] Question, int[] Answer);
-
     /// <summary>
     /// Records of lines until <paramref name="length"/> tokens are full, and <paramref name="questions"/> about them.
     /// </summary>
-    public (int[] Context, Question[] Questions) Lines(int length, int questions)
+    public (int[] Context, RetrievalQuestion[] Questions) Lines(int length, int questions)
     {
         var context = new List<int>(_encode("Below is a record of lines. Remember them.\n"));
         var facts = new List<(string Name, string Number)>();
@@ -47,12 +42,12 @@ public sealed class RetrievalText
         }
         if (facts.Count == 0) throw new ArgumentException($"no line fits into {length} tokens", nameof(length));
         var asked = Enumerable.Range(0, questions).Select(_ => facts[_random.Next(facts.Count)])
-            .Select(f => new Question(_encode($"\nThe REGISTER_CONTENT in line {f.Name} is <"), _encode($"{f.Number}>."))).ToArray();
+            .Select(f => new RetrievalQuestion(_encode($"\nThe REGISTER_CONTENT in line {f.Name} is <"), _encode($"{f.Number}>."))).ToArray();
         return ([.. context], asked);
     }
 
     /// <summary>A pass key hidden at a random depth of <paramref name="prose"/>, filled to <paramref name="length"/> tokens, and the question for it.</summary>
-    public (int[] Context, Question Question) PassKey(ReadOnlySpan<int> prose, int length)
+    public (int[] Context, RetrievalQuestion Question) PassKey(ReadOnlySpan<int> prose, int length)
     {
         string name = $"{Pick(s_adjectives)} {Pick(s_nouns)}", number = Number();
         int[] needle = _encode($"\nThe pass key of the {name} is {number}. Remember it: {number} is the pass key of the {name}.\n");
@@ -61,7 +56,7 @@ public sealed class RetrievalText
         int depth = _random.Next(room);
         int start = _random.Next(prose.Length - room + 1);
         int[] context = [.. prose.Slice(start, depth), .. needle, .. prose.Slice(start + depth, room - depth)];
-        return (context, new Question(_encode($"\nWhat is the pass key of the {name}? The pass key of the {name} is"), _encode($"{number}.")));
+        return (context, new RetrievalQuestion(_encode($"\nWhat is the pass key of the {name}? The pass key of the {name} is"), _encode($"{number}.")));
     }
 
     private string Pick(string[] words) => words[_random.Next(words.Length)];
