@@ -17,10 +17,10 @@ public class SentencePieceTests
     private static readonly JsonSerializerOptions SnakeCase = new() { PropertyNamingPolicy = JsonNamingPolicy.SnakeCaseLower };
 
     private static Sample[] Samples() =>
-        JsonSerializer.Deserialize<Sample[]>(File.ReadAllBytes(TestTokenizers.DataPath("tokenizer/books-16m.sentencepiece.json")), CamelCase)!;
+        JsonSerializer.Deserialize<Sample[]>(File.ReadAllBytes(TestFiles.Data("tokenizer/books-16m.sentencepiece.json")), CamelCase)!;
 
     private static Reference[] References() =>
-        JsonSerializer.Deserialize<Reference[]>(File.ReadAllBytes(TestTokenizers.DataPath("books-16m.reference.json")), SnakeCase)!;
+        JsonSerializer.Deserialize<Reference[]>(File.ReadAllBytes(TestFiles.Data("books-16m.reference.json")), SnakeCase)!;
 
     [Fact]
     public void Every_sample_has_the_ids_of_the_original_implementation()
@@ -148,7 +148,7 @@ public class SentencePieceTests
     [Fact]
     public void Damaged_models_end_in_one_message()
     {
-        byte[] good = File.ReadAllBytes(TestTokenizers.DataPath("tokenizer/books-16m.model"));
+        byte[] good = File.ReadAllBytes(TestFiles.Data("tokenizer/books-16m.model"));
         int seed = Random.Shared.Next();
         var random = new Random(seed);
         for (int i = 0; i < 300; i++)

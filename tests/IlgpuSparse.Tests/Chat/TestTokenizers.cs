@@ -7,20 +7,18 @@ namespace IlgpuSparse.Tests.Chat;
 /// <summary>Tokenizers for the tests: the embedded model's SentencePiece file, and a byte-level BPE trained here.</summary>
 internal static class TestTokenizers
 {
-    public static string DataPath(string name) => Path.Combine(AppContext.BaseDirectory, "Data", name);
-
     public static TokenizerData SentencePieceFile(byte[]? bytes = null) => new()
     {
         Kind = TokenizerKind.SentencePiece,
         Source = "books-16m.model",
-        SentencePieceModel = bytes ?? File.ReadAllBytes(DataPath("tokenizer/books-16m.model")),
+        SentencePieceModel = bytes ?? File.ReadAllBytes(TestFiles.Data("tokenizer/books-16m.model")),
         AddBos = true,
     };
 
     /// <summary>The file with its normaliser's add_dummy_prefix and remove_extra_whitespaces set.</summary>
     public static TokenizerData SentencePieceFile(bool addPrefix, bool removeExtra)
     {
-        byte[] bytes = File.ReadAllBytes(DataPath("tokenizer/books-16m.model"));
+        byte[] bytes = File.ReadAllBytes(TestFiles.Data("tokenizer/books-16m.model"));
         int at = bytes.AsSpan().LastIndexOf((ReadOnlySpan<byte>)[0x18, 0x01, 0x20, 0x00]); // field 3 varint 1, field 4 varint 0
         Assert.True(at > 0);
         bytes[at + 1] = (byte)(addPrefix ? 1 : 0);
