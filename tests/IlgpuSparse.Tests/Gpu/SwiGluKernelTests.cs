@@ -27,7 +27,7 @@ public class SwiGluKernelTests(Accelerators accelerators)
         ((DeviceSpan)gateBuffer).Upload<float>(gate);
         ((DeviceSpan)upBuffer).Upload<float>(up);
 
-        var launch = device.Kernels.Load<Action<AcceleratorStream, KernelConfig, ArrayView<float>, ArrayView<float>, long>>(SwiGluKernel.Variants.Single());
+        var launch = device.Kernels.Load<Action<AcceleratorStream, KernelConfig, ArrayView<float>, ArrayView<float>, long>>(SwiGluKernel.Variant);
         launch(device.Stream, new KernelConfig(2, 128), GpuBuffer.View<float>(gateBuffer), GpuBuffer.View<float>(upBuffer), count);
 
         var actual = ((DeviceSpan)gateBuffer).ToArray<float>(count);

@@ -8,6 +8,10 @@ namespace IlgpuSparse.Compute.Gpu;
 /// Passes that ILGPU 1.5.3 leaves out at O1, run on each kernel: unrolling of constant loops (so that small arrays live in registers) and inference of global and shared addresses (so
 /// that loads are <c>ld.global</c>). O2 would infer addresses too, but marks divergent branches as uniform.
 /// </summary>
+/// <remarks>
+/// Unrolled are counted loops with constant bounds, one induction variable and no break, continue or return. A loop of a single trip is left as it is, so that an array indexed by its
+/// variable lies in local memory: give such loops two trips and an <c>if</c>.
+/// </remarks>
 /// <param name="unroll">Largest trip count that is unrolled; below 2 for none.</param>
 internal readonly struct KernelPasses(int unroll) : IBackendHook
 {

@@ -32,6 +32,10 @@ internal sealed record KernelVariant(MethodInfo Method, int GroupSize)
         return new KernelVariant(kernel.Method, groupSize);
     }
 
+    /// <summary>The variant of generic method <paramref name="method"/> of <paramref name="kernel"/> with these type arguments.</summary>
+    public static KernelVariant Of(Type kernel, string method, int groupSize, params Type[] typeArguments) =>
+        new(kernel.GetMethod(method, BindingFlags.Static | BindingFlags.Public)!.MakeGenericMethod(typeArguments), groupSize);
+
     /// <summary>Generates the code for <paramref name="backend"/>.</summary>
     public CompiledKernel Compile(Backend backend) => backend.Compile(
         EntryPointDescription.FromExplicitlyGroupedKernel(Method),

@@ -8,7 +8,7 @@ internal static class SwiGluKernel
 {
     public const int GroupSize = 128;
 
-    public static IEnumerable<KernelVariant> Variants => [KernelVariant.Of(Run, GroupSize)];
+    public static KernelVariant Variant => KernelVariant.Of(Run, GroupSize);
 
     public static void Run(ArrayView<float> gate, ArrayView<float> up, long count)
     {
