@@ -65,6 +65,12 @@ internal unsafe interface ISimd<TSelf> where TSelf : struct, ISimd<TSelf>
     /// <summary>scale · n + offset where n is the number in the lowest four bits of each integer lane; the higher bits do not matter.</summary>
     static abstract TSelf Nibble(TSelf bits, TSelf scale, TSelf offset);
 
+    /// <summary>The smaller; <paramref name="b"/> or a NaN where one of them is NaN, whichever the processor gives.</summary>
+    static abstract TSelf Min(TSelf a, TSelf b);
+
+    /// <summary>The larger; NaN as in <see cref="Min"/>.</summary>
+    static abstract TSelf Max(TSelf a, TSelf b);
+
     /// <summary>Sum of the lanes.</summary>
     static abstract float Sum(TSelf value);
 }
