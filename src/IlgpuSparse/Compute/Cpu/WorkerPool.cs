@@ -28,6 +28,7 @@ internal sealed unsafe class WorkerPool : IDisposable
     {
         ArgumentOutOfRangeException.ThrowIfLessThan(workers, 1);
         Workers = workers;
+        Scratch = new WorkerScratch(workers);
         _threads = new Thread[workers - 1];
         _asleep = new int[workers];
         _wake = [.. Enumerable.Range(0, workers).Select(_ => new SemaphoreSlim(0))];
@@ -41,6 +42,9 @@ internal sealed unsafe class WorkerPool : IDisposable
 
     /// <summary>Threads that take part, the caller's included.</summary>
     public int Workers { get; }
+
+    /// <summary>Memory for intermediate results.</summary>
+    public WorkerScratch Scratch { get; }
 
     /// <summary>Runs tasks 0 .. <paramref name="tasks"/> - 1 of <paramref name="job"/> and returns when all are done. Calls from several threads take turns.</summary>
     public void Run<TJob>(ref TJob job, int tasks) where TJob : struct, IParallelJob
@@ -131,5 +135,6 @@ internal sealed unsafe class WorkerPool : IDisposable
         }
         foreach (var thread in _threads) thread.Join();
         foreach (var semaphore in _wake) semaphore.Dispose();
+        Scratch.Dispose();
     }
 }
