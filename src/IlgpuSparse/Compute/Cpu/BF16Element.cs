@@ -2,7 +2,7 @@ using System.Runtime.CompilerServices;
 
 namespace IlgpuSparse.Compute.Cpu;
 
-/// <summary>bfloat16.</summary>
+/// <summary>bfloat16: the upper half of a single. A 32-bit lane holds an even element below an odd one.</summary>
 internal readonly unsafe struct BF16Element : IKvElement
 {
     public static int Bytes => 2;
@@ -12,12 +12,8 @@ internal readonly unsafe struct BF16Element : IKvElement
     public static bool Interleaved => true;
 
     [MethodImpl(MethodImplOptions.AggressiveInlining)]
-    public static TVector First<TLanes, TVector>(byte* source)
-        where TLanes : struct, IVectorLanes<TVector>
-        where TVector : struct => TLanes.EvenBFloats(source);
+    public static V First<V>(byte* source) where V : struct, ISimd<V> => V.ShiftLeft(V.Load((float*)source), 16);
 
     [MethodImpl(MethodImplOptions.AggressiveInlining)]
-    public static TVector Second<TLanes, TVector>(byte* source)
-        where TLanes : struct, IVectorLanes<TVector>
-        where TVector : struct => TLanes.OddBFloats(source);
+    public static V Second<V>(byte* source) where V : struct, ISimd<V> => V.And(V.Load((float*)source), unchecked((int)0xffff0000));
 }

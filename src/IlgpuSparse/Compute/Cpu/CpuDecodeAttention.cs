@@ -32,34 +32,32 @@ internal static unsafe class CpuDecodeAttention
     {
         Check(shape, batch);
         // a load is two vectors, and no row may be shorter than that
-        if (vectorBits >= 512 && Vector512.IsHardwareAccelerated && shape.HeadDim >= 32) Run<Lanes512, Vector512<float>>(pool, shape, cache, batch, q, sets, y);
-        else if (vectorBits >= 256 && Vector256.IsHardwareAccelerated) Run<Lanes256, Vector256<float>>(pool, shape, cache, batch, q, sets, y);
-        else Run<Lanes128, Vector128<float>>(pool, shape, cache, batch, q, sets, y);
+        if (vectorBits >= 512 && Vector512.IsHardwareAccelerated && shape.HeadDim >= 32) Run<Simd512>(pool, shape, cache, batch, q, sets, y);
+        else if (vectorBits >= 256 && Vector256.IsHardwareAccelerated) Run<Simd256>(pool, shape, cache, batch, q, sets, y);
+        else Run<Simd128>(pool, shape, cache, batch, q, sets, y);
     }
 
-    private static void Run<TLanes, TVector>(WorkerPool pool, AttentionShape shape, KvLayer cache, StepBatch batch, DeviceSpan q, TokenSets? sets, DeviceSpan y)
-        where TLanes : struct, IVectorLanes<TVector>
-        where TVector : struct
+    private static void Run<V>(WorkerPool pool, AttentionShape shape, KvLayer cache, StepBatch batch, DeviceSpan q, TokenSets? sets, DeviceSpan y)
+        where V : struct, ISimd<V>
     {
         switch (cache.Format)
         {
-            case KvFormat.F32: Run<TLanes, TVector, F32Element>(pool, shape, cache, batch, q, sets, y); break;
-            case KvFormat.F16: Run<TLanes, TVector, F16Element>(pool, shape, cache, batch, q, sets, y); break;
-            case KvFormat.BF16: Run<TLanes, TVector, BF16Element>(pool, shape, cache, batch, q, sets, y); break;
+            case KvFormat.F32: Run<V, F32Element>(pool, shape, cache, batch, q, sets, y); break;
+            case KvFormat.F16: Run<V, F16Element>(pool, shape, cache, batch, q, sets, y); break;
+            case KvFormat.BF16: Run<V, BF16Element>(pool, shape, cache, batch, q, sets, y); break;
             default: throw new ArgumentException($"the CPU backend has no K and V in {cache.Format}", nameof(cache));
         }
     }
 
-    private static void Run<TLanes, TVector, TElement>(WorkerPool pool, AttentionShape shape, KvLayer cache, StepBatch batch, DeviceSpan q, TokenSets? sets, DeviceSpan y)
-        where TLanes : struct, IVectorLanes<TVector>
-        where TVector : struct
+    private static void Run<V, TElement>(WorkerPool pool, AttentionShape shape, KvLayer cache, StepBatch batch, DeviceSpan q, TokenSets? sets, DeviceSpan y)
+        where V : struct, ISimd<V>
         where TElement : struct, IKvElement
     {
-        var job = new DecodeAttentionJob<TLanes, TVector, TElement>
+        var job = new DecodeAttentionJob<V, TElement>
         {
             Shape = shape,
-            K = CpuBuffer.Pointer<byte>(cache.K),
-            V = CpuBuffer.Pointer<byte>(cache.V),
+            KCache = CpuBuffer.Pointer<byte>(cache.K),
+            VCache = CpuBuffer.Pointer<byte>(cache.V),
             Positions = CpuBuffer.Pointer<int>(batch.Positions),
             BlockTable = CpuBuffer.Pointer<int>(batch.BlockTable),
             BlockStride = batch.IsPrefill ? 0 : batch.MaxBlocks,

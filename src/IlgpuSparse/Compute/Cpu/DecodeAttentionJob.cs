@@ -4,17 +4,16 @@ namespace IlgpuSparse.Compute.Cpu;
 /// Attention of single queries over lists of tokens, cut into units of (row, set) and these into splits. A split keeps the running maximum, sum and weighted values of its tokens (online
 /// softmax, Milakov and Gimelshein 2018); whoever finishes a unit's last split merges them by their maxima (split-KV decoding).
 /// </summary>
-internal unsafe struct DecodeAttentionJob<TLanes, TVector, TElement> : IParallelJob
-    where TLanes : struct, IVectorLanes<TVector>
-    where TVector : struct
+internal unsafe struct DecodeAttentionJob<V, TElement> : IParallelJob
+    where V : struct, ISimd<V>
     where TElement : struct, IKvElement
 {
     // Maximum and sum in front of the weighted values of a head, padded to a cache line.
     private const int StateHeader = 16;
 
     public required AttentionShape Shape;
-    public required byte* K;
-    public required byte* V;
+    public required byte* KCache;
+    public required byte* VCache;
     public required int* Positions;
     public required int* BlockTable;
     /// <summary>Entries of the block table from one row to the next; 0 when all share one.</summary>
@@ -29,7 +28,7 @@ internal unsafe struct DecodeAttentionJob<TLanes, TVector, TElement> : IParallel
     public required float* Q;
     /// <summary>Results <c>[row, head, headDim]</c>.</summary>
     public required float* Y;
-    public required WorkerScratch Scratch;
+    public required CpuScratch Scratch;
 
     private int _splitTokens;
     private int _maxSplits;
@@ -37,7 +36,7 @@ internal unsafe struct DecodeAttentionJob<TLanes, TVector, TElement> : IParallel
     private int* _finished;
 
     private readonly int HeadsPerSet => Shape.Heads / Sets;
-    private readonly int Width => DecodeKernels<TLanes, TVector, TElement>.Pairs(Shape.HeadDim) * 2 * TLanes.Count;
+    private readonly int Width => DecodeKernels<V, TElement>.Pairs(Shape.HeadDim) * 2 * V.Count;
     private readonly int StateStride => StateHeader + Width;
 
     /// <summary>Decides the splits and runs.</summary>
@@ -58,7 +57,7 @@ internal unsafe struct DecodeAttentionJob<TLanes, TVector, TElement> : IParallel
         _maxSplits = Math.Max(1, (longest + _splitTokens - 1) / _splitTokens);
         int units = rows * Sets;
         long stateBytes = (long)units * _maxSplits * HeadsPerSet * StateStride * sizeof(float);
-        byte* shared = Scratch.Shared(stateBytes + units * sizeof(int));
+        byte* shared = Scratch.Attention.Reserve(stateBytes + units * sizeof(int));
         _states = (float*)shared;
         _finished = (int*)(shared + stateBytes);
         new Span<int>(_finished, units).Clear();
@@ -89,7 +88,7 @@ internal unsafe struct DecodeAttentionJob<TLanes, TVector, TElement> : IParallel
     {
         int heads = HeadsPerSet, width = Width, stride = StateStride, rowBytes = Shape.HeadDim * TElement.Bytes;
         long scratchBytes = 2 * KvTile.Tokens * sizeof(long) + (long)heads * (KvTile.Tokens + width) * sizeof(float);
-        byte* scratch = Scratch.Get(worker, scratchBytes);
+        byte* scratch = Scratch.Worker(worker).Reserve(scratchBytes);
         long* now = (long*)scratch, next = now + KvTile.Tokens;
         float* weights = (float*)(next + KvTile.Tokens);
         float* queries = weights + heads * KvTile.Tokens;
@@ -104,11 +103,11 @@ internal unsafe struct DecodeAttentionJob<TLanes, TVector, TElement> : IParallel
         for (int token = begin; token < end; token += KvTile.Tokens)
         {
             int nextCount = Locate(unit, token + KvTile.Tokens, end, next);
-            var tile = new KvTile { Base = K, Offsets = now, Count = count, RowBytes = rowBytes, NextBase = V, NextOffsets = now, NextCount = count };
-            DecodeKernels<TLanes, TVector, TElement>.Logits(tile, queries, heads, Shape.HeadDim, weights);
+            var tile = new KvTile { Base = KCache, Offsets = now, Count = count, RowBytes = rowBytes, NextBase = VCache, NextOffsets = now, NextCount = count };
+            DecodeKernels<V, TElement>.Logits(tile, queries, heads, Shape.HeadDim, weights);
             for (int h = 0; h < heads; h++) Soften(weights + h * KvTile.Tokens, count, states + h * stride, width);
-            tile = tile with { Base = V, NextBase = K, NextOffsets = next, NextCount = nextCount };
-            DecodeKernels<TLanes, TVector, TElement>.Accumulate(tile, weights, heads, Shape.HeadDim, states + StateHeader, stride);
+            tile = tile with { Base = VCache, NextBase = KCache, NextOffsets = next, NextCount = nextCount };
+            DecodeKernels<V, TElement>.Accumulate(tile, weights, heads, Shape.HeadDim, states + StateHeader, stride);
             long* done = now;
             now = next;
             next = done;
@@ -140,14 +139,14 @@ internal unsafe struct DecodeAttentionJob<TLanes, TVector, TElement> : IParallel
     private readonly void PrepareQuery(float* q, float* prepared)
     {
         float factor = Shape.Scale * 1.44269504f * TElement.Unit;
-        int pairs = DecodeKernels<TLanes, TVector, TElement>.Pairs(Shape.HeadDim);
-        for (int p = 0; p < pairs; p++, prepared += 2 * TLanes.Count)
+        int pairs = DecodeKernels<V, TElement>.Pairs(Shape.HeadDim);
+        for (int p = 0; p < pairs; p++, prepared += 2 * V.Count)
         {
-            int first = DecodeKernels<TLanes, TVector, TElement>.FirstChannel(p, Shape.HeadDim);
-            for (int i = 0; i < 2 * TLanes.Count; i++)
+            int first = DecodeKernels<V, TElement>.FirstChannel(p, Shape.HeadDim);
+            for (int i = 0; i < 2 * V.Count; i++)
             {
-                int slot = TElement.Interleaved ? (i & 1) * TLanes.Count + (i >> 1) : i;
-                prepared[slot] = first + i < p * 2 * TLanes.Count ? 0 : q[first + i] * factor;
+                int slot = TElement.Interleaved ? (i & 1) * V.Count + (i >> 1) : i;
+                prepared[slot] = first + i < p * 2 * V.Count ? 0 : q[first + i] * factor;
             }
         }
     }
@@ -155,27 +154,27 @@ internal unsafe struct DecodeAttentionJob<TLanes, TVector, TElement> : IParallel
     // Turns a tile's logits into weights relative to the running maximum.
     private static void Soften(float* weights, int count, float* state, int width)
     {
-        int padded = (count + TLanes.Count - 1) / TLanes.Count * TLanes.Count;
+        int padded = (count + V.Count - 1) / V.Count * V.Count;
         for (int i = count; i < padded; i++) weights[i] = float.NegativeInfinity;
-        TVector most = TLanes.Load(weights);
-        for (int i = TLanes.Count; i < padded; i += TLanes.Count) most = TLanes.Max(most, TLanes.Load(weights + i));
-        float tileMax = TLanes.MaxLane(most);
+        V most = V.Load(weights);
+        for (int i = V.Count; i < padded; i += V.Count) most = V.Max(most, V.Load(weights + i));
+        float tileMax = V.MaxLane(most);
         if (tileMax > state[0])
         {
             float keep = MathF.Pow(2f, state[0] - tileMax);
             state[0] = tileMax;
             state[1] *= keep;
-            for (int i = 0; i < width; i += TLanes.Count)
-                TLanes.Store(TLanes.Multiply(TLanes.Load(state + StateHeader + i), TLanes.Fill(keep)), state + StateHeader + i);
+            for (int i = 0; i < width; i += V.Count)
+                V.Store(V.Multiply(V.Load(state + StateHeader + i), V.Create(keep)), state + StateHeader + i);
         }
-        TVector sum = TLanes.Zero, maximum = TLanes.Fill(state[0]);
-        for (int i = 0; i < padded; i += TLanes.Count)
+        V sum = V.Zero, maximum = V.Create(state[0]);
+        for (int i = 0; i < padded; i += V.Count)
         {
-            TVector weight = Exp2<TLanes, TVector>.Of(TLanes.Subtract(TLanes.Load(weights + i), maximum));
-            sum = TLanes.Add(sum, weight);
-            TLanes.Store(weight, weights + i);
+            V weight = Exp2<V>.Of(V.Subtract(V.Load(weights + i), maximum));
+            sum = V.Add(sum, weight);
+            V.Store(weight, weights + i);
         }
-        state[1] += TLanes.Sum(sum);
+        state[1] += V.Sum(sum);
     }
 
     private readonly void Merge(int unit, int head, int splits)
@@ -189,20 +188,20 @@ internal unsafe struct DecodeAttentionJob<TLanes, TVector, TElement> : IParallel
             float* part = State(unit, s, head);
             float weight = part[1] == 0 ? 0 : MathF.Pow(2f, part[0] - maximum);
             sum += weight * part[1];
-            for (int i = StateHeader; i < StateHeader + width; i += TLanes.Count)
+            for (int i = StateHeader; i < StateHeader + width; i += V.Count)
             {
-                TVector scaled = TLanes.Multiply(TLanes.Load(part + i), TLanes.Fill(weight));
-                TLanes.Store(s == 0 ? scaled : TLanes.Add(TLanes.Load(total + i), scaled), total + i);
+                V scaled = V.Multiply(V.Load(part + i), V.Create(weight));
+                V.Store(s == 0 ? scaled : V.Add(V.Load(total + i), scaled), total + i);
             }
         }
         float unitOverSum = sum == 0 ? 0 : TElement.Unit / sum;
         float* y = Y + ((long)unit * HeadsPerSet + head) * Shape.HeadDim;
         total += StateHeader;
-        for (int p = 0; p < width / (2 * TLanes.Count); p++, total += 2 * TLanes.Count)
+        for (int p = 0; p < width / (2 * V.Count); p++, total += 2 * V.Count)
         {
-            int first = DecodeKernels<TLanes, TVector, TElement>.FirstChannel(p, Shape.HeadDim);
-            for (int i = 0; i < 2 * TLanes.Count; i++)
-                y[first + i] = total[TElement.Interleaved ? (i & 1) * TLanes.Count + (i >> 1) : i] * unitOverSum;
+            int first = DecodeKernels<V, TElement>.FirstChannel(p, Shape.HeadDim);
+            for (int i = 0; i < 2 * V.Count; i++)
+                y[first + i] = total[TElement.Interleaved ? (i & 1) * V.Count + (i >> 1) : i] * unitOverSum;
         }
     }
 }

@@ -12,12 +12,8 @@ internal readonly unsafe struct F32Element : IKvElement
     public static bool Interleaved => false;
 
     [MethodImpl(MethodImplOptions.AggressiveInlining)]
-    public static TVector First<TLanes, TVector>(byte* source)
-        where TLanes : struct, IVectorLanes<TVector>
-        where TVector : struct => TLanes.Load((float*)source);
+    public static V First<V>(byte* source) where V : struct, ISimd<V> => V.Load((float*)source);
 
     [MethodImpl(MethodImplOptions.AggressiveInlining)]
-    public static TVector Second<TLanes, TVector>(byte* source)
-        where TLanes : struct, IVectorLanes<TVector>
-        where TVector : struct => TLanes.Load((float*)source + TLanes.Count);
+    public static V Second<V>(byte* source) where V : struct, ISimd<V> => V.Load((float*)source + V.Count);
 }

@@ -13,12 +13,8 @@ internal unsafe interface IKvElement
     static abstract bool Interleaved { get; }
 
     /// <summary>One half of the 2·Count elements at <paramref name="source"/>.</summary>
-    static abstract TVector First<TLanes, TVector>(byte* source)
-        where TLanes : struct, IVectorLanes<TVector>
-        where TVector : struct;
+    static abstract V First<V>(byte* source) where V : struct, ISimd<V>;
 
     /// <summary>The other half.</summary>
-    static abstract TVector Second<TLanes, TVector>(byte* source)
-        where TLanes : struct, IVectorLanes<TVector>
-        where TVector : struct;
+    static abstract V Second<V>(byte* source) where V : struct, ISimd<V>;
 }

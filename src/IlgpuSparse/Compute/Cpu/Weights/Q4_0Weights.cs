@@ -1,0 +1,41 @@
+using System.Runtime.CompilerServices;
+
+namespace IlgpuSparse.Compute.Cpu.Weights;
+
+/// <summary>Blocks of 18 bytes: an fp16 scale d and 16 bytes, low nibbles first 16 numbers, high nibbles the other 16; w = d·(q - 8).</summary>
+internal readonly unsafe struct Q4_0Weights : IWeightFormat
+{
+    private const int BlockBytes = 18, HeadBytes = 2, BlockElements = 32;
+
+    [MethodImpl(MethodImplOptions.AggressiveOptimization)]
+    public static float Dot<V>(byte* row, float* x, int columns) where V : struct, ISimd<V>
+    {
+        V low = V.Zero, high = V.Zero;
+        for (; columns >= BlockElements; columns -= BlockElements, row += BlockBytes, x += BlockElements)
+        {
+            V scale = V.Create(HalfBits.Read(row)), offset = V.Create(-8 * HalfBits.Read(row));
+            for (int i = 0; i < BlockElements / 2; i += V.Count)
+            {
+                V q = V.LoadBytes(row + HeadBytes + i);
+                low = V.MultiplyAdd(V.Nibble(q, scale, offset), V.Load(x + i), low);
+                high = V.MultiplyAdd(V.Nibble(V.ShiftRight(q, 4), scale, offset), V.Load(x + i + BlockElements / 2), high);
+            }
+        }
+        return V.Sum(V.Add(low, high));
+    }
+
+    [MethodImpl(MethodImplOptions.AggressiveOptimization)]
+    public static void Dequantise<V>(byte* row, float* target, int count) where V : struct, ISimd<V>
+    {
+        for (; count >= BlockElements; count -= BlockElements, row += BlockBytes, target += BlockElements)
+        {
+            V scale = V.Create(HalfBits.Read(row)), offset = V.Create(-8 * HalfBits.Read(row));
+            for (int i = 0; i < BlockElements / 2; i += V.Count)
+            {
+                V q = V.LoadBytes(row + HeadBytes + i);
+                V.Store(V.Nibble(q, scale, offset), target + i);
+                V.Store(V.Nibble(V.ShiftRight(q, 4), scale, offset), target + i + BlockElements / 2);
+            }
+        }
+    }
+}
