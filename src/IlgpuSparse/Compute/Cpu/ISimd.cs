@@ -78,11 +78,6 @@ internal unsafe interface ISimd<TSelf> where TSelf : struct, ISimd<TSelf>
 
     /// <summary>n - 8 where n is the number in the lowest four bits of each integer lane.</summary>
     static abstract TSelf CentredNibble(TSelf bits);
-    /// <summary>The smaller; <paramref name="b"/> or a NaN where one of them is NaN, whichever the processor gives.</summary>
-    static abstract TSelf Min(TSelf a, TSelf b);
-
-    /// <summary>The larger; NaN as in <see cref="Min"/>.</summary>
-    static abstract TSelf Max(TSelf a, TSelf b);
 
     /// <summary>Sum of the lanes.</summary>
     static abstract float Sum(TSelf value);
