@@ -39,7 +39,8 @@ public class CheckpointOracleTests
         {
             greedy.Add(logits.IndexOf(Max(logits)));
             if (greedy.Count == reference.Greedy.Length) break;
-            logits = run.Decoder.Decode([sequence], [greedy[^1]]);
+            int[] next = [greedy[^1]];
+            logits = run.Decoder.Decode([sequence], next);
         }
         Assert.Equal(reference.Greedy, greedy);
     }

@@ -52,6 +52,9 @@ public sealed class GpuDevice : IDisposable
     /// <summary>Whether warp shuffles and PTX operations can be used.</summary>
     internal bool IsCuda => Kind == GpuKind.Cuda;
 
+    /// <summary>Whether a <see cref="CudaGraph"/> is being recorded: nothing may allocate, copy from or to the host, or wait.</summary>
+    internal bool IsCapturing { get; set; }
+
     /// <summary>The CUDA stream handle.</summary>
     internal IntPtr StreamHandle => ((CudaStream)Stream).StreamPtr;
 
