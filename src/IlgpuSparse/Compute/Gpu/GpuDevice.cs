@@ -16,7 +16,7 @@ public sealed class GpuDevice : IDisposable
         Kind = kind;
         Report = report;
         Accelerator = context.Devices[index].CreateAccelerator(context);
-        Kernels = new KernelTable(Accelerator);
+        Kernels = new KernelTable(this);
         Stream = Accelerator.CreateStream();
         if (kind == GpuKind.Cuda) Staging = new PinnedStaging(this);
         MaxSharedBytes = Accelerator is CudaAccelerator cuda ? CudaDriver.MaxSharedBytes(cuda.DeviceId) : Math.Min(Accelerator.MaxSharedMemoryPerGroup, 48 * 1024);
