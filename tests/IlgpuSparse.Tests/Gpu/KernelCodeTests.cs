@@ -44,7 +44,7 @@ public sealed class KernelCodeTests
                 return path;
             }).ToList();
             var start = new ProcessStartInfo(clang!) { RedirectStandardError = true };
-            foreach (string argument in (string[])["-x", "cl", "-cl-std=CL2.0", "-Xclang", "-finclude-default-header", "-fsyntax-only", "-target", "spir64", "-w", .. files]) start.ArgumentList.Add(argument);
+            foreach (string argument in (string[])["-x", "cl", "-cl-std=CL2.0", "-fsyntax-only", "-target", "spir64", "-w", .. files]) start.ArgumentList.Add(argument);
             using var process = Process.Start(start)!;
             string errors = process.StandardError.ReadToEnd();
             process.WaitForExit();

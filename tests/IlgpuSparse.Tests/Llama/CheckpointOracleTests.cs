@@ -39,8 +39,7 @@ public class CheckpointOracleTests
         {
             greedy.Add(logits.IndexOf(Max(logits)));
             if (greedy.Count == reference.Greedy.Length) break;
-            int[] next = [greedy[^1]];
-            logits = run.Decoder.Decode([sequence], next);
+            logits = run.Decoder.Decode([sequence], new int[] { greedy[^1] });
         }
         Assert.Equal(reference.Greedy, greedy);
     }
