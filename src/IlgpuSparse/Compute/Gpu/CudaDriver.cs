@@ -1,0 +1,265 @@
+using System.Reflection;
+using System.Runtime.InteropServices;
+
+namespace IlgpuSparse.Compute.Gpu;
+
+/// <summary>
+/// What ILGPU does not wrap of the CUDA driver library: function attributes, events, pinned memory, asynchronous copies and graphs. The caller has bound the accelerator's context
+/// to its thread. Every call throws <see cref="CudaDriverException"/> with the driver's own name of the error.
+/// </summary>
+internal static unsafe partial class CudaDriver
+{
+    /// <summary>CU_FUNC_ATTRIBUTE_SHARED_SIZE_BYTES.</summary>
+    public const int AttributeSharedBytes = 1;
+
+    /// <summary>CU_FUNC_ATTRIBUTE_LOCAL_SIZE_BYTES.</summary>
+    public const int AttributeLocalBytes = 3;
+
+    /// <summary>CU_FUNC_ATTRIBUTE_NUM_REGS.</summary>
+    public const int AttributeRegisters = 4;
+
+    private const int AttributeMaxDynamicSharedBytes = 8;
+    private const string Library = "cuda";
+
+    static CudaDriver() => NativeLibrary.SetDllImportResolver(typeof(CudaDriver).Assembly, Resolve);
+
+    private static string FileName => OperatingSystem.IsWindows() ? "nvcuda.dll" : "libcuda.so.1";
+
+    private static IntPtr Resolve(string name, Assembly assembly, DllImportSearchPath? path) => name == Library ? NativeLibrary.Load(FileName) : IntPtr.Zero;
+
+    /// <summary>Whether there is a driver with at least one device; <paramref name="reason"/> says why not. Never throws.</summary>
+    public static bool IsUsable(out string reason)
+    {
+        if (!NativeLibrary.TryLoad(FileName, out _))
+        {
+            reason = $"no CUDA driver ({FileName} not found)";
+            return false;
+        }
+        try
+        {
+            Check(cuInit(0));
+            int count;
+            Check(cuDeviceGetCount(&count));
+            reason = count > 0 ? "" : "the CUDA driver sees no device";
+            return count > 0;
+        }
+        catch (Exception e) when (e is CudaDriverException or EntryPointNotFoundException or DllNotFoundException)
+        {
+            reason = e.Message;
+            return false;
+        }
+    }
+
+    /// <summary>CUDA version of the driver: 13000 for 13.0.</summary>
+    public static int Version()
+    {
+        int version;
+        Check(cuDriverGetVersion(&version));
+        return version;
+    }
+
+    /// <summary>Most shared memory that a group can be given on request.</summary>
+    public static int MaxSharedBytes(int device)
+    {
+        const int maxSharedMemoryPerBlockOptin = 97;
+        int value;
+        Check(cuDeviceGetAttribute(&value, maxSharedMemoryPerBlockOptin, device));
+        return value;
+    }
+
+    public static int FunctionAttribute(IntPtr function, int attribute)
+    {
+        int value;
+        Check(cuFuncGetAttribute(&value, attribute, function));
+        return value;
+    }
+
+    /// <summary>Lets launches of <paramref name="function"/> ask for up to <paramref name="bytes"/> of dynamic shared memory.</summary>
+    public static void AllowDynamicShared(IntPtr function, int bytes) => Check(cuFuncSetAttribute(function, AttributeMaxDynamicSharedBytes, bytes));
+
+    /// <summary>Free and total bytes of the bound device.</summary>
+    public static (long Free, long Total) MemoryInfo()
+    {
+        nuint free, total;
+        Check(cuMemGetInfo_v2(&free, &total));
+        return ((long)free, (long)total);
+    }
+
+    public static IntPtr AllocatePinned(long bytes)
+    {
+        const uint portable = 1;
+        IntPtr pointer;
+        Check(cuMemHostAlloc(&pointer, (nuint)bytes, portable));
+        return pointer;
+    }
+
+    public static void FreePinned(IntPtr pointer) => Check(cuMemFreeHost(pointer));
+
+    public static void CopyToDevice(IntPtr device, void* host, long bytes, IntPtr stream) => Check(cuMemcpyHtoDAsync_v2(device, host, (nuint)bytes, stream));
+
+    public static void CopyToHost(void* host, IntPtr device, long bytes, IntPtr stream) => Check(cuMemcpyDtoHAsync_v2(host, device, (nuint)bytes, stream));
+
+    public static void CopyOnDevice(IntPtr target, IntPtr source, long bytes, IntPtr stream) => Check(cuMemcpyDtoDAsync_v2(target, source, (nuint)bytes, stream));
+
+    public static IntPtr CreateEvent(bool timing)
+    {
+        const uint disableTiming = 2;
+        IntPtr handle;
+        Check(cuEventCreate(&handle, timing ? 0 : disableTiming));
+        return handle;
+    }
+
+    public static void DestroyEvent(IntPtr handle) => Check(cuEventDestroy_v2(handle));
+
+    public static void RecordEvent(IntPtr handle, IntPtr stream) => Check(cuEventRecord(handle, stream));
+
+    public static void WaitForEvent(IntPtr handle) => Check(cuEventSynchronize(handle));
+
+    public static void StreamWaitEvent(IntPtr stream, IntPtr handle) => Check(cuStreamWaitEvent(stream, handle, 0));
+
+    /// <summary>Milliseconds between two recorded events.</summary>
+    public static float Elapsed(IntPtr start, IntPtr end)
+    {
+        float milliseconds;
+        Check(cuEventElapsedTime(&milliseconds, start, end));
+        return milliseconds;
+    }
+
+    public static void BeginCapture(IntPtr stream)
+    {
+        const int relaxed = 2; // other threads may go on allocating
+        Check(cuStreamBeginCapture_v2(stream, relaxed));
+    }
+
+    public static IntPtr EndCapture(IntPtr stream)
+    {
+        IntPtr graph;
+        Check(cuStreamEndCapture(stream, &graph));
+        return graph;
+    }
+
+    public static IntPtr Instantiate(IntPtr graph)
+    {
+        IntPtr executable;
+        Check(cuGraphInstantiateWithFlags(&executable, graph, 0));
+        return executable;
+    }
+
+    /// <summary>Gives <paramref name="executable"/> the parameters of <paramref name="graph"/>; false when their nodes differ.</summary>
+    public static bool TryUpdate(IntPtr executable, IntPtr graph)
+    {
+        const int updateFailure = 910; // CUDA_ERROR_GRAPH_EXEC_UPDATE_FAILURE
+        var info = stackalloc long[3]; // result, node, node it depends on
+        int result = cuGraphExecUpdate_v2(executable, graph, info);
+        if (result == updateFailure) return false;
+        Check(result);
+        return true;
+    }
+
+    /// <summary>Nodes of <paramref name="graph"/>.</summary>
+    public static int NodeCount(IntPtr graph)
+    {
+        nuint count = 0;
+        Check(cuGraphGetNodes(graph, null, &count));
+        return (int)count;
+    }
+
+    public static void LaunchGraph(IntPtr executable, IntPtr stream) => Check(cuGraphLaunch(executable, stream));
+
+    public static void DestroyGraph(IntPtr graph) => Check(cuGraphDestroy(graph));
+
+    public static void DestroyExecutable(IntPtr executable) => Check(cuGraphExecDestroy(executable));
+
+    private static void Check(int result)
+    {
+        if (result == 0) return;
+        IntPtr name = IntPtr.Zero, text = IntPtr.Zero;
+        _ = cuGetErrorName(result, &name);
+        _ = cuGetErrorString(result, &text);
+        throw new CudaDriverException(result, Marshal.PtrToStringAnsi(name) ?? "unknown error", Marshal.PtrToStringAnsi(text) ?? "");
+    }
+
+    [LibraryImport(Library)]
+    private static partial int cuInit(uint flags);
+
+    [LibraryImport(Library)]
+    private static partial int cuDriverGetVersion(int* version);
+
+    [LibraryImport(Library)]
+    private static partial int cuDeviceGetCount(int* count);
+
+    [LibraryImport(Library)]
+    private static partial int cuDeviceGetAttribute(int* value, int attribute, int device);
+
+    [LibraryImport(Library)]
+    private static partial int cuGetErrorName(int result, IntPtr* name);
+
+    [LibraryImport(Library)]
+    private static partial int cuGetErrorString(int result, IntPtr* text);
+
+    [LibraryImport(Library)]
+    private static partial int cuFuncGetAttribute(int* value, int attribute, IntPtr function);
+
+    [LibraryImport(Library)]
+    private static partial int cuFuncSetAttribute(IntPtr function, int attribute, int value);
+
+    [LibraryImport(Library)]
+    private static partial int cuMemGetInfo_v2(nuint* free, nuint* total);
+
+    [LibraryImport(Library)]
+    private static partial int cuMemHostAlloc(IntPtr* pointer, nuint bytes, uint flags);
+
+    [LibraryImport(Library)]
+    private static partial int cuMemFreeHost(IntPtr pointer);
+
+    [LibraryImport(Library)]
+    private static partial int cuMemcpyHtoDAsync_v2(IntPtr device, void* host, nuint bytes, IntPtr stream);
+
+    [LibraryImport(Library)]
+    private static partial int cuMemcpyDtoHAsync_v2(void* host, IntPtr device, nuint bytes, IntPtr stream);
+
+    [LibraryImport(Library)]
+    private static partial int cuMemcpyDtoDAsync_v2(IntPtr target, IntPtr source, nuint bytes, IntPtr stream);
+
+    [LibraryImport(Library)]
+    private static partial int cuEventCreate(IntPtr* handle, uint flags);
+
+    [LibraryImport(Library)]
+    private static partial int cuEventDestroy_v2(IntPtr handle);
+
+    [LibraryImport(Library)]
+    private static partial int cuEventRecord(IntPtr handle, IntPtr stream);
+
+    [LibraryImport(Library)]
+    private static partial int cuEventSynchronize(IntPtr handle);
+
+    [LibraryImport(Library)]
+    private static partial int cuEventElapsedTime(float* milliseconds, IntPtr start, IntPtr end);
+
+    [LibraryImport(Library)]
+    private static partial int cuStreamWaitEvent(IntPtr stream, IntPtr handle, uint flags);
+
+    [LibraryImport(Library)]
+    private static partial int cuStreamBeginCapture_v2(IntPtr stream, int mode);
+
+    [LibraryImport(Library)]
+    private static partial int cuStreamEndCapture(IntPtr stream, IntPtr* graph);
+
+    [LibraryImport(Library)]
+    private static partial int cuGraphInstantiateWithFlags(IntPtr* executable, IntPtr graph, ulong flags);
+
+    [LibraryImport(Library)]
+    private static partial int cuGraphExecUpdate_v2(IntPtr executable, IntPtr graph, void* info);
+
+    [LibraryImport(Library)]
+    private static partial int cuGraphGetNodes(IntPtr graph, IntPtr* nodes, nuint* count);
+
+    [LibraryImport(Library)]
+    private static partial int cuGraphLaunch(IntPtr executable, IntPtr stream);
+
+    [LibraryImport(Library)]
+    private static partial int cuGraphDestroy(IntPtr graph);
+
+    [LibraryImport(Library)]
+    private static partial int cuGraphExecDestroy(IntPtr executable);
+}

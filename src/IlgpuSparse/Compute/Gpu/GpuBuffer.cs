@@ -1,0 +1,99 @@
+using System.Runtime.CompilerServices;
+using ILGPU;
+using ILGPU.Runtime;
+
+namespace IlgpuSparse.Compute.Gpu;
+
+/// <summary>Memory of a <see cref="GpuDevice"/>.</summary>
+internal sealed class GpuBuffer : DeviceBuffer
+{
+    /// <summary>Alignment of every operand, so that kernels may load 16 bytes at once.</summary>
+    public const int Alignment = 16;
+
+    private readonly GpuDevice _device;
+    private readonly string _purpose;
+    private readonly MemoryLedger _ledger;
+    private MemoryBuffer1D<byte, Stride1D.Dense>? _memory;
+
+    /// <summary>Allocates.</summary>
+    /// <exception cref="InsufficientMemoryException">The device has not that much.</exception>
+    public GpuBuffer(GpuDevice device, long bytes, string purpose, MemoryLedger ledger)
+    {
+        ArgumentOutOfRangeException.ThrowIfNegative(bytes);
+        _device = device;
+        _purpose = purpose;
+        _ledger = ledger;
+        ByteLength = bytes;
+        try
+        {
+            // whole vectors, and never nothing: a view of no memory has no address
+            _memory = device.Accelerator.Allocate1D<byte>(Math.Max(Alignment, (bytes + Alignment - 1) & ~(long)(Alignment - 1)));
+        }
+        catch (Exception e) when (e is AcceleratorException or OutOfMemoryException or OverflowException)
+        {
+            throw new InsufficientMemoryException($"cannot allocate {bytes:N0} bytes for {purpose} on {device.Report.Name}: {device.FreeMemory()}, {ledger.LiveBytes:N0} bytes in use here", e);
+        }
+        ledger.Add(purpose, bytes);
+    }
+
+    /// <inheritdoc/>
+    public override long ByteLength { get; }
+
+    private MemoryBuffer1D<byte, Stride1D.Dense> Memory => _memory ?? throw new ObjectDisposedException(nameof(GpuBuffer), $"the buffer for {_purpose} is disposed");
+
+    /// <summary>The rest of <paramref name="span"/>'s buffer as elements of <typeparamref name="T"/>: what a kernel takes.</summary>
+    public static ArrayView<T> View<T>(DeviceSpan span) where T : unmanaged
+    {
+        var buffer = (GpuBuffer)span.Buffer;
+        return View<T>(span, (buffer.ByteLength - span.ByteOffset) / Unsafe.SizeOf<T>());
+    }
+
+    /// <summary><paramref name="count"/> elements of <typeparamref name="T"/> at <paramref name="span"/>.</summary>
+    /// <exception cref="ArgumentException">The place is not aligned or the elements are not all inside the buffer.</exception>
+    public static ArrayView<T> View<T>(DeviceSpan span, long count) where T : unmanaged
+    {
+        var buffer = (GpuBuffer)span.Buffer;
+        if (span.ByteOffset % Alignment != 0)
+            throw new ArgumentException($"byte {span.ByteOffset} of the buffer for {buffer._purpose} is not a multiple of {Alignment}", nameof(span));
+        if (span.ByteOffset < 0 || count < 0 || count > (buffer.ByteLength - span.ByteOffset) / Unsafe.SizeOf<T>())
+            throw new ArgumentException($"{count:N0} elements of {Unsafe.SizeOf<T>()} bytes from byte {span.ByteOffset:N0} are not inside the buffer for {buffer._purpose} of {buffer.ByteLength:N0} bytes", nameof(span));
+        ArrayView<byte> bytes = buffer.Memory.View;
+        return bytes.SubView(span.ByteOffset, count * Unsafe.SizeOf<T>()).Cast<T>();
+    }
+
+    /// <inheritdoc/>
+    /// <remarks>On CUDA the bytes pass through pinned memory: the call returns when <paramref name="source"/> has been read, and the copy runs in order with the kernels.</remarks>
+    public override void Upload(ReadOnlySpan<byte> source, long offset = 0)
+    {
+        CheckRange(offset, source.Length);
+        if (source.IsEmpty) return;
+        if (_device.Staging is { } staging) staging.Upload(source, Memory.NativePtr + (nint)offset);
+        else ((ArrayView<byte>)Memory.View).SubView(offset, source.Length).CopyFromCPU(_device.Stream, source);
+    }
+
+    /// <inheritdoc/>
+    public override void Download(Span<byte> target, long offset = 0)
+    {
+        CheckRange(offset, target.Length);
+        if (target.IsEmpty) return;
+        ((ArrayView<byte>)Memory.View).SubView(offset, target.Length).CopyToCPU(_device.Stream, target);
+    }
+
+    /// <inheritdoc/>
+    public override void Clear() => ((ArrayView<byte>)Memory.View).MemSetToZero(_device.Stream);
+
+    private void CheckRange(long offset, long length)
+    {
+        if (offset < 0 || length > ByteLength - offset)
+            throw new ArgumentOutOfRangeException(nameof(offset), $"bytes {offset} to {offset + length} are not inside the buffer for {_purpose} of {ByteLength}");
+    }
+
+    /// <inheritdoc/>
+    public override void Dispose()
+    {
+        var memory = Interlocked.Exchange(ref _memory, null);
+        if (memory is null) return;
+        memory.Dispose();
+        _ledger.Remove(_purpose, ByteLength);
+    }
+}

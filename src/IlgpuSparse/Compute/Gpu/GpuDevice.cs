@@ -1,0 +1,105 @@
+using ILGPU;
+using ILGPU.Runtime;
+using ILGPU.Runtime.Cuda;
+
+namespace IlgpuSparse.Compute.Gpu;
+
+/// <summary>An opened accelerator with its kernels and the stream that operations run on.</summary>
+public sealed class GpuDevice : IDisposable
+{
+    private readonly Context _context;
+    private bool _disposed;
+
+    private GpuDevice(Context context, GpuKind kind, int index, DeviceReport report)
+    {
+        _context = context;
+        Kind = kind;
+        Report = report;
+        Accelerator = context.Devices[index].CreateAccelerator(context);
+        Kernels = new KernelTable(Accelerator);
+        Stream = Accelerator.CreateStream();
+        if (kind == GpuKind.Cuda) Staging = new PinnedStaging(this);
+        MaxSharedBytes = Accelerator is CudaAccelerator cuda ? CudaDriver.MaxSharedBytes(cuda.DeviceId) : Math.Min(Accelerator.MaxSharedMemoryPerGroup, 48 * 1024);
+    }
+
+    /// <summary>Which accelerator it is.</summary>
+    public GpuKind Kind { get; }
+
+    /// <summary>Name and details.</summary>
+    public DeviceReport Report { get; }
+
+    /// <summary>Streaming multiprocessors or compute units: sizes grids.</summary>
+    public int Multiprocessors => Accelerator.NumMultiprocessors;
+
+    /// <summary>Most threads a group.</summary>
+    public int MaxGroupSize => Accelerator.MaxNumThreadsPerGroup;
+
+    /// <summary>Most shared memory a group, static and dynamic, in bytes; beyond 48 KB only as dynamic memory on CUDA.</summary>
+    public int MaxSharedBytes { get; }
+
+    /// <summary>ILGPU's accelerator.</summary>
+    internal Accelerator Accelerator { get; }
+
+    /// <summary>The compiled kernels.</summary>
+    internal KernelTable Kernels { get; }
+
+    /// <summary>Where everything runs, in order.</summary>
+    internal AcceleratorStream Stream { get; }
+
+    /// <summary>Page-locked memory for uploads; null where there is none.</summary>
+    internal PinnedStaging? Staging { get; }
+
+    /// <summary>Whether warp shuffles and PTX operations can be used.</summary>
+    internal bool IsCuda => Kind == GpuKind.Cuda;
+
+    /// <summary>The CUDA stream handle.</summary>
+    internal IntPtr StreamHandle => ((CudaStream)Stream).StreamPtr;
+
+    /// <summary>All devices that were found, and why some cannot be used. Loads driver libraries; never throws for a missing one.</summary>
+    public static IReadOnlyList<DeviceReport> Find() => GpuContext.Find();
+
+    /// <summary>Opens device <paramref name="index"/> among the usable ones of <paramref name="kind"/>.</summary>
+    /// <exception cref="InvalidOperationException">There is no such device; the message has the reason.</exception>
+    public static GpuDevice Open(GpuKind kind, int index = 0)
+    {
+        ArgumentOutOfRangeException.ThrowIfNegative(index);
+        var reports = Find().Where(report => report.Kind == kind).ToList();
+        var report = reports.Find(r => r.Index == index)
+            ?? throw new InvalidOperationException($"no {kind} device {index}: {string.Join("; ", reports.Select(r => r.ToString()))}");
+        var context = GpuContext.Create(kind);
+        try
+        {
+            return new GpuDevice(context, kind, index, report);
+        }
+        catch
+        {
+            context.Dispose();
+            throw;
+        }
+    }
+
+    /// <summary>Free memory in words, for messages.</summary>
+    internal string FreeMemory()
+    {
+        if (!IsCuda) return $"{Accelerator.MemorySize:N0} bytes of memory";
+        Accelerator.Bind();
+        var (free, total) = CudaDriver.MemoryInfo();
+        return $"{free:N0} of {total:N0} bytes free";
+    }
+
+    /// <summary>Waits until everything on the stream is done.</summary>
+    internal void Synchronize() => Stream.Synchronize();
+
+    /// <summary>Disposes kernels, stream and accelerator; buffers must have been disposed before.</summary>
+    public void Dispose()
+    {
+        if (_disposed) return;
+        _disposed = true;
+        Stream.Synchronize();
+        Staging?.Dispose();
+        Kernels.Dispose();
+        Stream.Dispose();
+        Accelerator.Dispose();
+        _context.Dispose();
+    }
+}

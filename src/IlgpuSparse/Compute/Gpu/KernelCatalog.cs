@@ -1,0 +1,20 @@
+using IlgpuSparse.Compute.Gpu.Kernels;
+
+namespace IlgpuSparse.Compute.Gpu;
+
+/// <summary>Every kernel variant that a launcher may load. Tests generate and check the code of all of them without a GPU.</summary>
+internal static class KernelCatalog
+{
+    /// <summary>All variants; each kernel class lists its own.</summary>
+    public static IEnumerable<KernelVariant> All =>
+    [
+        .. EmbedKernel.Variants,
+        .. RmsNormKernel.Variants,
+        .. MatVecKernel.Variants,
+        .. MatMulKernel.Variants,
+        RopeKernel.Variant,
+        SwiGluKernel.Variant,
+        ExpertRouteKernel.ChooseVariant,
+        ExpertRouteKernel.ListVariant,
+    ];
+}

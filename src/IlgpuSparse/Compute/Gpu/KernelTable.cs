@@ -1,0 +1,71 @@
+using System.Collections.Concurrent;
+using ILGPU;
+using ILGPU.Backends;
+using ILGPU.Runtime;
+using ILGPU.Runtime.Cuda;
+
+namespace IlgpuSparse.Compute.Gpu;
+
+/// <summary>
+/// The kernels of one device, each compiled at first use and kept with its launcher. ILGPU's own caches hold kernels weakly and would compile them again; they also have no place for
+/// the passes of <see cref="KernelPasses"/>.
+/// </summary>
+internal sealed class KernelTable(Accelerator accelerator) : IDisposable
+{
+    /// <summary>Dynamic shared memory that every CUDA device grants without being asked.</summary>
+    private const int PlainSharedBytes = 48 * 1024;
+
+    private readonly ConcurrentDictionary<KernelVariant, LoadedKernel> _kernels = new();
+    private readonly Lock _lock = new();
+
+    /// <summary>
+    /// The launcher of <paramref name="variant"/>. <typeparamref name="TLaunch"/> is a delegate with the kernel's parameters after an <see cref="AcceleratorStream"/> and a
+    /// <see cref="KernelConfig"/>: <c>Action&lt;AcceleratorStream, KernelConfig, ArrayView&lt;float&gt;, int&gt;</c>.
+    /// </summary>
+    public TLaunch Load<TLaunch>(KernelVariant variant) where TLaunch : Delegate
+    {
+        var kernel = Get(variant);
+        lock (_lock) kernel.Launch ??= kernel.Kernel.CreateLauncherDelegate<TLaunch>();
+        return (TLaunch)kernel.Launch;
+    }
+
+    /// <summary>Registers and local bytes a thread, as the CUDA driver compiled <paramref name="variant"/>; null on other accelerators.</summary>
+    public KernelResources? Resources(KernelVariant variant)
+    {
+        if (Get(variant).Kernel is not CudaKernel kernel) return null;
+        accelerator.Bind();
+        return new KernelResources(
+            CudaDriver.FunctionAttribute(kernel.FunctionPtr, CudaDriver.AttributeRegisters),
+            CudaDriver.FunctionAttribute(kernel.FunctionPtr, CudaDriver.AttributeLocalBytes),
+            CudaDriver.FunctionAttribute(kernel.FunctionPtr, CudaDriver.AttributeSharedBytes));
+    }
+
+    private LoadedKernel Get(KernelVariant variant)
+    {
+        if (_kernels.TryGetValue(variant, out var known)) return known;
+        lock (_lock)
+        {
+            if (_kernels.TryGetValue(variant, out known)) return known;
+            var kernel = accelerator.LoadKernel(variant.Compile(accelerator.GetBackend()));
+            if (variant.DynamicSharedBytes > PlainSharedBytes && kernel is CudaKernel cuda)
+            {
+                accelerator.Bind();
+                CudaDriver.AllowDynamicShared(cuda.FunctionPtr, variant.DynamicSharedBytes);
+            }
+            return _kernels[variant] = new LoadedKernel(kernel);
+        }
+    }
+
+    public void Dispose()
+    {
+        foreach (var kernel in _kernels.Values) kernel.Kernel.Dispose();
+        _kernels.Clear();
+    }
+
+    private sealed class LoadedKernel(Kernel kernel)
+    {
+        public Kernel Kernel => kernel;
+
+        public Delegate? Launch { get; set; }
+    }
+}

@@ -1,0 +1,48 @@
+using System.Reflection;
+using ILGPU.Backends;
+using ILGPU.Backends.EntryPoints;
+using ILGPU.Runtime;
+
+namespace IlgpuSparse.Compute.Gpu;
+
+/// <summary>One kernel with its type arguments filled in, as it is compiled: the key of <see cref="KernelTable"/> and an entry of <see cref="KernelCatalog"/>.</summary>
+/// <param name="Method">The closed static method, explicitly grouped.</param>
+/// <param name="GroupSize">Threads a group, most of them: <c>.maxntid</c>.</param>
+internal sealed record KernelVariant(MethodInfo Method, int GroupSize)
+{
+    /// <summary>Bytes of dynamic shared memory that a launch may ask for; above 48 KB the driver is told when the kernel is loaded.</summary>
+    public int DynamicSharedBytes { get; init; }
+
+    /// <summary>Groups that should fit on a multiprocessor at once, which bounds the registers; 0 for no bound.</summary>
+    public int MinGroups { get; init; }
+
+    /// <summary>Largest trip count of constant loops that is unrolled.</summary>
+    public int Unroll { get; init; } = 32;
+
+    /// <summary>Whether it needs CUDA: warp shuffles or PTX operations without a portable form.</summary>
+    public bool CudaOnly { get; init; }
+
+    /// <summary>Class, method and type arguments: <c>AttendKernel.Run&lt;KvF16, Dim128&gt;</c>.</summary>
+    public string Name => $"{Method.DeclaringType!.Name}.{Method.Name}{(Method.IsGenericMethod ? $"<{string.Join(", ", Method.GetGenericArguments().Select(NameOf))}>" : "")}";
+
+    /// <summary>The variant of a method group, type arguments written out: <c>Of(Kernel.Run&lt;KvF16&gt;, 256)</c>.</summary>
+    public static KernelVariant Of(Delegate kernel, int groupSize)
+    {
+        if (!kernel.Method.IsStatic) throw new ArgumentException($"{kernel.Method.Name} is not a static method", nameof(kernel));
+        return new KernelVariant(kernel.Method, groupSize);
+    }
+
+    /// <summary>The variant of generic method <paramref name="method"/> of <paramref name="kernel"/> with these type arguments.</summary>
+    public static KernelVariant Of(Type kernel, string method, int groupSize, params Type[] typeArguments) =>
+        new(kernel.GetMethod(method, BindingFlags.Static | BindingFlags.Public)!.MakeGenericMethod(typeArguments), groupSize);
+
+    /// <summary>Generates the code for <paramref name="backend"/>.</summary>
+    public CompiledKernel Compile(Backend backend) => backend.Compile(
+        EntryPointDescription.FromExplicitlyGroupedKernel(Method),
+        new KernelSpecialization(GroupSize, MinGroups == 0 ? null : MinGroups),
+        new KernelPasses(Unroll));
+
+    private static string NameOf(Type type) => type.IsGenericType
+        ? $"{type.Name[..type.Name.IndexOf('`')]}<{string.Join(", ", type.GetGenericArguments().Select(NameOf))}>"
+        : type.Name;
+}

@@ -1,0 +1,25 @@
+using ILGPU;
+using IlgpuSparse.Model;
+
+namespace IlgpuSparse.Compute.Gpu.Kernels;
+
+/// <summary>What follows a product: bias, sum with what is there.</summary>
+internal static class MatMulEpilogue
+{
+    /// <summary>The bias of an output; zero without one.</summary>
+    public static float Bias(ArrayView<ushort> bias, MatMulShape shape, int output)
+    {
+        float result = 0f;
+        if (shape.BiasFormat == 1 + (int)WeightFormat.F32) result = bias.Cast<float>()[(long)output];
+        if (shape.BiasFormat == 1 + (int)WeightFormat.F16) result = Ptx.HalfLow(bias[(long)output]);
+        if (shape.BiasFormat == 1 + (int)WeightFormat.BF16) result = Ptx.BrainLow(bias[(long)output]);
+        return result;
+    }
+
+    /// <summary>Writes or adds.</summary>
+    public static void Store(ArrayView<float> y, long at, MatMulShape shape, float value)
+    {
+        if (shape.Accumulate != 0) value += y[at];
+        y[at] = value;
+    }
+}

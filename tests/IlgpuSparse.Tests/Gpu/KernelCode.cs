@@ -1,0 +1,59 @@
+using System.Text.RegularExpressions;
+using ILGPU;
+using ILGPU.Backends.OpenCL;
+using ILGPU.Backends.PTX;
+using ILGPU.Runtime.Cuda;
+using ILGPU.Runtime.OpenCL;
+using IlgpuSparse.Compute.Gpu;
+
+namespace IlgpuSparse.Tests.Gpu;
+
+/// <summary>The PTX and OpenCL C of kernel variants, generated as on a device but without any.</summary>
+internal static partial class KernelCode
+{
+    private static readonly Context Context = GpuContext.Create();
+
+    /// <summary>PTX for an architecture, e.g. 8, 0.</summary>
+    public static string Ptx(KernelVariant variant, int major = 9, int minor = 0)
+    {
+        var architecture = new CudaArchitecture(major, minor);
+        using var backend = new PTXBackend(Context, new CudaCapabilityContext(architecture), architecture, PTXCodeGenerator.SupportedInstructionSets.First(), null);
+        return ((PTXCompiledKernel)variant.Compile(backend)).PTXAssembly;
+    }
+
+    /// <summary>OpenCL C for a vendor that ILGPU has no shuffles for.</summary>
+    public static string OpenCl(KernelVariant variant)
+    {
+        using var backend = new CLBackend(Context, new CLCapabilityContext(false, true, true, true, false), CLDeviceVendor.AMD, CLCVersion.CL20);
+        return ((CLCompiledKernel)variant.Compile(backend)).Source;
+    }
+
+    /// <summary>The body of the kernel entry, without the stubs that ILGPU leaves for own intrinsics.</summary>
+    public static string Entry(string ptx) => ptx[ptx.IndexOf(".entry", StringComparison.Ordinal)..];
+
+    /// <summary>What no kernel may contain: local memory, calls, generic-address loads and stores, branches marked uniform, double precision.</summary>
+    public static IEnumerable<string> Faults(string ptx)
+    {
+        foreach (Match match in Local().Matches(ptx)) yield return "local memory: " + match.Value.Trim();
+        string entry = Entry(ptx);
+        foreach (Match match in Generic().Matches(entry)) yield return "generic address: " + match.Value.Trim();
+        foreach (Match match in Call().Matches(entry)) yield return "call: " + match.Value.Trim();
+        foreach (Match match in Uniform().Matches(entry)) yield return "uniform branch: " + match.Value.Trim();
+        foreach (Match match in Double().Matches(entry)) yield return "double precision: " + match.Value.Trim();
+    }
+
+    [GeneratedRegex(@"^.*\.local\s.*$", RegexOptions.Multiline)]
+    private static partial Regex Local();
+
+    [GeneratedRegex(@"^\s+(@!?%\w+\s+)?(ld|st)(\.volatile)?(\.v[24])?\.[bufs]\d+.*$", RegexOptions.Multiline)]
+    private static partial Regex Generic();
+
+    [GeneratedRegex(@"^\s+(@!?%\w+\s+)?call(\.uni)?\s.*$", RegexOptions.Multiline)]
+    private static partial Regex Call();
+
+    [GeneratedRegex(@"^\s+@!?%\w+\s+bra\.uni.*$", RegexOptions.Multiline)]
+    private static partial Regex Uniform();
+
+    [GeneratedRegex(@"^.*\.f64\b.*$", RegexOptions.Multiline)]
+    private static partial Regex Double();
+}
