@@ -1,5 +1,6 @@
 using System.Diagnostics;
 using System.Text;
+using System.Text.Json;
 using IlgpuSparse.Chat;
 using IlgpuSparse.Model;
 
@@ -16,6 +17,34 @@ public class ByteLevelTests
 
     private static TokenizerData Data(string? pattern = Llama3Pattern, int merges = 120) =>
         TestTokenizers.TrainByteLevel(Corpus.Split(' ').SelectMany(w => new[] { w, " " + w }), merges, pattern);
+
+    private sealed record Fixture(string SplitPattern, string[] Tokens, string[] Merges, Sample[] Samples);
+
+    private sealed record Sample(string Text, int[] Ids);
+
+    private static readonly JsonSerializerOptions CamelCase = new(JsonSerializerDefaults.Web);
+
+    /// <summary>Ids by Hugging Face's JavaScript tokenizers package 0.2.0, for a small vocabulary and the expression of Llama 3.</summary>
+    [Fact]
+    public void Every_sample_has_the_ids_of_another_implementation()
+    {
+        var fixture = JsonSerializer.Deserialize<Fixture>(File.ReadAllBytes(TestFiles.Data("tokenizer/byte-level.json")), CamelCase)!;
+        var tokenizer = TextTokenizer.Create(new TokenizerData
+        {
+            Kind = TokenizerKind.ByteLevelBpe,
+            Source = "byte-level.json",
+            Tokens = fixture.Tokens,
+            Merges = fixture.Merges,
+            SplitPattern = fixture.SplitPattern,
+        });
+        Assert.True(fixture.Samples.Length > 150);
+        foreach (var (text, expected) in fixture.Samples)
+        {
+            int[] ids = tokenizer.Encode(text);
+            Assert.True(expected.AsSpan().SequenceEqual(ids), $"{RandomText.Show(text)}: expected {string.Join(' ', expected)}, got {string.Join(' ', ids)}");
+            Assert.Equal(text, tokenizer.Decode(ids));
+        }
+    }
 
     [Fact]
     public void Encoding_equals_merging_by_rank()

@@ -77,6 +77,20 @@ public class SentencePieceTests
     }
 
     [Fact]
+    public void The_embedded_model_carries_the_tokenizer_that_its_text_was_made_with()
+    {
+        int seed = Random.Shared.Next();
+        var random = new Random(seed);
+        using var model = ModelFile.Open(TestFiles.Model);
+        var embedded = TextTokenizer.Create(model.Tokenizer!);
+        var file = TextTokenizer.Create(TestTokenizers.SentencePieceFile());
+        Assert.Equal((file.VocabularySize, file.BosId), (embedded.VocabularySize, embedded.BosId));
+        Assert.Equal(file.EosIds, embedded.EosIds);
+        foreach (string text in References().Select(r => r.Prompt).Concat(Enumerable.Range(0, 200).Select(_ => RandomText.Next(random, 40))))
+            Assert.True(file.Encode(text).AsSpan().SequenceEqual(embedded.Encode(text)), $"seed {seed}: {RandomText.Show(text)}");
+    }
+
+    [Fact]
     public void Control_tokens_in_plain_text_stay_text_unless_asked_for()
     {
         // "s>" and "</" as pieces make a merge to "</s>" possible for an encoder that does not look at types.

@@ -39,7 +39,7 @@ public class CheckpointOracleTests
         {
             greedy.Add(logits.IndexOf(Max(logits)));
             if (greedy.Count == reference.Greedy.Length) break;
-            logits = run.Decoder.Decode([sequence], [greedy[^1]]);
+            logits = run.Decoder.Decode([sequence], new int[] { greedy[^1] });
         }
         Assert.Equal(reference.Greedy, greedy);
     }

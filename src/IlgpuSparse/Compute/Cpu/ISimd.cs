@@ -20,7 +20,7 @@ internal unsafe interface ISimd<TSelf> where TSelf : struct, ISimd<TSelf>
     /// <summary>Floats to memory.</summary>
     static abstract void Store(TSelf value, float* target);
 
-    /// <summary>Half-precision numbers as floats. Infinities and NaN come out as large finite numbers; weights have none.</summary>
+    /// <summary>Half-precision numbers times <see cref="HalfBits.LoadFactor"/>, as floats. Infinities and NaN come out as large finite numbers; weights have none.</summary>
     static abstract TSelf LoadHalves(ushort* source);
 
     /// <summary>bfloat16 numbers as floats.</summary>
@@ -64,6 +64,9 @@ internal unsafe interface ISimd<TSelf> where TSelf : struct, ISimd<TSelf>
 
     /// <summary>scale · n + offset where n is the number in the lowest four bits of each integer lane; the higher bits do not matter.</summary>
     static abstract TSelf Nibble(TSelf bits, TSelf scale, TSelf offset);
+
+    /// <summary>n - 8 where n is the number in the lowest four bits of each integer lane.</summary>
+    static abstract TSelf CentredNibble(TSelf bits);
 
     /// <summary>Sum of the lanes.</summary>
     static abstract float Sum(TSelf value);

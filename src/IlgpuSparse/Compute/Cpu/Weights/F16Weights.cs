@@ -19,8 +19,8 @@ internal readonly unsafe struct F16Weights : IWeightFormat
             sum3 = V.MultiplyAdd(V.LoadHalves(w + c + 3 * V.Count), V.Load(x + c + 3 * V.Count), sum3);
         }
         for (; c <= columns - V.Count; c += V.Count) sum0 = V.MultiplyAdd(V.LoadHalves(w + c), V.Load(x + c), sum0);
-        float sum = V.Sum(V.Add(V.Add(sum0, sum1), V.Add(sum2, sum3)));
-        for (; c < columns; c++) sum += HalfBits.ToSingle(w[c]) * x[c];
+        float sum = V.Sum(V.Add(V.Add(sum0, sum1), V.Add(sum2, sum3))) * (1 / HalfBits.LoadFactor);
+        for (; c < columns; c++) sum += HalfBits.Table[w[c]] * x[c];
         return sum;
     }
 
@@ -29,7 +29,7 @@ internal readonly unsafe struct F16Weights : IWeightFormat
     {
         var w = (ushort*)row;
         int c = 0;
-        for (; c <= count - V.Count; c += V.Count) V.Store(V.LoadHalves(w + c), target + c);
-        for (; c < count; c++) target[c] = HalfBits.ToSingle(w[c]);
+        for (; c <= count - V.Count; c += V.Count) V.Store(V.Multiply(V.LoadHalves(w + c), V.Create(1 / HalfBits.LoadFactor)), target + c);
+        for (; c < count; c++) target[c] = HalfBits.Table[w[c]];
     }
 }

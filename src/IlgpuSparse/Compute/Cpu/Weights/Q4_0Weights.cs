@@ -10,31 +10,34 @@ internal readonly unsafe struct Q4_0Weights : IWeightFormat
     [MethodImpl(MethodImplOptions.AggressiveOptimization)]
     public static float Dot<V>(byte* row, float* x, int columns) where V : struct, ISimd<V>
     {
-        V low = V.Zero, high = V.Zero;
+        float* halves = HalfBits.Table;
+        V sum = V.Zero;
         for (; columns >= BlockElements; columns -= BlockElements, row += BlockBytes, x += BlockElements)
         {
-            V scale = V.Create(HalfBits.Read(row)), offset = V.Create(-8 * HalfBits.Read(row));
+            V scale = V.Create(HalfBits.Read(halves, row));
             for (int i = 0; i < BlockElements / 2; i += V.Count)
             {
                 V q = V.LoadBytes(row + HeadBytes + i);
-                low = V.MultiplyAdd(V.Nibble(q, scale, offset), V.Load(x + i), low);
-                high = V.MultiplyAdd(V.Nibble(V.ShiftRight(q, 4), scale, offset), V.Load(x + i + BlockElements / 2), high);
+                V products = V.Multiply(V.CentredNibble(q), V.Load(x + i));
+                products = V.MultiplyAdd(V.CentredNibble(V.ShiftRight(q, 4)), V.Load(x + i + BlockElements / 2), products);
+                sum = V.MultiplyAdd(products, scale, sum);
             }
         }
-        return V.Sum(V.Add(low, high));
+        return V.Sum(sum);
     }
 
     [MethodImpl(MethodImplOptions.AggressiveOptimization)]
     public static void Dequantise<V>(byte* row, float* target, int count) where V : struct, ISimd<V>
     {
+        float* halves = HalfBits.Table;
         for (; count >= BlockElements; count -= BlockElements, row += BlockBytes, target += BlockElements)
         {
-            V scale = V.Create(HalfBits.Read(row)), offset = V.Create(-8 * HalfBits.Read(row));
+            V scale = V.Create(HalfBits.Read(halves, row));
             for (int i = 0; i < BlockElements / 2; i += V.Count)
             {
                 V q = V.LoadBytes(row + HeadBytes + i);
-                V.Store(V.Nibble(q, scale, offset), target + i);
-                V.Store(V.Nibble(V.ShiftRight(q, 4), scale, offset), target + i + BlockElements / 2);
+                V.Store(V.Multiply(V.CentredNibble(q), scale), target + i);
+                V.Store(V.Multiply(V.CentredNibble(V.ShiftRight(q, 4)), scale), target + i + BlockElements / 2);
             }
         }
     }

@@ -10,10 +10,11 @@ internal readonly unsafe struct Q4_1Weights : IWeightFormat
     [MethodImpl(MethodImplOptions.AggressiveOptimization)]
     public static float Dot<V>(byte* row, float* x, int columns) where V : struct, ISimd<V>
     {
+        float* halves = HalfBits.Table;
         V low = V.Zero, high = V.Zero;
         for (; columns >= BlockElements; columns -= BlockElements, row += BlockBytes, x += BlockElements)
         {
-            V scale = V.Create(HalfBits.Read(row)), offset = V.Create(HalfBits.Read(row + 2));
+            V scale = V.Create(HalfBits.Read(halves, row)), offset = V.Create(HalfBits.Read(halves, row + 2));
             for (int i = 0; i < BlockElements / 2; i += V.Count)
             {
                 V q = V.LoadBytes(row + HeadBytes + i);
@@ -27,9 +28,10 @@ internal readonly unsafe struct Q4_1Weights : IWeightFormat
     [MethodImpl(MethodImplOptions.AggressiveOptimization)]
     public static void Dequantise<V>(byte* row, float* target, int count) where V : struct, ISimd<V>
     {
+        float* halves = HalfBits.Table;
         for (; count >= BlockElements; count -= BlockElements, row += BlockBytes, target += BlockElements)
         {
-            V scale = V.Create(HalfBits.Read(row)), offset = V.Create(HalfBits.Read(row + 2));
+            V scale = V.Create(HalfBits.Read(halves, row)), offset = V.Create(HalfBits.Read(halves, row + 2));
             for (int i = 0; i < BlockElements / 2; i += V.Count)
             {
                 V q = V.LoadBytes(row + HeadBytes + i);

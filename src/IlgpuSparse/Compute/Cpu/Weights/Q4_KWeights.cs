@@ -8,20 +8,20 @@ namespace IlgpuSparse.Compute.Cpu.Weights;
 /// </summary>
 internal readonly unsafe struct Q4_KWeights : IWeightFormat
 {
-    private const int BlockBytes = 144, HeadBytes = 16, BlockElements = 256;
+    private const int BlockBytes = 144, BlockElements = 256;
 
     [MethodImpl(MethodImplOptions.AggressiveOptimization)]
     public static float Dot<V>(byte* row, float* x, int columns) where V : struct, ISimd<V>
     {
+        float* halves = HalfBits.Table, scales = stackalloc float[KQuantScales.Count];
         V low = V.Zero, high = V.Zero;
         for (; columns >= BlockElements; columns -= BlockElements, row += BlockBytes)
         {
-            var scales = new KQuantScales(row);
-            byte* q = row + HeadBytes;
+            KQuantScales.Unpack(row, halves, scales);
+            byte* q = row + KQuantScales.HeadBytes;
             for (int j = 0; j < 8; j += 2, q += 32, x += 64)
             {
-                V scale0 = V.Create(scales.Scale(j)), offset0 = V.Create(scales.Offset(j));
-                V scale1 = V.Create(scales.Scale(j + 1)), offset1 = V.Create(scales.Offset(j + 1));
+                V scale0 = V.Create(scales[j]), offset0 = V.Create(scales[j + 8]), scale1 = V.Create(scales[j + 1]), offset1 = V.Create(scales[j + 9]);
                 for (int i = 0; i < 32; i += V.Count)
                 {
                     V bits = V.LoadBytes(q + i);
@@ -36,14 +36,14 @@ internal readonly unsafe struct Q4_KWeights : IWeightFormat
     [MethodImpl(MethodImplOptions.AggressiveOptimization)]
     public static void Dequantise<V>(byte* row, float* target, int count) where V : struct, ISimd<V>
     {
+        float* halves = HalfBits.Table, scales = stackalloc float[KQuantScales.Count];
         for (; count >= BlockElements; count -= BlockElements, row += BlockBytes)
         {
-            var scales = new KQuantScales(row);
-            byte* q = row + HeadBytes;
+            KQuantScales.Unpack(row, halves, scales);
+            byte* q = row + KQuantScales.HeadBytes;
             for (int j = 0; j < 8; j += 2, q += 32, target += 64)
             {
-                V scale0 = V.Create(scales.Scale(j)), offset0 = V.Create(scales.Offset(j));
-                V scale1 = V.Create(scales.Scale(j + 1)), offset1 = V.Create(scales.Offset(j + 1));
+                V scale0 = V.Create(scales[j]), offset0 = V.Create(scales[j + 8]), scale1 = V.Create(scales[j + 1]), offset1 = V.Create(scales[j + 9]);
                 for (int i = 0; i < 32; i += V.Count)
                 {
                     V bits = V.LoadBytes(q + i);

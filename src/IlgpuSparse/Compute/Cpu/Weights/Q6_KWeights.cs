@@ -1,4 +1,5 @@
 using System.Runtime.CompilerServices;
+using System.Runtime.Intrinsics;
 
 namespace IlgpuSparse.Compute.Cpu.Weights;
 
@@ -8,62 +9,73 @@ namespace IlgpuSparse.Compute.Cpu.Weights;
 /// </summary>
 internal readonly unsafe struct Q6_KWeights : IWeightFormat
 {
-    private const int BlockBytes = 210, BlockElements = 256, ScaleBytes = 192;
+    private const int BlockBytes = 210, BlockElements = 256, Groups = 16, PairsAt = 128, ScalesAt = 192, FactorAt = 208;
 
     [MethodImpl(MethodImplOptions.AggressiveOptimization)]
     public static float Dot<V>(byte* row, float* x, int columns) where V : struct, ISimd<V>
     {
-        V sum0 = V.Zero, sum1 = V.Zero, sum2 = V.Zero, sum3 = V.Zero;
+        float* halves = HalfBits.Table, scales = stackalloc float[Groups];
+        byte* codes = stackalloc byte[BlockElements];
+        V even = V.Zero, odd = V.Zero;
         for (; columns >= BlockElements; columns -= BlockElements, row += BlockBytes, x += BlockElements)
         {
-            float d = HalfBits.Read(row + BlockBytes - 2);
-            for (int part = 0; part < 16; part += 4)
+            UnpackScales<V>(row, halves, scales);
+            Unpack(row, codes);
+            for (int i = 0, group = 0; i < BlockElements; i += 32, group += 2)
             {
-                // part: half, then which 16 of the 32 positions.
-                int half = part >> 3, place = (part >> 2 & 1) * 16;
-                byte* nibbles = row + half * 64 + place, pairs = row + 128 + half * 32 + place;
-                var scale = (sbyte*)row + ScaleBytes + half * 8 + (place >> 4);
-                V scale0 = V.Create(d * scale[0]), scale1 = V.Create(d * scale[2]), scale2 = V.Create(d * scale[4]), scale3 = V.Create(d * scale[6]);
-                float* at = x + half * 128 + place;
-                for (int i = 0; i < 16; i += V.Count)
-                {
-                    V a = V.LoadBytes(nibbles + i), b = V.LoadBytes(nibbles + 32 + i), top = V.LoadBytes(pairs + i);
-                    sum0 = V.MultiplyAdd(V.Multiply(Code(V.And(a, 15), V.ShiftLeft(top, 4)), scale0), V.Load(at + i), sum0);
-                    sum1 = V.MultiplyAdd(V.Multiply(Code(V.And(b, 15), V.ShiftLeft(top, 2)), scale1), V.Load(at + 32 + i), sum1);
-                    sum2 = V.MultiplyAdd(V.Multiply(Code(V.ShiftRight(a, 4), top), scale2), V.Load(at + 64 + i), sum2);
-                    sum3 = V.MultiplyAdd(V.Multiply(Code(V.ShiftRight(b, 4), V.ShiftRight(top, 2)), scale3), V.Load(at + 96 + i), sum3);
-                }
+                even = V.MultiplyAdd(Group<V>(codes + i, x + i), V.Create(scales[group]), even);
+                odd = V.MultiplyAdd(Group<V>(codes + i + 16, x + i + 16), V.Create(scales[group + 1]), odd);
             }
         }
-        return V.Sum(V.Add(V.Add(sum0, sum1), V.Add(sum2, sum3)));
+        return V.Sum(V.Add(even, odd));
+    }
+
+    // The 16 products of a group, summed to one vector.
+    [MethodImpl(MethodImplOptions.AggressiveInlining)]
+    private static V Group<V>(byte* codes, float* x) where V : struct, ISimd<V>
+    {
+        V sum = V.Multiply(V.LoadSBytes(codes), V.Load(x));
+        for (int i = V.Count; i < 16; i += V.Count) sum = V.MultiplyAdd(V.LoadSBytes(codes + i), V.Load(x + i), sum);
+        return sum;
     }
 
     [MethodImpl(MethodImplOptions.AggressiveOptimization)]
     public static void Dequantise<V>(byte* row, float* target, int count) where V : struct, ISimd<V>
     {
+        float* halves = HalfBits.Table, scales = stackalloc float[Groups];
+        byte* codes = stackalloc byte[BlockElements];
         for (; count >= BlockElements; count -= BlockElements, row += BlockBytes, target += BlockElements)
         {
-            float d = HalfBits.Read(row + BlockBytes - 2);
-            for (int part = 0; part < 16; part += 4)
+            UnpackScales<V>(row, halves, scales);
+            Unpack(row, codes);
+            for (int group = 0; group < Groups; group++)
             {
-                int half = part >> 3, place = (part >> 2 & 1) * 16;
-                byte* nibbles = row + half * 64 + place, pairs = row + 128 + half * 32 + place;
-                var scale = (sbyte*)row + ScaleBytes + half * 8 + (place >> 4);
-                V scale0 = V.Create(d * scale[0]), scale1 = V.Create(d * scale[2]), scale2 = V.Create(d * scale[4]), scale3 = V.Create(d * scale[6]);
-                float* at = target + half * 128 + place;
-                for (int i = 0; i < 16; i += V.Count)
-                {
-                    V a = V.LoadBytes(nibbles + i), b = V.LoadBytes(nibbles + 32 + i), top = V.LoadBytes(pairs + i);
-                    V.Store(V.Multiply(Code(V.And(a, 15), V.ShiftLeft(top, 4)), scale0), at + i);
-                    V.Store(V.Multiply(Code(V.And(b, 15), V.ShiftLeft(top, 2)), scale1), at + 32 + i);
-                    V.Store(V.Multiply(Code(V.ShiftRight(a, 4), top), scale2), at + 64 + i);
-                    V.Store(V.Multiply(Code(V.ShiftRight(b, 4), V.ShiftRight(top, 2)), scale3), at + 96 + i);
-                }
+                V scale = V.Create(scales[group]);
+                for (int i = 16 * group; i < 16 * group + 16; i += V.Count) V.Store(V.Multiply(V.LoadSBytes(codes + i), scale), target + i);
             }
         }
     }
 
-    // Six bits centred: the pair stands at bits 4 and 5 of top.
     [MethodImpl(MethodImplOptions.AggressiveInlining)]
-    private static V Code<V>(V nibble, V top) where V : struct, ISimd<V> => V.Add(V.ToFloat(V.Or(nibble, V.And(top, 0x30))), V.Create(-32));
+    private static void UnpackScales<V>(byte* block, float* halves, float* scales) where V : struct, ISimd<V>
+    {
+        V d = V.Create(HalfBits.Read(halves, block + FactorAt));
+        for (int i = 0; i < Groups; i += V.Count) V.Store(V.Multiply(V.LoadSBytes(block + ScalesAt + i), d), scales + i);
+    }
+
+    // The 256 codes, centred, as signed bytes in order: put together 32 at a time, before they are widened.
+    [MethodImpl(MethodImplOptions.AggressiveInlining)]
+    private static void Unpack(byte* block, byte* codes)
+    {
+        Vector256<byte> low = Vector256.Create((byte)15), top = Vector256.Create((byte)0x30), centre = Vector256.Create((byte)32);
+        for (int half = 0; half < 2; half++, codes += 128)
+        {
+            Vector256<byte> a = Vector256.Load(block + 64 * half), b = Vector256.Load(block + 64 * half + 32), pairs = Vector256.Load(block + PairsAt + 32 * half);
+            // Words are shifted, and the bits that came over from the neighbouring byte are masked away.
+            (((a & low) | (Vector256.ShiftLeft(pairs.AsUInt16(), 4).AsByte() & top)) - centre).Store(codes);
+            (((b & low) | (Vector256.ShiftLeft(pairs.AsUInt16(), 2).AsByte() & top)) - centre).Store(codes + 32);
+            (((Vector256.ShiftRightLogical(a.AsUInt16(), 4).AsByte() & low) | (pairs & top)) - centre).Store(codes + 64);
+            (((Vector256.ShiftRightLogical(b.AsUInt16(), 4).AsByte() & low) | (Vector256.ShiftRightLogical(pairs.AsUInt16(), 2).AsByte() & top)) - centre).Store(codes + 96);
+        }
+    }
 }

@@ -10,16 +10,17 @@ internal readonly unsafe struct Q8_0Weights : IWeightFormat
     [MethodImpl(MethodImplOptions.AggressiveOptimization)]
     public static float Dot<V>(byte* row, float* x, int columns) where V : struct, ISimd<V>
     {
+        float* halves = HalfBits.Table;
         V even = V.Zero, odd = V.Zero;
         int blocks = columns / BlockElements;
         for (; blocks >= 2; blocks -= 2)
         {
-            even = V.MultiplyAdd(Block<V>(row + 2, x), V.Create(HalfBits.Read(row)), even);
-            odd = V.MultiplyAdd(Block<V>(row + BlockBytes + 2, x + BlockElements), V.Create(HalfBits.Read(row + BlockBytes)), odd);
+            even = V.MultiplyAdd(Block<V>(row + 2, x), V.Create(HalfBits.Read(halves, row)), even);
+            odd = V.MultiplyAdd(Block<V>(row + BlockBytes + 2, x + BlockElements), V.Create(HalfBits.Read(halves, row + BlockBytes)), odd);
             row += 2 * BlockBytes;
             x += 2 * BlockElements;
         }
-        if (blocks != 0) even = V.MultiplyAdd(Block<V>(row + 2, x), V.Create(HalfBits.Read(row)), even);
+        if (blocks != 0) even = V.MultiplyAdd(Block<V>(row + 2, x), V.Create(HalfBits.Read(halves, row)), even);
         return V.Sum(V.Add(even, odd));
     }
 
@@ -35,9 +36,10 @@ internal readonly unsafe struct Q8_0Weights : IWeightFormat
     [MethodImpl(MethodImplOptions.AggressiveOptimization)]
     public static void Dequantise<V>(byte* row, float* target, int count) where V : struct, ISimd<V>
     {
+        float* halves = HalfBits.Table;
         for (; count >= BlockElements; count -= BlockElements, row += BlockBytes, target += BlockElements)
         {
-            V scale = V.Create(HalfBits.Read(row));
+            V scale = V.Create(HalfBits.Read(halves, row));
             for (int i = 0; i < BlockElements; i += V.Count) V.Store(V.Multiply(V.LoadSBytes(row + 2 + i), scale), target + i);
         }
     }
