@@ -42,6 +42,17 @@ internal static partial class KernelCode
         foreach (Match match in Double().Matches(entry)) yield return "double precision: " + match.Value.Trim();
     }
 
+    /// <summary>How often <paramref name="instruction"/> stands in the kernel.</summary>
+    public static int Count(string ptx, string instruction) => Regex.Count(Entry(ptx), $@"^\s+(@!?%\w+\s+)?{Regex.Escape(instruction)}(?=[\s;])", RegexOptions.Multiline);
+
+    /// <summary>A clang on the path, of whatever version; null without one.</summary>
+    public static string? FindClang()
+    {
+        var folders = (Environment.GetEnvironmentVariable("PATH") ?? "").Split(Path.PathSeparator, StringSplitOptions.RemoveEmptyEntries);
+        string[] names = ["clang", .. Enumerable.Range(14, 12).Reverse().Select(version => $"clang-{version}")];
+        return names.SelectMany(name => folders.Select(folder => Path.Combine(folder, OperatingSystem.IsWindows() ? name + ".exe" : name))).FirstOrDefault(File.Exists);
+    }
+
     [GeneratedRegex(@"^.*\.local\s.*$", RegexOptions.Multiline)]
     private static partial Regex Local();
 

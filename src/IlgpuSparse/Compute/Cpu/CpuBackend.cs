@@ -14,7 +14,7 @@ public sealed unsafe class CpuBackend : ComputeBackend
     public CpuBackend(int threads = 0)
     {
         ArgumentOutOfRangeException.ThrowIfNegative(threads);
-        _pool = new WorkerPool(threads == 0 ? Environment.ProcessorCount : threads);
+        _pool = new WorkerPool(threads == 0 ? Environment.ProcessorCount : threads, Memory);
     }
 
     /// <inheritdoc/>
@@ -47,20 +47,20 @@ public sealed unsafe class CpuBackend : ComputeBackend
     public override void Synchronize() { }
 
     /// <inheritdoc/>
-    public override void Embed(WeightMatrix table, DeviceSpan ids, int rows, DeviceSpan x) => CpuElementwise.Embed(table, ids, rows, x);
+    public override void Embed(WeightMatrix table, DeviceSpan ids, int rows, DeviceSpan x) => CpuEmbedding.Run(table, ids, rows, x);
 
     /// <inheritdoc/>
-    public override void RmsNorm(DeviceSpan x, WeightMatrix weight, float epsilon, int rows, DeviceSpan y) => CpuElementwise.RmsNorm(_pool, x, weight, epsilon, rows, y);
+    public override void RmsNorm(DeviceSpan x, WeightMatrix weight, float epsilon, int rows, DeviceSpan y) => CpuRmsNorm.Run(_pool, x, weight, epsilon, rows, y);
 
     /// <inheritdoc/>
     public override void MatMul(WeightMatrix weight, DeviceSpan x, int rows, DeviceSpan y, WeightMatrix? bias = null, bool accumulate = false) =>
         CpuMatMul.Run(_pool, weight, x, rows, y, bias, accumulate);
 
     /// <inheritdoc/>
-    public override void Rope(RopeTable table, StepBatch batch, int heads, DeviceSpan x) => CpuElementwise.Rope(_pool, table, batch, heads, x);
+    public override void Rope(RopeTable table, StepBatch batch, int heads, DeviceSpan x) => CpuRope.Run(_pool, table, batch, heads, x);
 
     /// <inheritdoc/>
-    public override void SwiGlu(DeviceSpan gate, DeviceSpan up, long count) => CpuElementwise.SwiGlu(_pool, gate, up, count);
+    public override void SwiGlu(DeviceSpan gate, DeviceSpan up, long count) => CpuSwiGlu.Run(_pool, CpuBuffer.Pointer<float>(gate), CpuBuffer.Pointer<float>(up), count);
 
     /// <inheritdoc/>
     public override void ExpertMlp(ExpertWeights experts, DeviceSpan x, int rows, DeviceSpan router, DeviceSpan y) => CpuExperts.Run(_pool, experts, x, rows, router, y);

@@ -3,24 +3,23 @@ using IlgpuSparse.Model;
 
 namespace IlgpuSparse.Compute.Gpu.Kernels;
 
-/// <summary>What follows a product: bias, factor, sum with what is there.</summary>
+/// <summary>What follows a product: bias, sum with what is there.</summary>
 internal static class MatMulEpilogue
 {
-    public static void Store(ArrayView<float> y, long at, ArrayView<ushort> bias, int output, MatMulShape shape, float factor, float product)
+    /// <summary>The bias of an output; zero without one.</summary>
+    public static float Bias(ArrayView<ushort> bias, MatMulShape shape, int output)
     {
-        float result = product;
-        if (shape.BiasFormat != 0) result += Bias(bias, shape.BiasFormat - 1, output);
-        result *= factor;
-        if (shape.Accumulate != 0) result += y[at];
-        y[at] = result;
+        float result = 0f;
+        if (shape.BiasFormat == 1 + (int)WeightFormat.F32) result = bias.Cast<float>()[(long)output];
+        if (shape.BiasFormat == 1 + (int)WeightFormat.F16) result = Ptx.HalfLow(bias[(long)output]);
+        if (shape.BiasFormat == 1 + (int)WeightFormat.BF16) result = Ptx.BrainLow(bias[(long)output]);
+        return result;
     }
 
-    private static float Bias(ArrayView<ushort> bias, int format, int output)
+    /// <summary>Writes or adds.</summary>
+    public static void Store(ArrayView<float> y, long at, MatMulShape shape, float value)
     {
-        float result;
-        if (format == (int)WeightFormat.F32) result = bias.Cast<float>()[(long)output];
-        else if (format == (int)WeightFormat.F16) result = Ptx.HalfLow(bias[(long)output]);
-        else result = Ptx.BrainLow(bias[(long)output]);
-        return result;
+        if (shape.Accumulate != 0) value += y[at];
+        y[at] = value;
     }
 }

@@ -59,14 +59,20 @@ internal static class MatMulKernel
                 Accumulate(xs.Cast<F4>(), ws.Cast<F4>(), part, lane, sum);
                 Group.Barrier();
             }
+            var biases = new float[4];
+            for (int j = 0; j < 4; j++) biases[j] = MatMulEpilogue.Bias(bias, shape, Math.Min(firstOutput + lane * 4 + j, shape.Outputs - 1));
             for (int i = 0; i < 4; i++)
             {
                 int row = firstRow + part * 4 + i;
-                for (int j = 0; j < 4; j++)
+                if (row < count)
                 {
-                    int output = firstOutput + lane * 4 + j;
-                    if (row < count && output < shape.Outputs)
-                        MatMulEpilogue.Store(y, (long)TMap.Output(list, row) * shape.Outputs + output, bias, output, shape, TMap.Weight(list, row), sum[i * 4 + j]);
+                    float factor = TMap.Weight(list, row);
+                    long target = (long)TMap.Output(list, row) * shape.Outputs;
+                    for (int j = 0; j < 4; j++)
+                    {
+                        int output = firstOutput + lane * 4 + j;
+                        if (output < shape.Outputs) MatMulEpilogue.Store(y, target + output, shape, factor * (sum[i * 4 + j] + biases[j]));
+                    }
                 }
             }
         }

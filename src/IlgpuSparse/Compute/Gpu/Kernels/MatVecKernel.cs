@@ -70,7 +70,8 @@ internal static class MatVecKernel
             if (thread < TRows.Value && first + thread < count)
             {
                 int row = first + thread;
-                MatMulEpilogue.Store(y, (long)TMap.Output(list, row) * shape.Outputs + output, bias, output, shape, TMap.Weight(list, row), GroupSums.Total(shared, thread * GroupSize));
+                float product = GroupSums.Total(shared, thread * GroupSize) + MatMulEpilogue.Bias(bias, shape, output);
+                MatMulEpilogue.Store(y, (long)TMap.Output(list, row) * shape.Outputs + output, shape, TMap.Weight(list, row) * product);
             }
         }
     }

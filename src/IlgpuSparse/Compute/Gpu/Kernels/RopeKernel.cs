@@ -46,7 +46,8 @@ internal static class RopeKernel
         int shift = 150 - (int)(bits >> 23); // frequency = mantissa / 2^shift
         ulong product = mantissa * TurnHigh + ((mantissa * TurnLow) >> 32); // mantissa · 2^32 / 2π
         ulong step = shift < 32 ? product << (32 - shift) : product >> Math.Min(shift - 32, 63);
-        int turns = (int)(uint)((step * (ulong)position) >> 32); // whole turns have dropped out; the sign makes it the nearest half turn
+        // Whole turns have dropped out; the sign makes it the nearest half turn. (A cast by way of uint would be compiled as an unsigned conversion below.)
+        int turns = (int)((long)(step * (ulong)position) >> 32);
         return turns * 1.4629180792671596e-9f; // 2π / 2^32
     }
 }

@@ -1,0 +1,92 @@
+using System.Diagnostics;
+using IlgpuSparse.Compute.Cpu;
+using IlgpuSparse.Model;
+
+namespace IlgpuSparse.Benchmarks;
+
+/// <summary>
+/// Matrix-vector products against the read bandwidth and matrix products against the multiply-add peak. Yardstick and measurement alternate, and the median of their ratios is
+/// printed, so that a busy neighbour disturbs both alike.
+/// </summary>
+internal static unsafe class LinearQuickSuite
+{
+    private const int Outputs = 11008, Columns = 4096, Rounds = 9;
+
+    public static void Run()
+    {
+        using var backend = new CpuBackend();
+        Console.WriteLine(backend.Description);
+        Console.WriteLine("| matrix-vector, 11008 x 4096 | rows | GB/s of stored bytes | of read bandwidth |");
+        Console.WriteLine("| --- | --- | --- | --- |");
+        foreach (var format in Enum.GetValues<WeightFormat>())
+            foreach (int rows in (int[])[1, 4])
+                MatVec(backend.Pool, format, rows);
+        Console.WriteLine();
+        Console.WriteLine("| matrix product | outputs x columns | rows | GFLOP/s | of multiply-add peak |");
+        Console.WriteLine("| --- | --- | --- | --- | --- |");
+        foreach (var format in (WeightFormat[])[WeightFormat.F32, WeightFormat.F16, WeightFormat.Q8_0, WeightFormat.Q4_K, WeightFormat.Q6_K])
+            MatMul(backend.Pool, format, Outputs, Columns, 256);
+        MatMul(backend.Pool, WeightFormat.Q8_0, 4096, 4096, 512);
+        MatMul(backend.Pool, WeightFormat.Q8_0, 4096, 11008, 64);
+        MatMul(backend.Pool, WeightFormat.Q8_0, 4096, 4096, 16);
+        MatMul(backend.Pool, WeightFormat.Q8_0, 384, 384, 512);
+        MatMul(backend.Pool, WeightFormat.Q8_0, 1024, 384, 512);
+    }
+
+    private static void MatVec(WorkerPool pool, WeightFormat format, int rows)
+    {
+        using var weights = new StreamedWeights(format, Outputs, Columns, rows);
+        int products = (int)(StreamedWeights.Bytes / 2 / weights.MatrixBytes);
+        for (int i = 0; i < 3; i++) weights.Multiply(pool);
+        var (rate, ratio) = Measure(
+            () =>
+            {
+                ReadBandwidth.Run(pool, weights.Data, StreamedWeights.Bytes);
+                return StreamedWeights.Bytes;
+            },
+            () =>
+            {
+                for (int i = 0; i < products; i++) weights.Multiply(pool);
+                return products * weights.MatrixBytes;
+            });
+        Console.WriteLine($"| {format} | {rows} | {rate / 1e9:F1} | {ratio:P0} |");
+    }
+
+    private static void MatMul(WorkerPool pool, WeightFormat format, int outputs, int columns, int rows)
+    {
+        using var weights = new StreamedWeights(format, outputs, columns, rows);
+        double flops = 2.0 * outputs * columns * rows;
+        int products = Math.Max(1, (int)(1e10 / flops));
+        weights.Multiply(pool);
+        var (rate, ratio) = Measure(
+            () => FmaPeak.Run(pool, 64),
+            () =>
+            {
+                for (int i = 0; i < products; i++) weights.Multiply(pool);
+                return flops * products;
+            });
+        Console.WriteLine($"| {format} | {outputs} x {columns} | {rows} | {rate / 1e9:F0} | {ratio:P0} |");
+    }
+
+    // Amount a second of the measured work, and the median of its ratio to the yardstick measured just before.
+    private static (double Rate, double Ratio) Measure(Func<double> yardstick, Func<double> work)
+    {
+        double[] rates = new double[Rounds], ratios = new double[Rounds];
+        for (int i = 0; i < Rounds; i++)
+        {
+            double reference = Rate(yardstick);
+            rates[i] = Rate(work);
+            ratios[i] = rates[i] / reference;
+        }
+        Array.Sort(rates);
+        Array.Sort(ratios);
+        return (rates[Rounds / 2], ratios[Rounds / 2]);
+    }
+
+    private static double Rate(Func<double> work)
+    {
+        long start = Stopwatch.GetTimestamp();
+        double amount = work();
+        return amount / Stopwatch.GetElapsedTime(start).TotalSeconds;
+    }
+}

@@ -1,0 +1,144 @@
+using System.Globalization;
+using IlgpuSparse.Attention.Policies;
+using IlgpuSparse.Cache;
+using IlgpuSparse.Compute;
+using IlgpuSparse.Llama;
+using IlgpuSparse.Model;
+
+namespace IlgpuSparse.Attention;
+
+/// <summary>
+/// The attention of decode steps as one string can say it: <c>dense</c>, or <c>double-sparsity:tokens=1/16,channels=64,bits=2,sinks=4,window=64,dense-layers=2,dense-below=512,scaling=static,sets=group,reduce=max</c>
+/// (every part may be left out).
+/// </summary>
+public sealed record AttentionOptions
+{
+    /// <summary>Full attention.</summary>
+    public static readonly AttentionOptions Dense = new();
+
+    /// <summary>Double Sparsity with the defaults: 1/16 of the tokens by labels of 64 channels × 2 bits with static scales (128 bits a token and kv head).</summary>
+    public static readonly AttentionOptions DoubleSparsity = new() { Kind = AttentionKind.DoubleSparsity };
+
+    /// <summary>Method.</summary>
+    public AttentionKind Kind { get; init; }
+
+    /// <summary>Budget: a fraction of the visible tokens, or a number of tokens.</summary>
+    public SelectionRule Rule { get; init; } = new(1, 16, 1);
+
+    /// <summary>Channels a label, r.</summary>
+    public int Channels { get; init; } = 64;
+
+    /// <summary>Bits a channel.</summary>
+    public LabelFormat LabelFormat { get; init; } = LabelFormat.Int2;
+
+    /// <summary>Scales of the labels.</summary>
+    public LabelScaling Scaling { get; init; } = LabelScaling.Static;
+
+    /// <summary>One token set a query head (the paper) instead of one a kv head.</summary>
+    public bool SetPerQueryHead { get; init; }
+
+    /// <summary>How the scores of a group become one.</summary>
+    public GroupReduction Reduction { get; init; } = GroupReduction.Max;
+
+    /// <summary>First layers that stay dense.</summary>
+    public int DenseLayers { get; init; }
+
+    /// <summary>Sequences up to this many tokens are attended densely.</summary>
+    public int DenseBelow { get; init; }
+
+    /// <summary>Reads the string form.</summary>
+    /// <exception cref="FormatException">Unknown method, key or value; the message lists what there is.</exception>
+    public static AttentionOptions Parse(string text)
+    {
+        var (method, rest) = text.IndexOf(':') is >= 0 and int colon ? (text[..colon], text[(colon + 1)..]) : (text, "");
+        if (method == "dense") return rest.Length == 0 ? Dense : throw new FormatException($"'dense' takes no settings, got '{rest}'");
+        if (method != "double-sparsity") throw new FormatException($"unknown attention '{method}'; there are: dense, double-sparsity");
+        var options = DoubleSparsity;
+        int sinks = 0, window = 1;
+        foreach (string part in rest.Split(',', StringSplitOptions.RemoveEmptyEntries | StringSplitOptions.TrimEntries))
+        {
+            string[] pair = part.Split('=', 2);
+            string value = pair.Length == 2 ? pair[1] : throw new FormatException($"'{part}' should be key=value");
+            switch (pair[0])
+            {
+                case "tokens": options = options with { Rule = ParseBudget(value) }; break;
+                case "channels": options = options with { Channels = Number(part, value, 1, 256) }; break;
+                case "bits":
+                    options = options with
+                    {
+                        LabelFormat = value switch
+                        {
+                            "1" => LabelFormat.Int1,
+                            "2" => LabelFormat.Int2,
+                            "4" => LabelFormat.Int4,
+                            "8" => LabelFormat.Int8,
+                            "16" => LabelFormat.F16,
+                            _ => throw new FormatException($"bits={value}: labels have 1, 2, 4, 8 or 16 bits a channel"),
+                        },
+                    };
+                    break;
+                case "scaling":
+                    options = options with { Scaling = Choice(part, value, ("static", LabelScaling.Static), ("token", LabelScaling.PerToken)) };
+                    break;
+                case "sets": options = options with { SetPerQueryHead = Choice(part, value, ("group", false), ("head", true)) }; break;
+                case "reduce": options = options with { Reduction = Choice(part, value, ("max", GroupReduction.Max), ("sum", GroupReduction.Sum)) }; break;
+                case "sinks": sinks = Number(part, value, 0, 1 << 20); break;
+                case "window": window = Number(part, value, 1, 1 << 20); break;
+                case "dense-layers": options = options with { DenseLayers = Number(part, value, 0, 1 << 10) }; break;
+                case "dense-below": options = options with { DenseBelow = Number(part, value, 0, int.MaxValue) }; break;
+                default:
+                    throw new FormatException($"unknown setting '{pair[0]}' of double-sparsity; there are: tokens, channels, bits, scaling, sets, reduce, sinks, window, dense-layers, dense-below");
+            }
+        }
+        return options with { Rule = options.Rule with { Sinks = sinks, Recent = window } };
+    }
+
+    /// <summary>The string form, every setting that differs from the defaults said.</summary>
+    public override string ToString()
+    {
+        if (Kind == AttentionKind.Dense) return "dense";
+        string tokens = Rule.Numerator > 0 ? $"{Rule.Numerator}/{Rule.Denominator}" : Rule.MinTokens.ToString(CultureInfo.InvariantCulture);
+        string text = $"double-sparsity:tokens={tokens},channels={Channels},bits={LabelFormat.Bits()}";
+        if (Scaling != LabelScaling.Static) text += ",scaling=token";
+        if (SetPerQueryHead) text += ",sets=head";
+        if (Reduction != GroupReduction.Max) text += ",reduce=sum";
+        if (Rule.Sinks > 0) text += $",sinks={Rule.Sinks}";
+        if (Rule.Recent > 1) text += $",window={Rule.Recent}";
+        if (DenseLayers > 0) text += $",dense-layers={DenseLayers}";
+        if (DenseBelow > 0) text += $",dense-below={DenseBelow}";
+        return text;
+    }
+
+    /// <summary>Bytes that the policy keeps a cached token over all layers, before it is made: what the memory plan counts.</summary>
+    internal long AuxiliaryBytesPerToken(LlamaConfig config) => Kind == AttentionKind.Dense ? 0 : DoubleSparsityPolicy.LabelBytesPerToken(config, this);
+
+    /// <summary>Bytes that the policy's labels and scratch take for a decoder with <paramref name="options"/>.</summary>
+    internal long PlannedBytes(LlamaConfig config, DecoderOptions options) => Kind == AttentionKind.Dense ? 0 : DoubleSparsityPolicy.PlannedBytes(config, this, options);
+
+    internal AttentionPolicy Create(ComputeBackend backend, LlamaConfig config, KvCache cache, DecoderOptions options)
+    {
+        if (Kind == AttentionKind.Dense) return new DensePolicy(backend, config, cache);
+        var channels = options.Channels ?? throw new ArgumentException($"{this} needs a channel map: make one with 'ilgpusparse calibrate'", nameof(options));
+        return new DoubleSparsityPolicy(backend, config, cache, this, channels, options.MaxSequences);
+    }
+
+    private static SelectionRule ParseBudget(string value)
+    {
+        string[] parts = value.Split('/');
+        if (parts.Length == 2 && int.TryParse(parts[0], NumberStyles.None, CultureInfo.InvariantCulture, out int n)
+            && int.TryParse(parts[1], NumberStyles.None, CultureInfo.InvariantCulture, out int d) && n > 0 && d >= n && d <= 1 << 20) return new SelectionRule(n, d, 1);
+        if (parts.Length == 1 && int.TryParse(value, NumberStyles.None, CultureInfo.InvariantCulture, out int tokens) && tokens > 0) return new SelectionRule(0, 1, tokens);
+        throw new FormatException($"tokens={value}: the budget is a fraction from 1/{1 << 20} to 1/1, or a positive number of tokens");
+    }
+
+    private static int Number(string part, string value, int least, int most) =>
+        int.TryParse(value, NumberStyles.None, CultureInfo.InvariantCulture, out int n) && n >= least && n <= most
+            ? n : throw new FormatException($"{part}: expected a whole number from {least} to {most}");
+
+    private static T Choice<T>(string part, string value, params (string Name, T Value)[] choices)
+    {
+        foreach (var (name, result) in choices)
+            if (name == value) return result;
+        throw new FormatException($"{part}: expected one of {string.Join(", ", choices.Select(c => c.Name))}");
+    }
+}

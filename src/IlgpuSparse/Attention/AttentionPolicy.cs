@@ -1,0 +1,27 @@
+using IlgpuSparse.Compute;
+
+namespace IlgpuSparse.Attention;
+
+/// <summary>
+/// How decode steps attend: which tokens of the cache are read. K and V are all kept; a policy may keep more beside them (labels) and is told of every appended key. One policy belongs to one decoder.
+/// </summary>
+public abstract class AttentionPolicy : IDisposable
+{
+    /// <summary>The policy in words, with its budget.</summary>
+    public abstract string Description { get; }
+
+    /// <summary>Bytes that it keeps a cached token, beside K and V.</summary>
+    public abstract long AuxiliaryBytesPerToken { get; }
+
+    /// <summary>Takes note of the keys <c>[row, kvHead, headDim]</c> (after RoPE) that were just appended to <paramref name="layer"/>, by prefill or by a step.</summary>
+    public abstract void Append(int layer, StepBatch batch, DeviceSpan k);
+
+    /// <summary>Attention of a decode step in <paramref name="layer"/>: <paramref name="q"/> and <paramref name="y"/> are <c>[row, head, headDim]</c>; the row's own key and value are in the cache.</summary>
+    public abstract void Attend(int layer, StepBatch batch, DeviceSpan q, DeviceSpan y);
+
+    /// <summary>Bytes of K, V and auxiliary data that a step at <paramref name="position"/> reads over all layers.</summary>
+    public abstract long BytesRead(int position);
+
+    /// <inheritdoc/>
+    public abstract void Dispose();
+}

@@ -1,0 +1,152 @@
+using IlgpuSparse.Cache;
+using IlgpuSparse.Calibration;
+using IlgpuSparse.Compute;
+using IlgpuSparse.Llama;
+using IlgpuSparse.Model;
+
+namespace IlgpuSparse.Attention.Policies;
+
+/// <summary>
+/// Double Sparsity (Yang et al., arXiv 2408.07092): every key leaves a label of r calibrated channels; a step scores all labels against the query, takes the best tokens, and attends exactly to
+/// those alone. Differences from the published code: channels a (layer, kv head) instead of a layer, labels quantised and packed for real, one token set a kv head by
+/// default, the current token always in, right when the budget exceeds the length.
+/// </summary>
+internal sealed class DoubleSparsityPolicy : AttentionPolicy
+{
+    private readonly ComputeBackend _backend;
+    private readonly LlamaConfig _config;
+    private readonly KvCache _cache;
+    private readonly AttentionOptions _options;
+    private readonly AttentionShape _shape;
+    private readonly LabelLayer?[] _labels;
+    private readonly TokenScores? _scores;
+    private readonly TokenSets? _sets;
+
+    public DoubleSparsityPolicy(ComputeBackend backend, LlamaConfig config, KvCache cache, AttentionOptions options, ChannelMap channels, int maxRows)
+    {
+        channels.CheckFits(config);
+        if (options.Channels > config.HeadDim)
+            throw new ArgumentException($"channels={options.Channels}: a head of this model has {config.HeadDim}", nameof(options));
+        if (options.Scaling == LabelScaling.Static && options.LabelFormat != LabelFormat.F16 && !channels.HasScales)
+            throw new ArgumentException("this channel map has no offsets and scales: use scaling=token or bits=16, or calibrate", nameof(options));
+        _backend = backend;
+        _config = config;
+        _cache = cache;
+        _options = options;
+        _shape = new AttentionShape(config.Heads, config.KvHeads, config.HeadDim, config.SlidingWindow);
+        _labels = new LabelLayer?[config.Layers];
+        try
+        {
+            for (int layer = Math.Min(options.DenseLayers, config.Layers); layer < config.Layers; layer++) _labels[layer] = NewLayer(channels, layer);
+            int sets = Sets(config, options);
+            _scores = new TokenScores(backend.Allocate((long)maxRows * sets * cache.Capacity * sizeof(float), "scratch"), sets, cache.Capacity);
+            int budget = options.Rule.Budget(cache.Capacity);
+            _sets = new TokenSets(backend.Allocate((long)maxRows * sets * budget * sizeof(int), "scratch"), backend.Allocate((long)maxRows * sets * sizeof(int), "scratch"), sets, budget);
+        }
+        catch
+        {
+            Dispose();
+            throw;
+        }
+    }
+
+    public override string Description => _options.ToString();
+
+    public override long AuxiliaryBytesPerToken => LabelBytesPerToken(_config, _options);
+
+    /// <summary>Label bytes a token over all sparse layers.</summary>
+    public static long LabelBytesPerToken(LlamaConfig config, AttentionOptions options) =>
+        (long)Math.Max(0, config.Layers - options.DenseLayers) * config.KvHeads * sizeof(uint) * (LabelLayer.WordsFor(options.LabelFormat, options.Channels) + (StoresScales(options) ? 1 : 0));
+
+    /// <summary>Labels, scores and sets that a decoder with <paramref name="decoder"/> options allocates.</summary>
+    public static long PlannedBytes(LlamaConfig config, AttentionOptions options, DecoderOptions decoder)
+    {
+        long capacity = (long)KvCache.BlocksFor(decoder.Capacity) * KvLayer.BlockTokens;
+        long tables = (long)Math.Max(0, config.Layers - options.DenseLayers) * config.KvHeads * options.Channels * sizeof(float) * (HasTables(options) ? 3 : 1);
+        return capacity * LabelBytesPerToken(config, options) + tables
+            + (long)decoder.MaxSequences * Sets(config, options) * sizeof(float) * (capacity + options.Rule.Budget((int)capacity) + 1);
+    }
+
+    public override void Append(int layer, StepBatch batch, DeviceSpan k)
+    {
+        if (_labels[layer] is { } labels) _backend.AppendLabels(_shape, labels, batch, k);
+    }
+
+    public override void Attend(int layer, StepBatch batch, DeviceSpan q, DeviceSpan y)
+    {
+        if (_labels[layer] is not { } labels || batch.MaxLength <= _options.DenseBelow)
+        {
+            _backend.Attend(_shape, _cache.Layers[layer], batch, q, y);
+            return;
+        }
+        _backend.Score(_shape, labels, batch, q, _options.Reduction, _scores!);
+        _backend.Select(_shape, _options.Rule, batch, _scores!, _sets!);
+        _backend.AttendSelected(_shape, _cache.Layers[layer], batch, q, _sets!, y);
+    }
+
+    public override long BytesRead(int position)
+    {
+        long visible = position + 1L - _shape.FirstVisible(position);
+        long kv = KvCache.BytesPerToken(_config, _cache.Format) / _config.Layers;
+        int dense = position + 1 <= _options.DenseBelow ? _config.Layers : Math.Min(_options.DenseLayers, _config.Layers);
+        long sparse = _config.Layers - dense;
+        if (sparse == 0) return visible * kv * dense;
+        // Heads with sets of their own read the rows of their kv head once each.
+        long rows = (long)_options.Rule.Budget((int)visible) * (_options.SetPerQueryHead ? _config.GroupSize : 1);
+        return visible * kv * dense + visible * AuxiliaryBytesPerToken + rows * kv * sparse;
+    }
+
+    public override void Dispose()
+    {
+        foreach (var labels in _labels) labels?.Dispose();
+        _scores?.Dispose();
+        _sets?.Dispose();
+    }
+
+    private static int Sets(LlamaConfig config, AttentionOptions options) => options.SetPerQueryHead ? config.Heads : config.KvHeads;
+
+    private static bool StoresScales(AttentionOptions options) => options.Scaling == LabelScaling.PerToken && options.LabelFormat != LabelFormat.F16;
+
+    private static bool HasTables(AttentionOptions options) => options.Scaling == LabelScaling.Static && options.LabelFormat != LabelFormat.F16;
+
+    private LabelLayer NewLayer(ChannelMap map, int layer)
+    {
+        int r = _options.Channels, kvHeads = _config.KvHeads;
+        var indices = new int[kvHeads * r];
+        var offsets = new float[kvHeads * r];
+        var steps = new float[kvHeads * r];
+        bool tables = HasTables(_options);
+        for (int head = 0; head < kvHeads; head++)
+        {
+            var channels = map[layer, head];
+            for (int i = 0; i < r; i++)
+            {
+                int c = channels.Ranking[i];
+                indices[head * r + i] = c;
+                if (!tables) continue;
+                offsets[head * r + i] = channels.Mean![c];
+                // A channel that never varied carries nothing: any positive step keeps its code finite.
+                steps[head * r + i] = Math.Max(channels.Deviation![c], 1e-6f) * _options.LabelFormat.GaussianStep();
+            }
+        }
+        long tokens = (long)_cache.Blocks * KvLayer.BlockTokens * kvHeads;
+        return new LabelLayer
+        {
+            Format = _options.LabelFormat,
+            Scaling = _options.Scaling,
+            Channels = r,
+            ChannelIndices = Table(indices),
+            Offsets = tables ? Table(offsets) : null,
+            Steps = tables ? Table(steps) : null,
+            Codes = _backend.Allocate(tokens * LabelLayer.WordsFor(_options.LabelFormat, r) * sizeof(uint), "labels"),
+            TokenScales = StoresScales(_options) ? _backend.Allocate(tokens * sizeof(uint), "labels") : null,
+        };
+    }
+
+    private DeviceBuffer Table<T>(T[] values) where T : unmanaged
+    {
+        var buffer = _backend.Allocate((long)values.Length * sizeof(int), "labels");
+        ((DeviceSpan)buffer).Upload<T>(values);
+        return buffer;
+    }
+}

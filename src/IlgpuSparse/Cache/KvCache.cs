@@ -1,0 +1,95 @@
+using IlgpuSparse.Compute;
+using IlgpuSparse.Model;
+
+namespace IlgpuSparse.Cache;
+
+/// <summary>
+/// K and V of every layer for all sequences of a decoder: a pool of blocks of <see cref="KvLayer.BlockTokens"/> tokens from which sequences grow. A block id means the
+/// same place in every layer, and in the label cache. The bytes are known before anything is allocated (<see cref="PlannedBytes"/>).
+/// </summary>
+public sealed class KvCache : IDisposable
+{
+    private readonly Stack<int> _free = new();
+    private readonly List<KvLayer> _layers = [];
+
+    /// <summary>Makes room for <paramref name="capacity"/> tokens (rounded up to whole blocks).</summary>
+    /// <exception cref="NotSupportedException">The backend cannot store <paramref name="format"/>.</exception>
+    /// <exception cref="InsufficientMemoryException">The device has not that much; the message names the knob.</exception>
+    public KvCache(ComputeBackend backend, LlamaConfig config, KvFormat format, int capacity)
+    {
+        ArgumentOutOfRangeException.ThrowIfLessThan(capacity, 1);
+        if (!backend.Supports(format)) throw new NotSupportedException($"the {backend.Name} backend does not store K and V as {format}");
+        Format = format;
+        Blocks = BlocksFor(capacity);
+        for (int block = Blocks - 1; block >= 0; block--) _free.Push(block);
+        long rows = (long)Blocks * KvLayer.BlockTokens * config.KvHeads;
+        long bytes = rows * config.HeadDim * format.ElementBytes();
+        try
+        {
+            for (int layer = 0; layer < config.Layers; layer++)
+            {
+                var k = backend.Allocate(bytes, "kv");
+                var v = backend.Allocate(bytes, "kv");
+                bool scaled = format == KvFormat.Int8;
+                _layers.Add(new KvLayer(format, k, v, scaled ? backend.Allocate(rows * sizeof(float), "kv") : null, scaled ? backend.Allocate(rows * sizeof(float), "kv") : null));
+            }
+        }
+        catch (InsufficientMemoryException e)
+        {
+            Dispose();
+            throw new InsufficientMemoryException(
+                $"K and V of {Blocks * KvLayer.BlockTokens:N0} tokens need {PlannedBytes(config, format, capacity):N0} bytes: {e.Message}. Ask for a shorter context (--context) or a smaller format (--kv-type).", e);
+        }
+    }
+
+    /// <summary>Element type.</summary>
+    public KvFormat Format { get; }
+
+    /// <summary>Blocks in the pool.</summary>
+    public int Blocks { get; }
+
+    /// <summary>Blocks that no sequence holds.</summary>
+    public int FreeBlocks => _free.Count;
+
+    /// <summary>Tokens that fit.</summary>
+    public int Capacity => Blocks * KvLayer.BlockTokens;
+
+    /// <summary>K and V by layer.</summary>
+    public IReadOnlyList<KvLayer> Layers => _layers;
+
+    /// <summary>Blocks for <paramref name="tokens"/>.</summary>
+    public static int BlocksFor(int tokens) => (int)(((long)tokens + KvLayer.BlockTokens - 1) / KvLayer.BlockTokens);
+
+    /// <summary>Bytes of K and V one token takes over all layers.</summary>
+    public static long BytesPerToken(LlamaConfig config, KvFormat format) =>
+        2L * config.Layers * config.KvHeads * (config.HeadDim * format.ElementBytes() + (format == KvFormat.Int8 ? sizeof(float) : 0));
+
+    /// <summary>Bytes that a cache for <paramref name="capacity"/> tokens allocates.</summary>
+    public static long PlannedBytes(LlamaConfig config, KvFormat format, int capacity) =>
+        (long)BlocksFor(capacity) * KvLayer.BlockTokens * BytesPerToken(config, format);
+
+    /// <summary>Starts an empty sequence.</summary>
+    public CacheSequence NewSequence() => new(this);
+
+    internal int Take()
+    {
+        if (!_free.TryPop(out int block))
+            throw new InvalidOperationException($"the cache is full: all {Blocks} blocks of {KvLayer.BlockTokens} tokens ({Capacity:N0} tokens) are in use. Ask for a longer context (--context).");
+        return block;
+    }
+
+    internal void Return(int block) => _free.Push(block);
+
+    /// <inheritdoc/>
+    public void Dispose()
+    {
+        foreach (var layer in _layers)
+        {
+            layer.K.Dispose();
+            layer.V.Dispose();
+            layer.KScales?.Dispose();
+            layer.VScales?.Dispose();
+        }
+        _layers.Clear();
+    }
+}

@@ -1,0 +1,146 @@
+using System.Text.Json;
+using IlgpuSparse.Model;
+
+namespace IlgpuSparse.Calibration;
+
+/// <summary>
+/// The calibrated channels of a model, by layer and kv head, in the order of the model's own RoPE pairing. The whole ranking is kept, and mean and deviation of every channel, so that one
+/// map serves labels of any number of channels and bits.
+/// </summary>
+public sealed class ChannelMap
+{
+    /// <summary>Version of the file format that is written.</summary>
+    public const int Version = 1;
+
+    private readonly HeadChannels[][] _heads;
+
+    /// <summary>Takes <paramref name="heads"/> <c>[layer][kvHead]</c>.</summary>
+    /// <exception cref="ModelFormatException">A ranking is no permutation, a number is not finite, or the layers differ; <paramref name="source"/> is named.</exception>
+    public ChannelMap(string source, string statistic, int headDim, RopeStyle ropeStyle, string? fingerprint, HeadChannels[][] heads)
+    {
+        Source = source;
+        Statistic = statistic;
+        HeadDim = headDim;
+        RopeStyle = ropeStyle;
+        Fingerprint = fingerprint;
+        _heads = heads;
+        Check();
+    }
+
+    /// <summary>The file it came from, or how it was made; for messages.</summary>
+    public string Source { get; }
+
+    /// <summary>How the channels were ranked: qk, q, k, variance.</summary>
+    public string Statistic { get; }
+
+    /// <summary>Channels a head, d.</summary>
+    public int HeadDim { get; }
+
+    /// <summary>The pairing that the channel numbers refer to.</summary>
+    public RopeStyle RopeStyle { get; }
+
+    /// <summary><see cref="ModelFile.Fingerprint"/> of the model it was made with; null when unknown (the authors' files).</summary>
+    public string? Fingerprint { get; }
+
+    /// <summary>Layers.</summary>
+    public int Layers => _heads.Length;
+
+    /// <summary>Kv heads a layer.</summary>
+    public int KvHeads => _heads[0].Length;
+
+    /// <summary>Whether mean and deviation are known, as static labels need.</summary>
+    public bool HasScales => _heads[0][0].Mean is not null;
+
+    /// <summary>Channels of one kv head.</summary>
+    public HeadChannels this[int layer, int kvHead] => _heads[layer][kvHead];
+
+    /// <summary>Checks that the map has the shape of <paramref name="config"/>.</summary>
+    /// <exception cref="ModelFormatException">Other sizes or another channel order.</exception>
+    public void CheckFits(LlamaConfig config)
+    {
+        if (Layers != config.Layers || KvHeads != config.KvHeads || HeadDim != config.HeadDim)
+        {
+            throw new ModelFormatException(Source, $"is for {Layers} layers, {KvHeads} kv heads of {HeadDim} channels; the model has {config.Layers}, {config.KvHeads} of {config.HeadDim}");
+        }
+        if (RopeStyle != config.RopeStyle)
+            throw new ModelFormatException(Source, $"numbers channels for {RopeStyle} rotary pairs, the model file has {config.RopeStyle} ones: calibrate on this file");
+    }
+
+    /// <summary>Checks that the map was made with the model of <paramref name="fingerprint"/>; a map without one fits any model of its shape.</summary>
+    /// <exception cref="ModelFormatException">Made with another model.</exception>
+    public void CheckModel(string fingerprint)
+    {
+        if (Fingerprint is not null && Fingerprint != fingerprint)
+            throw new ModelFormatException(Source, $"was made with model {Fingerprint}, this one is {fingerprint}: calibrate again");
+    }
+
+    /// <summary>Reads a map that <see cref="Save"/> wrote.</summary>
+    /// <exception cref="ModelFormatException">Damaged, or of another version.</exception>
+    public static ChannelMap Load(string path)
+    {
+        ChannelMapJson? json;
+        try
+        {
+            using var stream = File.OpenRead(path);
+            json = JsonSerializer.Deserialize(stream, ChannelMapJsonContext.Default.ChannelMapJson);
+        }
+        catch (JsonException e)
+        {
+            throw new ModelFormatException(path, "is not a channel map: " + e.Message, e);
+        }
+        if (json is null) throw new ModelFormatException(path, "is not a channel map: it holds null");
+        if (json.Version != Version) throw new ModelFormatException(path, $"is a channel map of version {json.Version}, this program reads version {Version}");
+        if (json.Heads.Length == 0 || json.Heads.Any(l => l is null || l.Length == 0 || l.Any(h => h?.Ranking is null)))
+            throw new ModelFormatException(path, "has a layer or head without channels");
+        return new ChannelMap(path, json.Statistic, json.HeadDim, json.RopeStyle, json.Fingerprint, json.Heads);
+    }
+
+    /// <summary>Writes the map as JSON. The file appears whole or not at all.</summary>
+    public void Save(string path)
+    {
+        string temporary = path + ".partial";
+        using (var stream = File.Create(temporary))
+        {
+            JsonSerializer.Serialize(stream, new ChannelMapJson
+            {
+                Version = Version,
+                Statistic = Statistic,
+                HeadDim = HeadDim,
+                RopeStyle = RopeStyle,
+                Fingerprint = Fingerprint,
+                Heads = _heads,
+            }, ChannelMapJsonContext.Default.ChannelMapJson);
+        }
+        File.Move(temporary, path, overwrite: true);
+    }
+
+    private void Check()
+    {
+        if (HeadDim is < 1 or > 1024) throw new ModelFormatException(Source, $"head size {HeadDim} is outside 1 to 1024");
+        if (_heads.Length == 0 || _heads[0].Length == 0) throw new ModelFormatException(Source, "has no layers");
+        bool scales = HasScales;
+        for (int layer = 0; layer < _heads.Length; layer++)
+        {
+            if (_heads[layer].Length != KvHeads) throw new ModelFormatException(Source, $"layer {layer} has {_heads[layer].Length} kv heads, layer 0 has {KvHeads}");
+            for (int head = 0; head < KvHeads; head++)
+            {
+                var h = _heads[layer][head];
+                string where = $"layer {layer} kv head {head}";
+                var seen = new bool[HeadDim];
+                foreach (int c in h.Ranking)
+                {
+                    if ((uint)c >= (uint)HeadDim || seen[c]) throw new ModelFormatException(Source, $"{where}: channel {c} is repeated or outside 0 to {HeadDim - 1}");
+                    seen[c] = true;
+                }
+                if (h.Ranking.Count != HeadDim) throw new ModelFormatException(Source, $"{where} ranks {h.Ranking.Count} channels of {HeadDim}");
+                if ((h.Mean is null) == scales || (h.Deviation is null) == scales) throw new ModelFormatException(Source, $"{where}: mean and deviation must be there for all heads or for none");
+                foreach (var values in new[] { h.Scores, h.Mean, h.Deviation })
+                {
+                    if (values is null) continue;
+                    if (values.Count != HeadDim || values.Any(v => !float.IsFinite(v))) throw new ModelFormatException(Source, $"{where}: expected {HeadDim} finite numbers");
+                }
+                if (h.Deviation is { } deviation && deviation.Any(v => v < 0)) throw new ModelFormatException(Source, $"{where}: a deviation is negative");
+            }
+        }
+    }
+}

@@ -1,0 +1,73 @@
+namespace IlgpuSparse.Compute.Cpu;
+
+/// <summary>
+/// A vector of 32-bit lanes, floats or integers, so that a kernel is written once and compiled for 512, 256 and 128 bits. Integer operations see the lanes as bits.
+/// </summary>
+internal unsafe interface ISimd<TSelf> where TSelf : struct, ISimd<TSelf>
+{
+    /// <summary>Lanes: 16, 8 or 4.</summary>
+    static abstract int Count { get; }
+
+    /// <summary>All bits zero.</summary>
+    static abstract TSelf Zero { get; }
+
+    /// <summary>The number in every lane.</summary>
+    static abstract TSelf Create(float value);
+
+    /// <summary>Floats from memory; no alignment asked for.</summary>
+    static abstract TSelf Load(float* source);
+
+    /// <summary>Floats to memory.</summary>
+    static abstract void Store(TSelf value, float* target);
+
+    /// <summary>Half-precision numbers times <see cref="HalfBits.LoadFactor"/>, as floats. Infinities and NaN come out as large finite numbers; weights have none.</summary>
+    static abstract TSelf LoadHalves(ushort* source);
+
+    /// <summary>bfloat16 numbers as floats.</summary>
+    static abstract TSelf LoadBFloats(ushort* source);
+
+    /// <summary>Signed bytes as floats.</summary>
+    static abstract TSelf LoadSBytes(byte* source);
+
+    /// <summary>Unsigned bytes as integers.</summary>
+    static abstract TSelf LoadBytes(byte* source);
+
+    /// <summary>a + b.</summary>
+    static abstract TSelf Add(TSelf a, TSelf b);
+
+    /// <summary>a · b.</summary>
+    static abstract TSelf Multiply(TSelf a, TSelf b);
+
+    /// <summary>a · b + c, fused where the processor can.</summary>
+    static abstract TSelf MultiplyAdd(TSelf a, TSelf b, TSelf c);
+
+    /// <summary>a / b.</summary>
+    static abstract TSelf Divide(TSelf a, TSelf b);
+
+    /// <summary>e to the power of each lane.</summary>
+    static abstract TSelf Exp(TSelf value);
+
+    /// <summary>Integer lanes masked.</summary>
+    static abstract TSelf And(TSelf bits, int mask);
+
+    /// <summary>Union of integer lanes.</summary>
+    static abstract TSelf Or(TSelf a, TSelf b);
+
+    /// <summary>Integer lanes shifted left.</summary>
+    static abstract TSelf ShiftLeft(TSelf bits, int count);
+
+    /// <summary>Integer lanes shifted right, zeros in.</summary>
+    static abstract TSelf ShiftRight(TSelf bits, int count);
+
+    /// <summary>Integer lanes as floats.</summary>
+    static abstract TSelf ToFloat(TSelf bits);
+
+    /// <summary>scale · n + offset where n is the number in the lowest four bits of each integer lane; the higher bits do not matter.</summary>
+    static abstract TSelf Nibble(TSelf bits, TSelf scale, TSelf offset);
+
+    /// <summary>n - 8 where n is the number in the lowest four bits of each integer lane.</summary>
+    static abstract TSelf CentredNibble(TSelf bits);
+
+    /// <summary>Sum of the lanes.</summary>
+    static abstract float Sum(TSelf value);
+}

@@ -1,0 +1,41 @@
+namespace IlgpuSparse.Generation;
+
+/// <summary>What a generation took and read.</summary>
+public sealed class GenerationStatistics
+{
+    /// <summary>Tokens of the prompt that were prefilled.</summary>
+    public int PromptTokens { get; internal set; }
+
+    /// <summary>Seconds from the start to the logits of the prompt's last token.</summary>
+    public double PrefillSeconds { get; internal set; }
+
+    /// <summary>Tokens generated.</summary>
+    public int NewTokens { get; internal set; }
+
+    /// <summary>Decode steps: the first new token needs none, prefill gave its logits.</summary>
+    public int DecodeSteps { get; internal set; }
+
+    /// <summary>Seconds in decode steps.</summary>
+    public double DecodeSeconds { get; internal set; }
+
+    /// <summary>Bytes of K, V and labels that the decode steps read.</summary>
+    public long CacheBytesRead { get; internal set; }
+
+    /// <summary>Bytes of K and V that the same steps would have read densely.</summary>
+    public long DenseBytesRead { get; internal set; }
+
+    /// <summary>Bytes of weights that one token reads.</summary>
+    public long WeightBytesPerToken { get; internal set; }
+
+    /// <summary>Prompt tokens a second.</summary>
+    public double PrefillTokensPerSecond => PrefillSeconds > 0 ? PromptTokens / PrefillSeconds : 0;
+
+    /// <summary>Decode steps a second.</summary>
+    public double DecodeTokensPerSecond => DecodeSeconds > 0 ? DecodeSteps / DecodeSeconds : 0;
+
+    /// <summary>Bytes of cache read over the bytes of a dense read, labels counted; 1 is dense.</summary>
+    public double Density => DenseBytesRead > 0 ? (double)CacheBytesRead / DenseBytesRead : 1;
+
+    /// <summary>Bytes of K, V and labels that an average step read.</summary>
+    public long CacheBytesPerToken => DecodeSteps > 0 ? CacheBytesRead / DecodeSteps : 0;
+}

@@ -1,0 +1,67 @@
+using System.Diagnostics;
+using IlgpuSparse.Cache;
+using IlgpuSparse.Llama;
+
+namespace IlgpuSparse.Generation;
+
+/// <summary>Continues token sequences with a <see cref="LlamaDecoder"/>. One generator holds one sequence and can be asked to go on.</summary>
+public sealed class Generator(LlamaDecoder decoder) : IDisposable
+{
+    private readonly CacheSequence _sequence = decoder.NewSequence();
+
+    /// <summary>Times and bytes of the generation in progress or just ended.</summary>
+    public GenerationStatistics Statistics { get; private set; } = new();
+
+    /// <summary>Tokens in the cache.</summary>
+    public int Length => _sequence.Length;
+
+    /// <summary>
+    /// Appends <paramref name="prompt"/> and yields the tokens of its continuation as they are drawn, until a stop id, <see cref="GenerationOptions.MaxTokens"/>, or a full cache.
+    /// </summary>
+    /// <param name="prompt">At least one token.</param>
+    /// <param name="options">What to generate.</param>
+    /// <param name="prefillProgress">Told the number of prompt tokens done.</param>
+    /// <param name="cancellation">Ends the enumeration with <see cref="OperationCanceledException"/>; <see cref="Statistics"/> then tell what was done.</param>
+    /// <exception cref="ArgumentException">The prompt is empty or does not fit the cache, or options are outside their ranges.</exception>
+    public IEnumerable<int> Generate(int[] prompt, GenerationOptions options, Action<int>? prefillProgress = null, CancellationToken cancellation = default)
+    {
+        ArgumentOutOfRangeException.ThrowIfNegative(options.MaxTokens, nameof(options));
+        var sampler = new Sampler(options.Sampling);
+        if (prompt.Length == 0) throw new ArgumentException("a prompt needs at least one token", nameof(prompt));
+        if (_sequence.Length + prompt.Length > decoder.Cache.Capacity)
+            throw new ArgumentException($"the prompt of {prompt.Length:N0} tokens does not fit the cache of {decoder.Cache.Capacity:N0}: ask for a longer context (--context)", nameof(prompt));
+        return Run(prompt, options, sampler, prefillProgress, cancellation);
+    }
+
+    private IEnumerable<int> Run(int[] prompt, GenerationOptions options, Sampler sampler, Action<int>? prefillProgress, CancellationToken cancellation)
+    {
+        var statistics = Statistics = new GenerationStatistics { WeightBytesPerToken = decoder.Weights.BytesReadPerToken };
+        sampler.Observe(prompt);
+        long start = Stopwatch.GetTimestamp();
+        int token = sampler.Next(decoder.Prefill(_sequence, prompt, done =>
+        {
+            statistics.PromptTokens = done;
+            statistics.PrefillSeconds = Stopwatch.GetElapsedTime(start).TotalSeconds;
+            prefillProgress?.Invoke(done);
+        }, cancellation));
+        statistics.PrefillSeconds = Stopwatch.GetElapsedTime(start).TotalSeconds;
+        var sequences = new[] { _sequence };
+        while (statistics.NewTokens < options.MaxTokens && !options.StopIds.Contains(token))
+        {
+            statistics.NewTokens++;
+            yield return token;
+            if (statistics.NewTokens == options.MaxTokens || _sequence.Length == decoder.Cache.Capacity) yield break;
+            cancellation.ThrowIfCancellationRequested();
+            int position = _sequence.Length;
+            long before = Stopwatch.GetTimestamp();
+            token = sampler.Next(decoder.Decode(sequences, [token]));
+            statistics.DecodeSeconds += Stopwatch.GetElapsedTime(before).TotalSeconds;
+            statistics.DecodeSteps++;
+            statistics.CacheBytesRead += decoder.Policy.BytesRead(position);
+            statistics.DenseBytesRead += decoder.DenseBytesRead(position);
+        }
+    }
+
+    /// <summary>Gives the sequence's blocks back to the cache; the decoder stays.</summary>
+    public void Dispose() => _sequence.Dispose();
+}

@@ -1,0 +1,113 @@
+namespace IlgpuSparse.Generation;
+
+/// <summary>Draws tokens from logits by <see cref="SamplingOptions"/>. Deterministic for a seed on every machine: its random numbers are SplitMix64's, not the runtime's.</summary>
+public sealed class Sampler
+{
+    private readonly SamplingOptions _options;
+    private readonly HashSet<int> _seen = [];
+    private ulong _state;
+    private float[] _values = [];
+    private int[] _ids = [];
+
+    /// <summary>Starts the sequence of draws at the seed.</summary>
+    /// <exception cref="ArgumentException">Options outside their ranges.</exception>
+    public Sampler(SamplingOptions options)
+    {
+        options.Validate();
+        _options = options;
+        _state = options.Seed;
+    }
+
+    /// <summary>Tells of tokens that are already in the text, for the repetition penalty.</summary>
+    public void Observe(ReadOnlySpan<int> tokens)
+    {
+        if (_options.RepetitionPenalty == 1) return;
+        foreach (int token in tokens) _seen.Add(token);
+    }
+
+    /// <summary>The next token for <paramref name="logits"/> <c>[vocabulary]</c>; lowest id among equally likely ones when greedy.</summary>
+    /// <exception cref="ArithmeticException">No logit is a finite number.</exception>
+    public int Next(ReadOnlySpan<float> logits)
+    {
+        int n = logits.Length;
+        if (_values.Length < n)
+        {
+            _values = new float[n];
+            _ids = new int[n];
+        }
+        var values = _values.AsSpan(0, n);
+        logits.CopyTo(values);
+        foreach (int seen in _seen) values[seen] = values[seen] > 0 ? values[seen] / _options.RepetitionPenalty : values[seen] * _options.RepetitionPenalty;
+
+        int best = -1;
+        for (int i = 0; i < n; i++)
+            if (float.IsFinite(values[i]) && (best < 0 || values[i] > values[best])) best = i;
+        if (best < 0) throw new ArithmeticException("no logit is a finite number: the weights or the cache are damaged");
+        int token = _options.Temperature == 0 ? best : Draw(values, values[best]);
+        if (_options.RepetitionPenalty != 1) _seen.Add(token);
+        return token;
+    }
+
+    private int Draw(Span<float> values, float largest)
+    {
+        // Unnormalised probabilities of the tokens that can matter: e^-40 of the best is below what a float sum resolves.
+        int count = 0;
+        float floor = _options.MinP > 0 ? _options.MinP : 4e-18f;
+        for (int i = 0; i < values.Length; i++)
+        {
+            float p = MathF.Exp((values[i] - largest) / _options.Temperature);
+            if (!(p >= floor)) continue;
+            values[count] = p;
+            _ids[count++] = i;
+        }
+        var ids = _ids.AsSpan(0, count);
+        var kept = values[..count];
+        if (_options.TopK > 0 || _options.TopP < 1)
+        {
+            for (int i = 0; i < count; i++) kept[i] = -kept[i]; // ascending sort of the negatives; equal ones keep no promised order, so ties break by id below
+            kept.Sort(ids);
+            for (int i = 0; i < count; i++) kept[i] = -kept[i];
+            SortTiesById(kept, ids);
+            if (_options.TopK > 0) count = Math.Min(count, _options.TopK);
+            if (_options.TopP < 1) count = Nucleus(kept[..count]);
+            kept = kept[..count];
+        }
+        double total = 0;
+        foreach (float p in kept) total += p;
+        double target = NextUniform() * total;
+        for (int i = 0; i < count; i++)
+        {
+            target -= kept[i];
+            if (target < 0) return ids[i];
+        }
+        return ids[count - 1];
+    }
+
+    private int Nucleus(ReadOnlySpan<float> sorted)
+    {
+        double total = 0, sum = 0;
+        foreach (float p in sorted) total += p;
+        int count = 0;
+        while (count < sorted.Length && sum < _options.TopP * total) sum += sorted[count++];
+        return Math.Max(1, count);
+    }
+
+    private static void SortTiesById(ReadOnlySpan<float> values, Span<int> ids)
+    {
+        for (int start = 0; start < values.Length;)
+        {
+            int end = start + 1;
+            while (end < values.Length && values[end] == values[start]) end++;
+            if (end - start > 1) ids[start..end].Sort();
+            start = end;
+        }
+    }
+
+    private double NextUniform()
+    {
+        ulong z = _state += 0x9E3779B97F4A7C15;
+        z = (z ^ (z >> 30)) * 0xBF58476D1CE4E5B9;
+        z = (z ^ (z >> 27)) * 0x94D049BB133111EB;
+        return ((z ^ (z >> 31)) >> 11) * (1.0 / (1UL << 53));
+    }
+}

@@ -1,0 +1,257 @@
+using IlgpuSparse.Attention;
+using IlgpuSparse.Cache;
+using IlgpuSparse.Compute;
+using IlgpuSparse.Model;
+
+namespace IlgpuSparse.Llama;
+
+/// <summary>
+/// A Llama decoder on one backend: dense, chunked prefill of a sequence, and decode steps of one token for each of several sequences through the chosen attention.
+/// It owns the caches and all scratch memory; a step allocates no device memory.
+/// </summary>
+public sealed class LlamaDecoder : IDisposable
+{
+    /// <summary>Rows whose logits are computed at a time.</summary>
+    private const int LogitRows = 16;
+
+    private readonly ComputeBackend _backend;
+    private readonly LlamaWeights _weights;
+    private readonly AttentionShape _shape;
+    private readonly StepBatch _batch;
+    private readonly RopeTable _rope;
+    private readonly List<DeviceBuffer> _scratch = [];
+    private readonly DeviceBuffer _ids, _x, _normed, _q, _k, _v, _attended, _gate, _up, _logits;
+    private readonly DeviceBuffer? _router;
+    private readonly float[] _hostLogits;
+    private readonly int _maxRows;
+
+    /// <summary>Allocates caches and scratch for <paramref name="options"/>.</summary>
+    /// <exception cref="ArgumentException">Options that contradict the model.</exception>
+    /// <exception cref="InsufficientMemoryException">The device has not that much.</exception>
+    public LlamaDecoder(ComputeBackend backend, LlamaWeights weights, DecoderOptions options)
+    {
+        ArgumentOutOfRangeException.ThrowIfLessThan(options.Capacity, 1, nameof(options));
+        ArgumentOutOfRangeException.ThrowIfLessThan(options.PrefillChunk, 1, nameof(options));
+        ArgumentOutOfRangeException.ThrowIfLessThan(options.MaxSequences, 1, nameof(options));
+        _backend = backend;
+        _weights = weights;
+        Options = options;
+        var c = weights.Config;
+        _shape = new AttentionShape(c.Heads, c.KvHeads, c.HeadDim, c.SlidingWindow);
+        _maxRows = MaxRows(options);
+        try
+        {
+            Cache = new KvCache(backend, c, options.KvFormat, options.Capacity);
+            Policy = options.Attention.Create(backend, c, Cache, options);
+            _batch = new StepBatch(backend, _maxRows, options.MaxSequences, Cache.Blocks);
+            _rope = new RopeTable(backend, c);
+            _ids = Scratch(1);
+            _x = Scratch(c.HiddenSize);
+            _normed = Scratch(c.HiddenSize);
+            _q = Scratch(c.Heads * c.HeadDim);
+            _k = Scratch(c.KvHeads * c.HeadDim);
+            _v = Scratch(c.KvHeads * c.HeadDim);
+            _attended = Scratch(c.Heads * c.HeadDim);
+            _gate = Scratch(c.Experts > 0 ? 1 : c.IntermediateSize);
+            _up = Scratch(c.Experts > 0 ? 1 : c.IntermediateSize);
+            _router = c.Experts > 0 ? Scratch(c.Experts) : null;
+            _logits = backend.Allocate((long)Math.Max(LogitRows, options.MaxSequences) * c.VocabularySize * sizeof(float), "scratch");
+            _scratch.Add(_logits);
+            _hostLogits = new float[Math.Max(LogitRows, options.MaxSequences) * c.VocabularySize];
+        }
+        catch
+        {
+            Dispose();
+            throw;
+        }
+    }
+
+    /// <summary>What it was built with.</summary>
+    public DecoderOptions Options { get; }
+
+    /// <summary>Shapes and constants of the model.</summary>
+    public LlamaConfig Config => _weights.Config;
+
+    /// <summary>The weights.</summary>
+    public LlamaWeights Weights => _weights;
+
+    /// <summary>The backend.</summary>
+    public ComputeBackend Backend => _backend;
+
+    /// <summary>K and V.</summary>
+    public KvCache Cache { get; private set; } = null!;
+
+    /// <summary>The attention of decode steps.</summary>
+    public AttentionPolicy Policy { get; private set; } = null!;
+
+    /// <summary>
+    /// Called with every layer's queries <c>[row, head, headDim]</c> and keys <c>[row, kvHead, headDim]</c> after RoPE, before they are appended: what calibration gathers.
+    /// </summary>
+    internal Action<int, StepBatch, DeviceSpan, DeviceSpan>? Observer { get; set; }
+
+    /// <summary>Scratch bytes that a decoder with these options allocates (activations, logits and step tables), caches and policies not counted.</summary>
+    internal static long ScratchBytes(LlamaConfig c, DecoderOptions options)
+    {
+        long row = 1 + 2L * c.HiddenSize + 2L * c.Heads * c.HeadDim + 2L * c.KvHeads * c.HeadDim + 2L * (c.Experts > 0 ? 1 : c.IntermediateSize) + c.Experts;
+        long blocks = KvCache.BlocksFor(options.Capacity);
+        return sizeof(float) * (MaxRows(options) * row + (long)Math.Max(LogitRows, options.MaxSequences) * c.VocabularySize
+            + MaxRows(options) + options.MaxSequences * blocks + c.HeadDim / 2);
+    }
+
+    /// <summary>Bytes of K and V that a dense step at <paramref name="position"/> reads over all layers: what densities are measured against.</summary>
+    public long DenseBytesRead(int position) => (position + 1L - _shape.FirstVisible(position)) * KvCache.BytesPerToken(Config, Options.KvFormat);
+
+    /// <summary>Starts an empty sequence in the cache; dispose it to free its blocks.</summary>
+    public CacheSequence NewSequence() => Cache.NewSequence();
+
+    /// <summary>
+    /// Appends <paramref name="tokens"/> to <paramref name="sequence"/> with dense causal attention, in chunks, and returns the logits <c>[vocabulary]</c> after the last one. The span is
+    /// valid until the next call.
+    /// </summary>
+    /// <param name="sequence">A sequence of this decoder.</param>
+    /// <param name="tokens">At least one token.</param>
+    /// <param name="progress">Told the number of tokens done after each chunk.</param>
+    /// <param name="cancellation">Looked at between chunks; the sequence then holds the chunks that were finished.</param>
+    /// <exception cref="ArgumentException">No tokens, or an id outside the vocabulary.</exception>
+    /// <exception cref="InvalidOperationException">The cache is full.</exception>
+    public ReadOnlySpan<float> Prefill(CacheSequence sequence, ReadOnlySpan<int> tokens, Action<int>? progress = null, CancellationToken cancellation = default)
+    {
+        int last = 0;
+        ForEachChunk(sequence, tokens, rows => last = rows - 1, progress, cancellation);
+        Logits(last, 1);
+        return _hostLogits.AsSpan(0, Config.VocabularySize);
+    }
+
+    /// <summary>As <see cref="Prefill"/>, but hands the logits of every position to <paramref name="visit"/>: (index in <paramref name="tokens"/>, logits).</summary>
+    public void PrefillAll(CacheSequence sequence, ReadOnlySpan<int> tokens, Action<int, ReadOnlyMemory<float>> visit, CancellationToken cancellation = default)
+    {
+        int done = 0;
+        ForEachChunk(sequence, tokens, rows =>
+        {
+            for (int row = 0; row < rows; row += LogitRows)
+            {
+                int count = Math.Min(LogitRows, rows - row);
+                Logits(row, count);
+                for (int i = 0; i < count; i++) visit(done + row + i, _hostLogits.AsMemory(i * Config.VocabularySize, Config.VocabularySize));
+            }
+            done += rows;
+        }, null, cancellation);
+    }
+
+    /// <summary>
+    /// One step: appends <paramref name="tokens"/>[i] to <paramref name="sequences"/>[i] through the chosen attention and returns the logits <c>[sequence, vocabulary]</c>, valid until
+    /// the next call.
+    /// </summary>
+    /// <exception cref="ArgumentException">More sequences than <see cref="DecoderOptions.MaxSequences"/>, a repeated sequence, or an id outside the vocabulary.</exception>
+    /// <exception cref="InvalidOperationException">The cache is full.</exception>
+    public ReadOnlySpan<float> Decode(IReadOnlyList<CacheSequence> sequences, ReadOnlySpan<int> tokens)
+    {
+        if (sequences.Count == 0 || sequences.Count != tokens.Length || sequences.Count > Options.MaxSequences)
+            throw new ArgumentException($"{sequences.Count} sequences and {tokens.Length} tokens; a step takes 1 to {Options.MaxSequences} of each", nameof(sequences));
+        CheckIds(tokens);
+        Span<int> positions = stackalloc int[tokens.Length];
+        var blocks = new int[tokens.Length][];
+        for (int i = 0; i < tokens.Length; i++)
+        {
+            for (int j = 0; j < i; j++)
+                if (ReferenceEquals(sequences[i], sequences[j])) throw new ArgumentException($"sequences {j} and {i} are the same", nameof(sequences));
+            positions[i] = sequences[i].Length;
+            sequences[i].Reserve(positions[i] + 1);
+            blocks[i] = sequences[i].Blocks;
+        }
+        _batch.SetDecode(positions, blocks);
+        ((DeviceSpan)_ids).Upload(tokens);
+        Forward();
+        foreach (var sequence in sequences) sequence.Advance(1);
+        Logits(0, tokens.Length);
+        return _hostLogits.AsSpan(0, tokens.Length * Config.VocabularySize);
+    }
+
+    private void ForEachChunk(CacheSequence sequence, ReadOnlySpan<int> tokens, Action<int> finished, Action<int>? progress, CancellationToken cancellation)
+    {
+        if (tokens.IsEmpty) throw new ArgumentException("a prompt needs at least one token", nameof(tokens));
+        CheckIds(tokens);
+        for (int start = 0; start < tokens.Length; start += Options.PrefillChunk)
+        {
+            cancellation.ThrowIfCancellationRequested();
+            var chunk = tokens.Slice(start, Math.Min(Options.PrefillChunk, tokens.Length - start));
+            sequence.Reserve(sequence.Length + chunk.Length);
+            _batch.SetPrefill(sequence.Length, chunk.Length, sequence.Blocks);
+            ((DeviceSpan)_ids).Upload(chunk);
+            Forward();
+            sequence.Advance(chunk.Length);
+            finished(chunk.Length);
+            progress?.Invoke(start + chunk.Length);
+        }
+    }
+
+    private void Forward()
+    {
+        var c = Config;
+        int rows = _batch.Rows;
+        _backend.Embed(_weights.Embedding, _ids, rows, _x);
+        for (int i = 0; i < c.Layers; i++)
+        {
+            var w = _weights.Layers[i];
+            _backend.RmsNorm(_x, w.InputNorm, c.NormEpsilon, rows, _normed);
+            _backend.MatMul(w.Q, _normed, rows, _q, w.QBias);
+            _backend.MatMul(w.K, _normed, rows, _k, w.KBias);
+            _backend.MatMul(w.V, _normed, rows, _v, w.VBias);
+            _backend.Rope(_rope, _batch, c.Heads, _q);
+            _backend.Rope(_rope, _batch, c.KvHeads, _k);
+            Observer?.Invoke(i, _batch, _q, _k);
+            _backend.AppendKv(_shape, Cache.Layers[i], _batch, _k, _v);
+            Policy.Append(i, _batch, _k);
+            if (_batch.IsPrefill) _backend.Attend(_shape, Cache.Layers[i], _batch, _q, _attended);
+            else Policy.Attend(i, _batch, _q, _attended);
+            _backend.MatMul(w.O, _attended, rows, _x, w.OBias, accumulate: true);
+
+            _backend.RmsNorm(_x, w.MlpNorm, c.NormEpsilon, rows, _normed);
+            if (w.Experts is { } experts)
+            {
+                _backend.MatMul(w.Router!, _normed, rows, _router!);
+                _backend.ExpertMlp(experts, _normed, rows, _router!, _x);
+                continue;
+            }
+            _backend.MatMul(w.Gate!, _normed, rows, _gate, w.GateBias);
+            _backend.MatMul(w.Up!, _normed, rows, _up, w.UpBias);
+            _backend.SwiGlu(_gate, _up, (long)rows * c.IntermediateSize);
+            _backend.MatMul(w.Down!, _gate, rows, _x, w.DownBias, accumulate: true);
+        }
+    }
+
+    // Logits of rows first .. first + count - 1 of the last pass, into the host buffer.
+    private void Logits(int first, int count)
+    {
+        var c = Config;
+        var x = ((DeviceSpan)_x).SkipFloats((long)first * c.HiddenSize);
+        _backend.RmsNorm(x, _weights.Norm, c.NormEpsilon, count, _normed);
+        _backend.MatMul(_weights.Output, _normed, count, _logits);
+        ((DeviceSpan)_logits).Download(_hostLogits.AsSpan(0, count * c.VocabularySize));
+    }
+
+    private void CheckIds(ReadOnlySpan<int> tokens)
+    {
+        foreach (int id in tokens)
+            if ((uint)id >= (uint)Config.VocabularySize) throw new ArgumentException($"token id {id} is outside the vocabulary of {Config.VocabularySize}", nameof(tokens));
+    }
+
+    private static int MaxRows(DecoderOptions options) => Math.Max(options.PrefillChunk, options.MaxSequences);
+
+    private DeviceBuffer Scratch(int width)
+    {
+        var buffer = _backend.Allocate((long)_maxRows * width * sizeof(float), "scratch");
+        _scratch.Add(buffer);
+        return buffer;
+    }
+
+    /// <summary>Frees caches and scratch; the weights stay.</summary>
+    public void Dispose()
+    {
+        foreach (var buffer in _scratch) buffer.Dispose();
+        _rope?.Dispose();
+        _batch?.Dispose();
+        Policy?.Dispose();
+        Cache?.Dispose();
+    }
+}

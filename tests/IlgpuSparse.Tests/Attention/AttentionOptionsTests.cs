@@ -1,0 +1,49 @@
+using IlgpuSparse.Attention;
+using IlgpuSparse.Compute;
+
+namespace IlgpuSparse.Tests.Attention;
+
+public class AttentionOptionsTests
+{
+    [Theory]
+    [InlineData("dense")]
+    [InlineData("double-sparsity:tokens=1/16,channels=64,bits=2")]
+    [InlineData("double-sparsity:tokens=512,channels=32,bits=4,scaling=token,sets=head,reduce=sum,sinks=4,window=64,dense-layers=2,dense-below=1024")]
+    [InlineData("double-sparsity:tokens=3/100,channels=8,bits=16")]
+    public void The_string_form_survives_a_round_trip(string text) => Assert.Equal(text, AttentionOptions.Parse(text).ToString());
+
+    [Fact]
+    public void Defaults_are_128_bits_and_a_sixteenth()
+    {
+        var options = AttentionOptions.Parse("double-sparsity");
+        Assert.Equal(128, options.Channels * options.LabelFormat.Bits());
+        Assert.Equal(512, options.Rule.Budget(8192));
+    }
+
+    [Theory]
+    [InlineData("")]
+    [InlineData("full")]
+    [InlineData("dense:tokens=1")]
+    [InlineData("double-sparsity:tokens=0")]
+    [InlineData("double-sparsity:tokens=2/1")]
+    [InlineData("double-sparsity:tokens=-3")]
+    [InlineData("double-sparsity:tokens")]
+    [InlineData("double-sparsity:bits=3")]
+    [InlineData("double-sparsity:channels=0")]
+    [InlineData("double-sparsity:window=0")]
+    [InlineData("double-sparsity:colour=red")]
+    [InlineData("double-sparsity:scaling=log")]
+    public void Nonsense_is_refused_with_what_there_is(string text) => Assert.NotEmpty(Assert.Throws<FormatException>(() => AttentionOptions.Parse(text)).Message);
+
+    [Theory]
+    [InlineData(1, 16, 1, 0, 1, 1, 1)]
+    [InlineData(1, 16, 1, 0, 1, 17, 2)]
+    [InlineData(1, 16, 1, 4, 64, 100, 68)]
+    [InlineData(1, 16, 1, 4, 64, 50, 50)]
+    [InlineData(0, 1, 300, 0, 1, 200, 200)]
+    [InlineData(0, 1, 300, 0, 1, 2000, 300)]
+    [InlineData(1, 1, 1, 0, 1, 999, 999)]
+    [InlineData(1, 3, 1, 0, 1, int.MaxValue, 715827883)]
+    public void Budgets_round_up_and_never_exceed_what_is_visible(int n, int d, int least, int sinks, int recent, int visible, int budget) =>
+        Assert.Equal(budget, new SelectionRule(n, d, least, sinks, recent).Budget(visible));
+}
