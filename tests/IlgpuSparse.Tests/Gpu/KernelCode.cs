@@ -24,7 +24,7 @@ internal static partial class KernelCode
     /// <summary>OpenCL C for a vendor that ILGPU has no shuffles for.</summary>
     public static string OpenCl(KernelVariant variant)
     {
-        using var backend = new CLBackend(Context, new CLCapabilityContext(false, true, true, true, false), CLDeviceVendor.AMD, CLCVersion.CL20);
+        using var backend = new CLBackend(Context, new CLCapabilityContext(float16: false, float64: false, genericAddressSpace: true, int64_Atomics: true, subGroups: false), CLDeviceVendor.AMD, CLCVersion.CL20);
         return ((CLCompiledKernel)variant.Compile(backend)).Source;
     }
 
@@ -40,6 +40,17 @@ internal static partial class KernelCode
         foreach (Match match in Call().Matches(entry)) yield return "call: " + match.Value.Trim();
         foreach (Match match in Uniform().Matches(entry)) yield return "uniform branch: " + match.Value.Trim();
         foreach (Match match in Double().Matches(entry)) yield return "double precision: " + match.Value.Trim();
+    }
+
+    /// <summary>How often <paramref name="instruction"/> stands in the kernel.</summary>
+    public static int Count(string ptx, string instruction) => Regex.Count(Entry(ptx), $@"^\s+(@!?%\w+\s+)?{Regex.Escape(instruction)}(?=[\s;])", RegexOptions.Multiline);
+
+    /// <summary>A clang on the path, of whatever version; null without one.</summary>
+    public static string? FindClang()
+    {
+        var folders = (Environment.GetEnvironmentVariable("PATH") ?? "").Split(Path.PathSeparator, StringSplitOptions.RemoveEmptyEntries);
+        string[] names = ["clang", .. Enumerable.Range(14, 12).Reverse().Select(version => $"clang-{version}")];
+        return names.SelectMany(name => folders.Select(folder => Path.Combine(folder, OperatingSystem.IsWindows() ? name + ".exe" : name))).FirstOrDefault(File.Exists);
     }
 
     [GeneratedRegex(@"^.*\.local\s.*$", RegexOptions.Multiline)]

@@ -1,8 +1,12 @@
+using System.Diagnostics;
 using IlgpuSparse.Compute.Gpu;
+using IlgpuSparse.Compute.Gpu.Kernels;
+using IlgpuSparse.Compute.Gpu.Kernels.Weights;
 
 namespace IlgpuSparse.Tests.Gpu;
 
-public class KernelCodeTests
+/// <summary>The generated code of every kernel variant, read instead of run: needs no GPU.</summary>
+public sealed class KernelCodeTests
 {
     [Theory]
     [InlineData(8, 0)]
@@ -13,5 +17,92 @@ public class KernelCodeTests
         foreach (var variant in KernelCatalog.All)
             faults.AddRange(KernelCode.Faults(KernelCode.Ptx(variant, major, minor)).Select(fault => $"{variant.Name}: {fault}"));
         Assert.True(faults.Count == 0, string.Join(Environment.NewLine, faults));
+    }
+
+    [Fact]
+    public void VariantsAreListedOnce()
+    {
+        var names = KernelCatalog.All.Select(variant => variant.Name).ToList();
+        Assert.Equal(names.Distinct().Count(), names.Count);
+    }
+
+    [Fact]
+    public void OpenClOfEveryPortableVariantIsValid()
+    {
+        var sources = KernelCatalog.All.Where(variant => !variant.CudaOnly).Select(variant => (variant.Name, Source: KernelCode.OpenCl(variant))).ToList();
+        Assert.All(sources, s => Assert.Contains("kernel void", s.Source, StringComparison.Ordinal));
+        string? clang = KernelCode.FindClang();
+        Assert.SkipWhen(clang is null, "all OpenCL C was generated, but there is no clang to check it with");
+        string folder = Directory.CreateTempSubdirectory("kernels").FullName;
+        try
+        {
+            // one compiler call for all: each file is its own translation unit
+            var files = sources.Select((s, i) =>
+            {
+                string path = Path.Combine(folder, $"{i}.cl");
+                File.WriteAllText(path, $"// {s.Name}\n{s.Source}");
+                return path;
+            }).ToList();
+            var start = new ProcessStartInfo(clang!) { RedirectStandardError = true };
+            foreach (string argument in (string[])["-x", "cl", "-cl-std=CL2.0", "-fsyntax-only", "-target", "spir64", "-w", .. files]) start.ArgumentList.Add(argument);
+            using var process = Process.Start(start)!;
+            string errors = process.StandardError.ReadToEnd();
+            process.WaitForExit();
+            Assert.True(process.ExitCode == 0, errors);
+        }
+        finally
+        {
+            Directory.Delete(folder, recursive: true);
+        }
+    }
+
+    [Fact]
+    public void FaultsAreSeen()
+    {
+        // the checks themselves: an array indexed by a loop that is not unrolled lies in local memory
+        var variant = KernelVariant.Of(IndexedArray, 32) with { Unroll = 0 };
+        Assert.Contains(KernelCode.Faults(KernelCode.Ptx(variant)), fault => fault.StartsWith("local memory", StringComparison.Ordinal));
+        Assert.Empty(KernelCode.Faults(KernelCode.Ptx(variant with { Unroll = 32 })));
+        Assert.Contains(KernelCode.Faults(".entry k\n\tcall f, ();\n\tld.f32 %f1, [%rd1];\n\t@%p1 bra.uni L;\n\tadd.f64 %fd1, %fd1, %fd1;\n"), fault => fault.StartsWith("call", StringComparison.Ordinal));
+        Assert.Equal(4, KernelCode.Faults(".entry k\n\tcall f, ();\n\tld.f32 %f1, [%rd1];\n\t@%p1 bra.uni L;\n\tadd.f64 %fd1, %fd1, %fd1;\n").Count());
+    }
+
+    [Theory]
+    [InlineData(typeof(F32Weights), "ld.global.v4.f32")]
+    [InlineData(typeof(F16Weights), "ld.global.v2.b32")]
+    [InlineData(typeof(BF16Weights), "ld.global.v2.b32")]
+    [InlineData(typeof(Q4_KWeights), "ld.global.v4.b32")]
+    [InlineData(typeof(Q5_KWeights), "ld.global.v4.b32")]
+    public void WeightsAreLoadedAsVectors(Type codec, string load)
+    {
+        string ptx = KernelCode.Ptx(MatVecKernel.Variant(codec, typeof(EightRows), typeof(AllRows)));
+        Assert.Contains(load, ptx, StringComparison.Ordinal);
+        Assert.Equal(8 + (codec == typeof(F32Weights) ? 1 : 0), KernelCode.Count(ptx, "ld.global.v4.f32")); // eight activation rows
+    }
+
+    [Fact]
+    public void TilesAreReadAsVectors()
+    {
+        string ptx = KernelCode.Ptx(MatMulKernel.Variant(typeof(F16Weights), typeof(AllRows)));
+        Assert.Equal(64, KernelCode.Count(ptx, "ld.shared.v4.f32"));
+        Assert.Equal(2, KernelCode.Count(ptx, "bar.sync"));
+    }
+
+    [Fact]
+    public void RopeAnglesAreSigned()
+    {
+        // by way of uint the conversion would be cvt.rn.f32.u32, and the angle lose the sign that keeps it near zero
+        string ptx = KernelCode.Ptx(RopeKernel.Variant);
+        Assert.Contains("cvt.rn.f32.s32", ptx, StringComparison.Ordinal);
+        Assert.DoesNotContain("cvt.rn.f32.u32", ptx, StringComparison.Ordinal);
+    }
+
+    private static void IndexedArray(ILGPU.ArrayView<float> data)
+    {
+        var values = new float[4];
+        for (int i = 0; i < 4; i++) values[i] = data[i];
+        float product = 1f;
+        for (int i = 0; i < 4; i++) product *= values[i];
+        data[0] = product;
     }
 }

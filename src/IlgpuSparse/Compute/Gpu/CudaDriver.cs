@@ -97,10 +97,6 @@ internal static unsafe partial class CudaDriver
 
     public static void CopyToDevice(IntPtr device, void* host, long bytes, IntPtr stream) => Check(cuMemcpyHtoDAsync_v2(device, host, (nuint)bytes, stream));
 
-    public static void CopyToHost(void* host, IntPtr device, long bytes, IntPtr stream) => Check(cuMemcpyDtoHAsync_v2(host, device, (nuint)bytes, stream));
-
-    public static void CopyOnDevice(IntPtr target, IntPtr source, long bytes, IntPtr stream) => Check(cuMemcpyDtoDAsync_v2(target, source, (nuint)bytes, stream));
-
     public static IntPtr CreateEvent(bool timing)
     {
         const uint disableTiming = 2;
@@ -114,8 +110,6 @@ internal static unsafe partial class CudaDriver
     public static void RecordEvent(IntPtr handle, IntPtr stream) => Check(cuEventRecord(handle, stream));
 
     public static void WaitForEvent(IntPtr handle) => Check(cuEventSynchronize(handle));
-
-    public static void StreamWaitEvent(IntPtr stream, IntPtr handle) => Check(cuStreamWaitEvent(stream, handle, 0));
 
     /// <summary>Milliseconds between two recorded events.</summary>
     public static float Elapsed(IntPtr start, IntPtr end)
@@ -136,6 +130,13 @@ internal static unsafe partial class CudaDriver
         IntPtr graph;
         Check(cuStreamEndCapture(stream, &graph));
         return graph;
+    }
+
+    /// <summary>Ends a recording that failed; its graph and any further error are dropped.</summary>
+    public static void AbandonCapture(IntPtr stream)
+    {
+        IntPtr graph = IntPtr.Zero;
+        if (cuStreamEndCapture(stream, &graph) == 0 && graph != IntPtr.Zero) _ = cuGraphDestroy(graph);
     }
 
     public static IntPtr Instantiate(IntPtr graph)
@@ -216,12 +217,6 @@ internal static unsafe partial class CudaDriver
     private static partial int cuMemcpyHtoDAsync_v2(IntPtr device, void* host, nuint bytes, IntPtr stream);
 
     [LibraryImport(Library)]
-    private static partial int cuMemcpyDtoHAsync_v2(void* host, IntPtr device, nuint bytes, IntPtr stream);
-
-    [LibraryImport(Library)]
-    private static partial int cuMemcpyDtoDAsync_v2(IntPtr target, IntPtr source, nuint bytes, IntPtr stream);
-
-    [LibraryImport(Library)]
     private static partial int cuEventCreate(IntPtr* handle, uint flags);
 
     [LibraryImport(Library)]
@@ -235,9 +230,6 @@ internal static unsafe partial class CudaDriver
 
     [LibraryImport(Library)]
     private static partial int cuEventElapsedTime(float* milliseconds, IntPtr start, IntPtr end);
-
-    [LibraryImport(Library)]
-    private static partial int cuStreamWaitEvent(IntPtr stream, IntPtr handle, uint flags);
 
     [LibraryImport(Library)]
     private static partial int cuStreamBeginCapture_v2(IntPtr stream, int mode);

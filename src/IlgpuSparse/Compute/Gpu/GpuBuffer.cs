@@ -20,6 +20,7 @@ internal sealed class GpuBuffer : DeviceBuffer
     public GpuBuffer(GpuDevice device, long bytes, string purpose, MemoryLedger ledger)
     {
         ArgumentOutOfRangeException.ThrowIfNegative(bytes);
+        if (device.IsCapturing) throw new InvalidOperationException($"memory for {purpose} cannot be allocated while a CUDA graph is recorded");
         _device = device;
         _purpose = purpose;
         _ledger = ledger;
@@ -84,6 +85,7 @@ internal sealed class GpuBuffer : DeviceBuffer
 
     private void CheckRange(long offset, long length)
     {
+        if (_device.IsCapturing) throw new InvalidOperationException($"a copy between the host and the buffer for {_purpose} cannot be part of a CUDA graph");
         if (offset < 0 || length > ByteLength - offset)
             throw new ArgumentOutOfRangeException(nameof(offset), $"bytes {offset} to {offset + length} are not inside the buffer for {_purpose} of {ByteLength}");
     }

@@ -16,7 +16,7 @@ public sealed class GpuDevice : IDisposable
         Kind = kind;
         Report = report;
         Accelerator = context.Devices[index].CreateAccelerator(context);
-        Kernels = new KernelTable(Accelerator);
+        Kernels = new KernelTable(this);
         Stream = Accelerator.CreateStream();
         if (kind == GpuKind.Cuda) Staging = new PinnedStaging(this);
         MaxSharedBytes = Accelerator is CudaAccelerator cuda ? CudaDriver.MaxSharedBytes(cuda.DeviceId) : Math.Min(Accelerator.MaxSharedMemoryPerGroup, 48 * 1024);
@@ -51,6 +51,9 @@ public sealed class GpuDevice : IDisposable
 
     /// <summary>Whether warp shuffles and PTX operations can be used.</summary>
     internal bool IsCuda => Kind == GpuKind.Cuda;
+
+    /// <summary>Whether a <see cref="CudaGraph"/> is being recorded: nothing may allocate, copy from or to the host, or wait.</summary>
+    internal bool IsCapturing { get; set; }
 
     /// <summary>The CUDA stream handle.</summary>
     internal IntPtr StreamHandle => ((CudaStream)Stream).StreamPtr;

@@ -1,4 +1,5 @@
 using IlgpuSparse.Compute.Gpu.Kernels;
+using IlgpuSparse.Compute.Gpu.Kernels.Selection;
 
 namespace IlgpuSparse.Compute.Gpu;
 
@@ -16,5 +17,13 @@ internal static class KernelCatalog
         SwiGluKernel.Variant,
         ExpertRouteKernel.ChooseVariant,
         ExpertRouteKernel.ListVariant,
+        .. LabelAppendKernel.Variants,
+        .. ScorePortableKernel.Variants,
+        .. ScoreKernel.Variants,
+        SelectPortableKernel.Variant,
+        SelectSetKernel.Variant,
+        HistogramKernel.Variant,
+        FilterKernel.Variant,
+        PlaceKernel.Variant,
     ];
 }

@@ -10,13 +10,15 @@ namespace IlgpuSparse.Compute.Gpu;
 /// The kernels of one device, each compiled at first use and kept with its launcher. ILGPU's own caches hold kernels weakly and would compile them again; they also have no place for
 /// the passes of <see cref="KernelPasses"/>.
 /// </summary>
-internal sealed class KernelTable(Accelerator accelerator) : IDisposable
+internal sealed class KernelTable(GpuDevice device) : IDisposable
 {
     /// <summary>Dynamic shared memory that every CUDA device grants without being asked.</summary>
     private const int PlainSharedBytes = 48 * 1024;
 
     private readonly ConcurrentDictionary<KernelVariant, LoadedKernel> _kernels = new();
     private readonly Lock _lock = new();
+
+    private Accelerator Accelerator => device.Accelerator;
 
     /// <summary>
     /// The launcher of <paramref name="variant"/>. <typeparamref name="TLaunch"/> is a delegate with the kernel's parameters after an <see cref="AcceleratorStream"/> and a
@@ -33,7 +35,7 @@ internal sealed class KernelTable(Accelerator accelerator) : IDisposable
     public KernelResources? Resources(KernelVariant variant)
     {
         if (Get(variant).Kernel is not CudaKernel kernel) return null;
-        accelerator.Bind();
+        Accelerator.Bind();
         return new KernelResources(
             CudaDriver.FunctionAttribute(kernel.FunctionPtr, CudaDriver.AttributeRegisters),
             CudaDriver.FunctionAttribute(kernel.FunctionPtr, CudaDriver.AttributeLocalBytes),
@@ -46,10 +48,11 @@ internal sealed class KernelTable(Accelerator accelerator) : IDisposable
         lock (_lock)
         {
             if (_kernels.TryGetValue(variant, out known)) return known;
-            var kernel = accelerator.LoadKernel(variant.Compile(accelerator.GetBackend()));
+            if (device.IsCapturing) throw new InvalidOperationException($"{variant.Name} cannot be loaded while a CUDA graph is recorded: run the work once before");
+            var kernel = Accelerator.LoadKernel(variant.Compile(Accelerator.GetBackend()));
             if (variant.DynamicSharedBytes > PlainSharedBytes && kernel is CudaKernel cuda)
             {
-                accelerator.Bind();
+                Accelerator.Bind();
                 CudaDriver.AllowDynamicShared(cuda.FunctionPtr, variant.DynamicSharedBytes);
             }
             return _kernels[variant] = new LoadedKernel(kernel);

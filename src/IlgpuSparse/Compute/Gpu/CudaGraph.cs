@@ -1,0 +1,91 @@
+namespace IlgpuSparse.Compute.Gpu;
+
+/// <summary>
+/// Operations recorded once and launched together: one driver call instead of one for each kernel. Arguments are those of the recording, so whatever changes between launches (positions, block
+/// tables, lengths) has to be read from device memory.
+/// </summary>
+internal sealed class CudaGraph : IDisposable
+{
+    private readonly GpuDevice _device;
+    private IntPtr _executable;
+
+    /// <summary>
+    /// Records what <paramref name="work"/> puts on the device's stream. It must have run once before, so that its kernels are loaded and its scratch memory is allocated.
+    /// </summary>
+    /// <exception cref="CudaDriverException">The driver cannot record it.</exception>
+    public CudaGraph(GpuDevice device, Action work)
+    {
+        if (!device.IsCuda) throw new NotSupportedException($"graphs need CUDA, not {device.Kind}");
+        _device = device;
+        var graph = Record(work);
+        try
+        {
+            Nodes = CudaDriver.NodeCount(graph);
+            _executable = CudaDriver.Instantiate(graph);
+        }
+        finally
+        {
+            CudaDriver.DestroyGraph(graph);
+        }
+    }
+
+    /// <summary>Kernels and copies in it.</summary>
+    public int Nodes { get; private set; }
+
+    /// <summary>Runs it on the device's stream.</summary>
+    public void Launch()
+    {
+        ObjectDisposedException.ThrowIf(_executable == IntPtr.Zero, this);
+        _device.Accelerator.Bind();
+        CudaDriver.LaunchGraph(_executable, _device.StreamHandle);
+    }
+
+    /// <summary>
+    /// Takes the arguments and grids of a new recording; when it has other kernels than the old one, the whole graph is made anew. Cheaper than a new graph while contexts grow.
+    /// </summary>
+    public void Update(Action work)
+    {
+        ObjectDisposedException.ThrowIf(_executable == IntPtr.Zero, this);
+        var graph = Record(work);
+        try
+        {
+            if (CudaDriver.TryUpdate(_executable, graph)) return;
+            CudaDriver.DestroyExecutable(_executable);
+            _executable = IntPtr.Zero;
+            _executable = CudaDriver.Instantiate(graph);
+            Nodes = CudaDriver.NodeCount(graph);
+        }
+        finally
+        {
+            CudaDriver.DestroyGraph(graph);
+        }
+    }
+
+    private IntPtr Record(Action work)
+    {
+        _device.Accelerator.Bind();
+        CudaDriver.BeginCapture(_device.StreamHandle);
+        _device.IsCapturing = true;
+        try
+        {
+            work();
+        }
+        catch
+        {
+            // the stream has to leave its recording state whatever happened; the first error is the one to report
+            _device.IsCapturing = false;
+            CudaDriver.AbandonCapture(_device.StreamHandle);
+            throw;
+        }
+        _device.IsCapturing = false;
+        return CudaDriver.EndCapture(_device.StreamHandle);
+    }
+
+    public void Dispose()
+    {
+        if (_executable == IntPtr.Zero) return;
+        _device.Accelerator.Bind();
+        CudaDriver.DestroyExecutable(_executable);
+        _executable = IntPtr.Zero;
+    }
+}

@@ -1,0 +1,137 @@
+using ILGPU.Runtime;
+using IlgpuSparse.Compute.Gpu.Kernels;
+using IlgpuSparse.Model;
+
+namespace IlgpuSparse.Compute.Gpu;
+
+/// <summary>
+/// The operations as kernels that ILGPU compiles from C#: for CUDA, with portable forms for OpenCL and for ILGPU's CPU accelerator. Weights are copied to the device as they are stored.
+/// </summary>
+public sealed class GpuBackend : ComputeBackend
+{
+    private const int UploadBytes = 64 << 20;
+
+    private readonly GpuDevice _device;
+    private readonly bool _leaveOpen;
+    private readonly GpuEmbedding _embedding;
+    private readonly GpuRmsNorm _norm;
+    private readonly GpuMatMul _matMul;
+    private readonly GpuRope _rope;
+    private readonly GpuSwiGlu _swiGlu;
+    private readonly GpuExperts _experts;
+    private bool _disposed;
+
+    private GpuBackend(GpuDevice device, bool leaveOpen)
+    {
+        _device = device;
+        _leaveOpen = leaveOpen;
+        _embedding = new GpuEmbedding(device);
+        _norm = new GpuRmsNorm(device);
+        _matMul = new GpuMatMul(device);
+        _rope = new GpuRope(device);
+        _swiGlu = new GpuSwiGlu(device);
+        _experts = new GpuExperts(device, _matMul, _swiGlu, Memory);
+    }
+
+    /// <inheritdoc/>
+    public override string Name => _device.Kind switch
+    {
+        GpuKind.Cuda => "cuda",
+        GpuKind.OpenCl => "opencl",
+        _ => "ilgpu-cpu",
+    };
+
+    /// <inheritdoc/>
+    public override string Description => $"{_device.Report.Name}, {_device.Report.Detail}";
+
+    /// <summary>The device.</summary>
+    public GpuDevice Device => _device;
+
+    private AcceleratorStream Stream => _device.Stream;
+
+    /// <summary>Computes on <paramref name="device"/>, which is disposed with the backend unless <paramref name="leaveOpen"/>.</summary>
+    public static GpuBackend Create(GpuDevice device, bool leaveOpen = false)
+    {
+        ArgumentNullException.ThrowIfNull(device);
+        return new GpuBackend(device, leaveOpen);
+    }
+
+    /// <inheritdoc/>
+    public override bool Supports(KvFormat format) => format is KvFormat.F32 or KvFormat.F16 or KvFormat.BF16 or KvFormat.Int8;
+
+    /// <inheritdoc/>
+    public override DeviceBuffer Allocate(long bytes, string purpose) => new GpuBuffer(_device, bytes, purpose, Memory);
+
+    /// <inheritdoc/>
+    /// <exception cref="ModelFormatException">The matrix has more rows than a kernel can count, or rows that are not whole groups of four numbers.</exception>
+    public override unsafe WeightMatrix Load(ModelTensor tensor)
+    {
+        ArgumentNullException.ThrowIfNull(tensor);
+        if (tensor.Columns % 4 != 0 || tensor.Columns > int.MaxValue || tensor.Rows > int.MaxValue)
+            throw new ModelFormatException(tensor.File, $"{tensor.Name} is [{tensor.Rows}, {tensor.Columns}]; the GPU needs rows of a multiple of 4 numbers");
+        var data = new GpuBuffer(_device, tensor.ByteLength, "weights", Memory);
+        try
+        {
+            for (long start = 0; start < tensor.ByteLength; start += UploadBytes)
+                data.Upload(new ReadOnlySpan<byte>(tensor.Data + start, (int)Math.Min(UploadBytes, tensor.ByteLength - start)), start);
+            return new WeightMatrix(tensor.Name, tensor.Format, (int)tensor.Rows, (int)tensor.Columns, data);
+        }
+        catch
+        {
+            data.Dispose();
+            throw;
+        }
+    }
+
+    /// <inheritdoc/>
+    public override void Synchronize() => _device.Synchronize();
+
+    /// <inheritdoc/>
+    public override void Embed(WeightMatrix table, DeviceSpan ids, int rows, DeviceSpan x) => _embedding.Run(table, ids, rows, x, Stream);
+
+    /// <inheritdoc/>
+    public override void RmsNorm(DeviceSpan x, WeightMatrix weight, float epsilon, int rows, DeviceSpan y) => _norm.Run(x, weight, epsilon, rows, y, Stream);
+
+    /// <inheritdoc/>
+    public override void MatMul(WeightMatrix weight, DeviceSpan x, int rows, DeviceSpan y, WeightMatrix? bias = null, bool accumulate = false) =>
+        _matMul.Run(weight, x, rows, y, bias, accumulate, Stream);
+
+    /// <inheritdoc/>
+    public override void Rope(RopeTable table, StepBatch batch, int heads, DeviceSpan x) => _rope.Run(table, batch, heads, x, Stream);
+
+    /// <inheritdoc/>
+    public override void SwiGlu(DeviceSpan gate, DeviceSpan up, long count) => _swiGlu.Run(gate, up, count, Stream);
+
+    /// <inheritdoc/>
+    public override void ExpertMlp(ExpertWeights experts, DeviceSpan x, int rows, DeviceSpan router, DeviceSpan y) => _experts.Run(experts, x, rows, router, y, Stream);
+
+    /// <inheritdoc/>
+    public override void AppendKv(AttentionShape shape, KvLayer cache, StepBatch batch, DeviceSpan k, DeviceSpan v) => throw Draft();
+
+    /// <inheritdoc/>
+    public override void AppendLabels(AttentionShape shape, LabelLayer labels, StepBatch batch, DeviceSpan k) => throw Draft();
+
+    /// <inheritdoc/>
+    public override void Attend(AttentionShape shape, KvLayer cache, StepBatch batch, DeviceSpan q, DeviceSpan y) => throw Draft();
+
+    /// <inheritdoc/>
+    public override void Score(AttentionShape shape, LabelLayer labels, StepBatch batch, DeviceSpan q, GroupReduction reduction, TokenScores scores) => throw Draft();
+
+    /// <inheritdoc/>
+    public override void Select(AttentionShape shape, SelectionRule rule, StepBatch batch, TokenScores scores, TokenSets sets) => throw Draft();
+
+    /// <inheritdoc/>
+    public override void AttendSelected(AttentionShape shape, KvLayer cache, StepBatch batch, DeviceSpan q, TokenSets sets, DeviceSpan y) => throw Draft();
+
+    private static NotSupportedException Draft() => new("DRAFT: attention kernels are wired when their branches meet");
+
+    /// <inheritdoc/>
+    public override void Dispose()
+    {
+        if (_disposed) return;
+        _disposed = true;
+        _device.Synchronize();
+        _experts.Dispose();
+        if (!_leaveOpen) _device.Dispose();
+    }
+}

@@ -1,0 +1,17 @@
+namespace IlgpuSparse.Compute.Gpu.Kernels.Attention;
+
+/// <summary>A 16-bit element type of K and V that tensor cores multiply.</summary>
+internal interface ITensorElement
+{
+    /// <summary>C += A·B for A [16, 16] and B [16, 8], in the layouts of <c>mma.m16n8k16</c>.</summary>
+    static abstract F4 Multiply(U4 a, U2 b, F4 c);
+
+    /// <summary>Two numbers rounded, the first in the low half.</summary>
+    static abstract uint Pack(float low, float high);
+
+    /// <summary>The low number of a pair.</summary>
+    static abstract float Low(uint pair);
+
+    /// <summary>The high number of a pair.</summary>
+    static abstract float High(uint pair);
+}

@@ -1,0 +1,9 @@
+namespace IlgpuSparse.Compute.Gpu.Kernels.Attention;
+
+/// <summary>4 warps of 3 tiles each.</summary>
+internal readonly struct Pipeline4x3 : IPipeline
+{
+    public static int WarpShift => 2;
+
+    public static int Stages => 3;
+}

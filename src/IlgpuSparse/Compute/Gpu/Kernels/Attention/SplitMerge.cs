@@ -1,0 +1,153 @@
+using ILGPU;
+
+namespace IlgpuSparse.Compute.Gpu.Kernels.Attention;
+
+/// <summary>Joins softmax sums: the warps of a group, and the splits of a set by the group that arrives last. In index order, so that results do not depend on timing.</summary>
+internal static class SplitMerge
+{
+    // loads of one thread under way at once
+    private const int Batch = 8;
+
+    /// <summary>
+    /// The group's warps, from <see cref="WarpResult"/>, into <paramref name="partials"/>, or into <paramref name="y"/> when there is only this split.
+    /// </summary>
+    public static void Group<THead, TPipeline>(ArrayView<float> y, ArrayView<float> partials, ArrayView<float> sums, AttentionArgs args, SplitPlace place)
+        where THead : struct, IHeadSize
+        where TPipeline : struct, IPipeline
+    {
+        var shared = SharedMemory.GetDynamic<float>();
+        int head = place.Row * args.Heads + place.FirstHead;
+        for (int x = ILGPU.Group.IdxX; x < place.Slots * THead.Channels; x += 32 << TPipeline.WarpShift)
+        {
+            int slot = x / THead.Channels, channel = x - slot * THead.Channels;
+            float max = float.NegativeInfinity;
+            for (int w = 0; w < 1 << TPipeline.WarpShift; w++) max = IntrinsicMath.Max(max, shared[WarpResult.Sums<THead, TPipeline>(w, slot)]);
+            float sum = 0f, output = 0f;
+            for (int w = 0; w < 1 << TPipeline.WarpShift; w++)
+            {
+                int at = WarpResult.Sums<THead, TPipeline>(w, slot);
+                // a warp without tiles has no maximum, and its outputs are zeros
+                float factor = shared[at + 1] > 0f ? TensorOps.Exp2(shared[at] - max) : 0f;
+                sum += factor * shared[at + 1];
+                output += factor * shared[(w * TensorDecodeKernel.MaxSlots + slot) * THead.Channels + channel];
+            }
+            if (place.Splits == 1)
+            {
+                y[(long)(head + slot) * THead.Channels + channel] = sum > 0f ? output / sum : 0f;
+            }
+            else
+            {
+                long at = (long)(head + slot) * Grid.DimX + place.Split;
+                partials[at * THead.Channels + channel] = output;
+                if (channel == 0)
+                {
+                    sums[2 * at] = max;
+                    sums[2 * at + 1] = sum;
+                }
+            }
+        }
+    }
+
+    /// <summary>Counts this group in, and merges all splits when it is the last.</summary>
+    public static void Last<THead, TPipeline>(ArrayView<float> y, ArrayView<float> partials, ArrayView<float> sums, ArrayView<int> arrivals, AttentionArgs args, SplitPlace place)
+        where THead : struct, IHeadSize
+        where TPipeline : struct, IPipeline
+    {
+        var arrived = SharedMemory.Allocate<int>(1);
+        MemoryFence.DeviceLevel();
+        ILGPU.Group.Barrier();
+        if (ILGPU.Group.IdxX == 0) arrived[0] = Atomic.Add(ref arrivals[place.Set], 1);
+        ILGPU.Group.Barrier();
+        if (arrived[0] == place.Splits - 1)
+        {
+            MemoryFence.DeviceLevel();
+            if (ILGPU.Group.IdxX == 0) arrivals[place.Set] = 0; // ready for the next launch
+            Weights<TPipeline>(sums, args, place);
+            Sum<THead, TPipeline>(y, partials, args, place);
+        }
+    }
+
+    // Each split's factor exp2(max - overall max) / overall sum, in shared memory [slot, split].
+    private static void Weights<TPipeline>(ArrayView<float> sums, AttentionArgs args, SplitPlace place)
+        where TPipeline : struct, IPipeline
+    {
+        var shared = SharedMemory.GetDynamic<float>();
+        int lane = ILGPU.Group.IdxX & 31;
+        for (int slot = ILGPU.Group.IdxX >> 5; slot < place.Slots; slot += 1 << TPipeline.WarpShift)
+        {
+            long from = (long)(place.Row * args.Heads + place.FirstHead + slot) * Grid.DimX;
+            int to = slot * place.Splits;
+            float max = float.NegativeInfinity;
+            for (int s = lane; s < place.Splits; s += 32) max = IntrinsicMath.Max(max, TensorOps.LoadShared(ref sums[2 * (from + s)]));
+            for (int step = 1; step < 32; step <<= 1) max = IntrinsicMath.Max(max, Warp.ShuffleXor(max, step));
+            float total = 0f;
+            for (int s = lane; s < place.Splits; s += 32)
+            {
+                float sum = TensorOps.LoadShared(ref sums[2 * (from + s) + 1]);
+                float factor = sum > 0f ? TensorOps.Exp2(TensorOps.LoadShared(ref sums[2 * (from + s)]) - max) : 0f;
+                shared[to + s] = factor;
+                total += factor * sum;
+            }
+            for (int step = 1; step < 32; step <<= 1) total += Warp.ShuffleXor(total, step);
+            float inverse = total > 0f ? 1f / total : 0f;
+            for (int s = lane; s < place.Splits; s += 32) shared[to + s] *= inverse;
+        }
+        ILGPU.Group.Barrier();
+    }
+
+    // Four channels a thread; where they are too few to occupy the group, several threads share them and take every n-th split each.
+    private static void Sum<THead, TPipeline>(ArrayView<float> y, ArrayView<float> partials, AttentionArgs args, SplitPlace place)
+        where THead : struct, IHeadSize
+        where TPipeline : struct, IPipeline
+    {
+        var weights = SharedMemory.GetDynamic<float>();
+        var shared = SharedMemory.GetDynamic<F4>();
+        int sharedStart = (place.Slots * place.Splits + 3) >> 2;
+        int threads = 32 << TPipeline.WarpShift, quads = THead.Channels >> 2, items = place.Slots * quads;
+        int shares = IntrinsicMath.Max(1, threads / items);
+        int share = ILGPU.Group.IdxX / items;
+        var source = partials.Cast<F4>();
+        var target = y.Cast<F4>();
+        long head = place.Row * args.Heads + place.FirstHead;
+        for (int item = ILGPU.Group.IdxX - share * items; item < items && share < shares; item += threads)
+        {
+            int slot = item / quads;
+            long from = (head + slot) * Grid.DimX * quads + (item - slot * quads);
+            F4 sum = default;
+            for (int start = share; start < place.Splits; start += Batch * shares)
+            {
+                var part = new F4[Batch];
+                for (int b = 0; b < Batch; b++) part[b] = TensorOps.LoadShared(ref source[from + (long)IntrinsicMath.Min(start + b * shares, place.Splits - 1) * quads]);
+                for (int b = 0; b < Batch; b++)
+                {
+                    int s = start + b * shares;
+                    float weight = s < place.Splits ? weights[slot * place.Splits + IntrinsicMath.Min(s, place.Splits - 1)] : 0f;
+                    sum.X += weight * part[b].X;
+                    sum.Y += weight * part[b].Y;
+                    sum.Z += weight * part[b].Z;
+                    sum.W += weight * part[b].W;
+                }
+            }
+            if (shares == 1) target[(head + slot) * quads + (item - slot * quads)] = sum;
+            else shared[sharedStart + share * items + item] = sum;
+        }
+        if (shares > 1)
+        {
+            ILGPU.Group.Barrier();
+            int item = ILGPU.Group.IdxX;
+            if (item < items)
+            {
+                F4 sum = default;
+                for (int i = 0; i < shares; i++)
+                {
+                    var part = shared[sharedStart + i * items + item];
+                    sum.X += part.X;
+                    sum.Y += part.Y;
+                    sum.Z += part.Z;
+                    sum.W += part.W;
+                }
+                target[head * quads + item] = sum;
+            }
+        }
+    }
+}

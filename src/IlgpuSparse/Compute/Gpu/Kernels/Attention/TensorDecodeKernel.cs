@@ -1,0 +1,254 @@
+using ILGPU;
+using ILGPU.Runtime;
+
+namespace IlgpuSparse.Compute.Gpu.Kernels.Attention;
+
+/// <summary>
+/// Decode attention on tensor cores (CUDA), dense or over selected tokens, split over the sequence and merged in the same launch by the group that finishes last. A group works on one split
+/// of one set: a kv head's K and V are read once for up to eight query heads.
+/// </summary>
+/// <remarks>
+/// <para>Each warp streams tiles of 16 tokens through its own ring in shared memory (<c>cp.async</c>, no barriers between warps), so the bytes in flight do not depend on registers. A tile's logits
+/// are Sᵀ = K·qᵀ with the tile's K as the 16-row operand and eight query columns; the softmax weights, transposed in registers, are the columns of Oᵀ += Vᵀ·Pᵀ.</para>
+/// <para>Queries and weights are 16-bit pairs, a rounded number plus the rounded rest, multiplied one after the other into fp32 sums: twice the products (tensor cores are idle here anyway)
+/// for the accuracy of fp32 queries and weights.</para>
+/// </remarks>
+internal static class TensorDecodeKernel
+{
+    /// <summary>Query heads a set, the columns of the tensor-core operand.</summary>
+    public const int MaxSlots = 8;
+
+    /// <summary>Tokens a tile.</summary>
+    public const int TileTokens = 16;
+
+    private const float Nothing = float.NegativeInfinity;
+
+    /// <summary>
+    /// Grid (splits, sets, rows). <paramref name="partials"/> <c>[row, head, split, channel]</c> and <paramref name="sums"/> <c>[row, head, split, 2]</c> hold the splits' outputs with
+    /// their maxima and sums; <paramref name="arrivals"/> <c>[row, set]</c> is zero before and after.
+    /// </summary>
+    public static void Run<TElement, THead, TPipeline, TTokens>(KvView cache, ArrayView<float> q, ArrayView<float> y, ArrayView<float> partials, ArrayView<float> sums, ArrayView<int> arrivals, AttentionArgs args)
+        where TElement : struct, ITensorElement
+        where THead : struct, IHeadSize
+        where TPipeline : struct, IPipeline
+        where TTokens : struct, ITokenSource
+    {
+        int row = Grid.IdxZ, set = Grid.IdxY;
+        var range = TTokens.Range(cache, args, row, set);
+        int firstTile = range.First >> 4;
+        int tiles = ((range.End + TileTokens - 1) >> 4) - firstTile;
+        int splits = IntrinsicMath.Max(1, IntrinsicMath.Min(Grid.DimX, (tiles * TileTokens + args.MinSplitTokens - 1) / args.MinSplitTokens));
+        int split = Grid.IdxX;
+        if (split < splits)
+        {
+            int begin = firstTile + tiles * split / splits, end = firstTile + tiles * (split + 1) / splits;
+            int kvHead = set / args.Parts, part = set - kvHead * args.Parts;
+            var place = new SplitPlace
+            {
+                Row = row,
+                FirstHead = kvHead * args.GroupSize + part * args.Slots,
+                Slots = IntrinsicMath.Min(args.Slots, args.GroupSize - part * args.Slots),
+                Split = split,
+                Splits = splits,
+                Set = row * Grid.DimY + set,
+            };
+            Attend<TElement, THead, TPipeline, TTokens>(cache, q, args, range, begin, end, set, kvHead, place);
+            SplitMerge.Group<THead, TPipeline>(y, partials, sums, args, place);
+            if (splits > 1) SplitMerge.Last<THead, TPipeline>(y, partials, sums, arrivals, args, place);
+        }
+    }
+
+    // The group's tiles, each warp every WarpCount-th; leaves the warps' results in shared memory.
+    private static void Attend<TElement, THead, TPipeline, TTokens>(KvView cache, ArrayView<float> q, AttentionArgs args, KeyRange range, int begin, int end, int set, int kvHead, SplitPlace place)
+        where TElement : struct, ITensorElement
+        where THead : struct, IHeadSize
+        where TPipeline : struct, IPipeline
+        where TTokens : struct, ITokenSource
+    {
+        int lane = Group.IdxX & 31, warp = Group.IdxX >> 5;
+        int stage = 2 * TileTokens * Stride(THead.Channels); // 16-byte units: a tile of K, a tile of V
+        var ring = SharedMemory.GetDynamic<U4>();
+        int ringStart = warp * TPipeline.Stages * stage;
+
+        // one tile's rows are located while the tile before is being asked for
+        int count = (end - begin - warp + (1 << TPipeline.WarpShift) - 1) >> TPipeline.WarpShift;
+        int tile = begin + warp, ahead = tile;
+        int last = range.End - 1;
+        int offset = 0, position = 0;
+        if (count > 0)
+        {
+            offset = Locate(cache, args, place.Row, kvHead, Entry<TTokens>(cache, args, place.Row, set, ahead, lane, last));
+            position = Entry<TTokens>(cache, args, place.Row, set, ahead + (1 << TPipeline.WarpShift), lane, last);
+        }
+        for (int s = 0; s < TPipeline.Stages; s++)
+        {
+            if (s < count)
+            {
+                Ask<THead, TTokens>(cache, ring, ringStart + s * stage, offset, ahead, range, lane);
+                ahead += 1 << TPipeline.WarpShift;
+                offset = Locate(cache, args, place.Row, kvHead, position);
+                position = Entry<TTokens>(cache, args, place.Row, set, ahead + (1 << TPipeline.WarpShift), lane, last);
+            }
+            TensorOps.Commit();
+        }
+
+        int steps = THead.Channels >> 4;
+        var query = new U2[steps];
+        var queryRest = new U2[steps];
+        LoadQuery<TElement, THead>(q, args, place, lane, query, queryRest);
+
+        var output = new F4[steps];
+        float max0 = Nothing, max1 = Nothing, sum0 = 0f, sum1 = 0f;
+        int slot = 0;
+        for (int i = 0; i < count; i++)
+        {
+            TensorOps.WaitGroup(TPipeline.Stages - 1);
+            TensorOps.WarpSync();
+            int at = ringStart + slot * stage;
+
+            // Sᵀ: this lane has tokens g and g + 8 for query columns 2t and 2t + 1
+            F4 s = default, rest = default;
+            for (int k = 0; k < steps; k++)
+            {
+                var keys = TensorOps.LoadMatrix(ref ring[at + (lane & 15) * Stride(THead.Channels) + 2 * k + (lane >> 4)]);
+                s = TElement.Multiply(keys, query[k], s);
+                rest = TElement.Multiply(keys, queryRest[k], rest);
+            }
+            int entry = (tile << 4) + (lane >> 2);
+            float mask0 = Mask(range, entry), mask1 = Mask(range, entry + 8);
+            float s00 = s.X + rest.X + mask0, s01 = s.Y + rest.Y + mask0;
+            float s10 = s.Z + rest.Z + mask1, s11 = s.W + rest.W + mask1;
+
+            float next0 = IntrinsicMath.Max(max0, TokenMax(IntrinsicMath.Max(s00, s10)));
+            float next1 = IntrinsicMath.Max(max1, TokenMax(IntrinsicMath.Max(s01, s11)));
+            float decay0 = TensorOps.Exp2(max0 - next0), decay1 = TensorOps.Exp2(max1 - next1);
+            max0 = next0;
+            max1 = next1;
+            float p00 = TensorOps.Exp2(s00 - max0), p01 = TensorOps.Exp2(s01 - max1);
+            float p10 = TensorOps.Exp2(s10 - max0), p11 = TensorOps.Exp2(s11 - max1);
+            sum0 = sum0 * decay0 + (p00 + p10);
+            sum1 = sum1 * decay1 + (p01 + p11);
+
+            // transposed, the pairs of query columns become pairs of tokens: the operand of the product with V
+            uint upper = TElement.Pack(p00, p01), lower = TElement.Pack(p10, p11);
+            U2 weights, weightsRest;
+            weights.X = TensorOps.Transpose(upper);
+            weights.Y = TensorOps.Transpose(lower);
+            weightsRest.X = TensorOps.Transpose(TElement.Pack(p00 - TElement.Low(upper), p01 - TElement.High(upper)));
+            weightsRest.Y = TensorOps.Transpose(TElement.Pack(p10 - TElement.Low(lower), p11 - TElement.High(lower)));
+            int values = at + TileTokens * Stride(THead.Channels) + ((lane & 7) + ((lane >> 4) << 3)) * Stride(THead.Channels) + ((lane >> 3) & 1);
+            for (int k = 0; k < steps; k++)
+            {
+                var channels = TensorOps.LoadMatrixTransposed(ref ring[values + 2 * k]);
+                var o = output[k];
+                o.X *= decay0;
+                o.Y *= decay1;
+                o.Z *= decay0;
+                o.W *= decay1;
+                o = TElement.Multiply(channels, weights, o);
+                output[k] = TElement.Multiply(channels, weightsRest, o);
+            }
+            TensorOps.WarpSync();
+
+            if (i + TPipeline.Stages < count)
+            {
+                Ask<THead, TTokens>(cache, ring, at, offset, ahead, range, lane);
+                ahead += 1 << TPipeline.WarpShift;
+                offset = Locate(cache, args, place.Row, kvHead, position);
+                position = Entry<TTokens>(cache, args, place.Row, set, ahead + (1 << TPipeline.WarpShift), lane, last);
+            }
+            TensorOps.Commit();
+            tile += 1 << TPipeline.WarpShift;
+            slot = slot + 1 == TPipeline.Stages ? 0 : slot + 1;
+        }
+
+        // the ring is free once every warp is here
+        TensorOps.WaitGroup(0);
+        Group.Barrier();
+        WarpResult.Store<THead, TPipeline>(output, max0, max1, TokenSum(sum0), TokenSum(sum1), place.Slots);
+        Group.Barrier();
+    }
+
+    /// <summary>16-byte units from one token's row to the next in the ring: odd, so that eight rows lie in different banks.</summary>
+    public static int Stride(int channels) => (channels >> 3) + 1;
+
+    /// <summary>Dynamic shared memory in bytes: the rings, which hold the warps' results afterwards.</summary>
+    public static int SharedBytes(int channels, int warps, int stages) => warps * stages * 2 * TileTokens * Stride(channels) * 16;
+
+    // All ones for an entry that is not in the range, else zero: without branches, which ILGPU would make of a condition.
+    private static int Outside(KeyRange range, int entry) => ((entry - range.First) | (range.End - 1 - entry)) >> 31;
+
+    // What to add to a logit: minus infinity outside the range.
+    private static float Mask(KeyRange range, int entry) => Interop.IntAsFloat((uint)Outside(range, entry) & 0xff800000u);
+
+    // Largest over the lanes that hold the same query columns.
+    private static float TokenMax(float value)
+    {
+        value = IntrinsicMath.Max(value, Warp.ShuffleXor(value, 4));
+        value = IntrinsicMath.Max(value, Warp.ShuffleXor(value, 8));
+        return IntrinsicMath.Max(value, Warp.ShuffleXor(value, 16));
+    }
+
+    private static float TokenSum(float value)
+    {
+        value += Warp.ShuffleXor(value, 4);
+        value += Warp.ShuffleXor(value, 8);
+        return value + Warp.ShuffleXor(value, 16);
+    }
+
+    // The position whose row this lane locates: its own of a list, or the tile's first. Past the end the last one stands in.
+    private static int Entry<TTokens>(KvView cache, AttentionArgs args, int row, int set, int tile, int lane, int last)
+        where TTokens : struct, ITokenSource
+    {
+        int entry = TTokens.Contiguous ? tile << 4 : (tile << 4) + (lane & 15);
+        return TTokens.Position(cache, args, row, set, IntrinsicMath.Min(entry, last));
+    }
+
+    // Rows of the cache before the position's.
+    private static int Locate(KvView cache, AttentionArgs args, int row, int kvHead, int position) =>
+        ((cache.Blocks[row * args.MaxBlocks + (position >> KvLayer.BlockShift)] * args.KvHeads + kvHead) << KvLayer.BlockShift) + (position & (KvLayer.BlockTokens - 1));
+
+    // Starts the copies of a tile.
+    private static void Ask<THead, TTokens>(KvView cache, ArrayView<U4> ring, int at, int offset, int tile, KeyRange range, int lane)
+        where THead : struct, IHeadSize
+        where TTokens : struct, ITokenSource
+    {
+        var k = cache.K.Cast<U4>();
+        var v = cache.V.Cast<U4>();
+        int units = THead.Channels >> 3; // of a row; a tile has 16 rows, so every lane copies units / 2
+        for (int j = 0; j < THead.Channels >> 4; j++)
+        {
+            int unit = lane + 32 * j;
+            int row = unit / units, column = unit - row * units;
+            long source = TTokens.Contiguous ? (long)offset * units + lane + 32 * j : (long)Warp.Shuffle(offset, row) * units + column;
+            int target = at + row * Stride(THead.Channels) + column;
+            int bytes = 16 & ~Outside(range, (tile << 4) + row);
+            TensorOps.CopyAsync(ref ring[target], ref k[source], bytes);
+            TensorOps.CopyAsync(ref ring[target + TileTokens * Stride(THead.Channels)], ref v[source], bytes);
+        }
+    }
+
+    // Queries as the 16 by 8 operand: this lane has channels 2t, 2t + 1, 2t + 8, 2t + 9 of each 16 for query column g.
+    private static void LoadQuery<TElement, THead>(ArrayView<float> q, AttentionArgs args, SplitPlace place, int lane, U2[] query, U2[] queryRest)
+        where TElement : struct, ITensorElement
+        where THead : struct, IHeadSize
+    {
+        int column = lane >> 2, pair = lane & 3;
+        float scale = column < place.Slots ? args.ScaleLog2 : 0f;
+        long from = (long)(place.Row * args.Heads + place.FirstHead + IntrinsicMath.Min(column, place.Slots - 1)) * (THead.Channels >> 1) + pair;
+        var pairs = q.Cast<F2>();
+        for (int k = 0; k < THead.Channels >> 4; k++)
+        {
+            var a = pairs[from + 8 * k];
+            var b = pairs[from + 8 * k + 4];
+            float a0 = a.X * scale, a1 = a.Y * scale, b0 = b.X * scale, b1 = b.Y * scale;
+            U2 rounded, rest;
+            rounded.X = TElement.Pack(a0, a1);
+            rounded.Y = TElement.Pack(b0, b1);
+            rest.X = TElement.Pack(a0 - TElement.Low(rounded.X), a1 - TElement.High(rounded.X));
+            rest.Y = TElement.Pack(b0 - TElement.Low(rounded.Y), b1 - TElement.High(rounded.Y));
+            query[k] = rounded;
+            queryRest[k] = rest;
+        }
+    }
+}

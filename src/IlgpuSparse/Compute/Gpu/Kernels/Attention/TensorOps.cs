@@ -1,0 +1,151 @@
+using ILGPU;
+using ILGPU.IR.Intrinsics;
+
+namespace IlgpuSparse.Compute.Gpu.Kernels.Attention;
+
+/// <summary>
+/// The CUDA instructions of the tensor-core kernels (sm_80). Their bodies run on ILGPU's CPU accelerator alone and act lane by lane as the instruction does, so that kernels can be checked
+/// without a GPU; there is no OpenCL form.
+/// </summary>
+internal static class TensorOps
+{
+    // what the lanes of the running group show each other; the CPU accelerator runs one group at a time
+    private static readonly U4[] Shown = new U4[1024];
+    private static readonly U2[] ShownB = new U2[1024];
+
+    /// <summary>Starts a copy of 16 bytes to shared memory that bypasses L1; zeros are written instead when <paramref name="bytes"/> is 0.</summary>
+    [IntrinsicImplementation, PtxOp("cp.async.cg.shared.global.L2::128B [$s0], [$g1], 16, $2;")]
+    public static void CopyAsync(ref U4 shared, ref U4 global, int bytes) => shared = bytes == 0 ? default : global;
+
+    /// <summary>Starts a copy of 4 bytes to shared memory; zero when <paramref name="bytes"/> is 0.</summary>
+    [IntrinsicImplementation, PtxOp("cp.async.ca.shared.global [$s0], [$g1], 4, $2;")]
+    public static void CopyAsync(ref float shared, ref float global, int bytes) => shared = bytes == 0 ? 0f : global;
+
+    /// <summary>Ends a group of copies, an empty one too.</summary>
+    [IntrinsicImplementation, PtxOp("cp.async.commit_group;")]
+    public static void Commit() { }
+
+    /// <summary>Waits until at most <paramref name="pending"/> (a constant) of this thread's newest groups are unfinished.</summary>
+    [IntrinsicImplementation, PtxOp("cp.async.wait_group $0;")]
+    public static void WaitGroup(int pending) { }
+
+    /// <summary>Orders shared memory between the lanes of a warp.</summary>
+    [IntrinsicImplementation, PtxOp("bar.warp.sync 0xffffffff;")]
+    public static void WarpSync() => Warp.Barrier();
+
+    /// <summary>Four 8×8 matrices of 16-bit numbers: lane l names row l mod 8 of matrix l / 8, and gets columns 2(l mod 4) and +1 of row l / 4 of each.</summary>
+    [IntrinsicImplementation, PtxOp("ldmatrix.sync.aligned.m8n8.x4.shared.b16 {$r.0, $r.1, $r.2, $r.3}, [$s0];")]
+    public static U4 LoadMatrix(ref U4 row)
+    {
+        var all = Show(row);
+        int lane = Group.IdxX & 31, warp = Group.IdxX - lane, g = lane >> 2, t = lane & 3;
+        U4 result;
+        result.X = Word(all[warp + g], t);
+        result.Y = Word(all[warp + 8 + g], t);
+        result.Z = Word(all[warp + 16 + g], t);
+        result.W = Word(all[warp + 24 + g], t);
+        Warp.Barrier();
+        return result;
+    }
+
+    /// <summary>As <see cref="LoadMatrix"/>, each matrix transposed.</summary>
+    [IntrinsicImplementation, PtxOp("ldmatrix.sync.aligned.m8n8.x4.trans.shared.b16 {$r.0, $r.1, $r.2, $r.3}, [$s0];")]
+    public static U4 LoadMatrixTransposed(ref U4 row)
+    {
+        var all = Show(row);
+        int lane = Group.IdxX & 31, warp = Group.IdxX - lane, g = lane >> 2, t = lane & 3;
+        U4 result;
+        result.X = Column(all, warp, g, t);
+        result.Y = Column(all, warp + 8, g, t);
+        result.Z = Column(all, warp + 16, g, t);
+        result.W = Column(all, warp + 24, g, t);
+        Warp.Barrier();
+        return result;
+    }
+
+    /// <summary>Transposes an 8×8 matrix of 16-bit numbers that lies in the warp's registers: lane l holds columns 2(l mod 4) and +1 of row l / 4.</summary>
+    [IntrinsicImplementation, PtxOp("movmatrix.sync.aligned.m8n8.trans.b16 $r, $0;")]
+    public static uint Transpose(uint pair)
+    {
+        U4 shown = default;
+        shown.X = pair;
+        var all = Show(shown);
+        int lane = Group.IdxX & 31, warp = Group.IdxX - lane, g = lane >> 2, t = lane & 3;
+        int half = (g & 1) * 16;
+        uint low = all[warp + 8 * t + (g >> 1)].X >> half, high = all[warp + 8 * t + 4 + (g >> 1)].X >> half;
+        Warp.Barrier();
+        return (low & 0xffffu) | (high << 16);
+    }
+
+    /// <summary>C += A·B for half precision A [16, 16] and B [16, 8].</summary>
+    [IntrinsicImplementation, PtxOp("mma.sync.aligned.m16n8k16.row.col.f32.f16.f16.f32 {$r.0, $r.1, $r.2, $r.3}, {$0.0, $0.1, $0.2, $0.3}, {$1.0, $1.1}, {$2.0, $2.1, $2.2, $2.3};")]
+    public static F4 MultiplyHalf(U4 a, U2 b, F4 c) => Multiply(a, b, c, brain: false);
+
+    /// <summary>C += A·B for bfloat16 A [16, 16] and B [16, 8].</summary>
+    [IntrinsicImplementation, PtxOp("mma.sync.aligned.m16n8k16.row.col.f32.bf16.bf16.f32 {$r.0, $r.1, $r.2, $r.3}, {$0.0, $0.1, $0.2, $0.3}, {$1.0, $1.1}, {$2.0, $2.1, $2.2, $2.3};")]
+    public static F4 MultiplyBrain(U4 a, U2 b, F4 c) => Multiply(a, b, c, brain: true);
+
+    /// <summary>Two numbers rounded to half precision.</summary>
+    [IntrinsicImplementation, PtxOp("cvt.rn.f16x2.f32 $r, $1, $0;")]
+    public static uint PackHalf(float low, float high) => BitConverter.HalfToUInt16Bits((System.Half)low) | ((uint)BitConverter.HalfToUInt16Bits((System.Half)high) << 16);
+
+    /// <summary>Two numbers rounded to bfloat16.</summary>
+    [IntrinsicImplementation, PtxOp("cvt.rn.bf16x2.f32 $r, $1, $0;")]
+    public static uint PackBrain(float low, float high) => KvBits.Brain(low) | (KvBits.Brain(high) << 16);
+
+    /// <summary>2^x to 2 ulp.</summary>
+    [IntrinsicImplementation, PtxOp("ex2.approx.ftz.f32 $r, $0;")]
+    public static float Exp2(float x) => MathF.Pow(2f, x);
+
+    /// <summary>A load past L1: sees what other groups of the same launch have written.</summary>
+    [IntrinsicImplementation, PtxOp("ld.global.cg.v4.f32 {$r.0, $r.1, $r.2, $r.3}, [$g0];")]
+    public static F4 LoadShared(ref F4 value) => value;
+
+    /// <inheritdoc cref="LoadShared(ref F4)"/>
+    [IntrinsicImplementation, PtxOp("ld.global.cg.f32 $r, [$g0];")]
+    public static float LoadShared(ref float value) => value;
+
+    private static U4[] Show(U4 value)
+    {
+        Shown[Group.IdxX] = value;
+        Warp.Barrier();
+        return Shown;
+    }
+
+    private static uint Word(U4 row, int index) => index switch { 0 => row.X, 1 => row.Y, 2 => row.Z, _ => row.W };
+
+    private static uint Column(U4[] all, int first, int column, int pair)
+    {
+        int half = (column & 1) * 16;
+        uint low = Word(all[first + 2 * pair], column >> 1) >> half, high = Word(all[first + 2 * pair + 1], column >> 1) >> half;
+        return (low & 0xffffu) | (high << 16);
+    }
+
+    private static F4 Multiply(U4 a, U2 b, F4 c, bool brain)
+    {
+        Shown[Group.IdxX] = a;
+        ShownB[Group.IdxX] = b;
+        Warp.Barrier();
+        int lane = Group.IdxX & 31, warp = Group.IdxX - lane, g = lane >> 2, t = lane & 3;
+        for (int k = 0; k < 16; k++)
+        {
+            float upper = Number(Word(Shown[warp + 4 * g + ((k & 7) >> 1)], (k >> 3) * 2), k & 1, brain);
+            float lower = Number(Word(Shown[warp + 4 * g + ((k & 7) >> 1)], (k >> 3) * 2 + 1), k & 1, brain);
+            var left = ShownB[warp + 8 * t + ((k & 7) >> 1)];
+            var right = ShownB[warp + 8 * t + 4 + ((k & 7) >> 1)];
+            float first = Number(k < 8 ? left.X : left.Y, k & 1, brain), second = Number(k < 8 ? right.X : right.Y, k & 1, brain);
+            c.X += upper * first;
+            c.Y += upper * second;
+            c.Z += lower * first;
+            c.W += lower * second;
+        }
+        Warp.Barrier();
+        return c;
+    }
+
+    private static float Number(uint pair, int high, bool brain)
+    {
+        uint bits = high == 0 ? pair & 0xffffu : pair >> 16;
+        return brain ? Ptx.BrainLow(bits) : (float)BitConverter.UInt16BitsToHalf((ushort)bits);
+    }
+}

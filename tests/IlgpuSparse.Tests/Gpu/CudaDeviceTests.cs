@@ -1,0 +1,102 @@
+using IlgpuSparse.Compute;
+using IlgpuSparse.Compute.Gpu;
+using IlgpuSparse.Compute.Gpu.Kernels;
+
+namespace IlgpuSparse.Tests.Gpu;
+
+/// <summary>What only the CUDA driver can show: these tests are skipped where there is none.</summary>
+[Collection("accelerators")]
+public sealed class CudaDeviceTests(Accelerators accelerators)
+{
+    [Fact]
+    public void NoKernelUsesLocalMemory()
+    {
+        var device = accelerators.Open(GpuKind.Cuda);
+        var spills = new List<string>();
+        foreach (var variant in KernelCatalog.All)
+        {
+            var resources = device.Kernels.Resources(variant)!.Value;
+            TestContext.Current.TestOutputHelper?.WriteLine($"{variant.Name}: {resources}");
+            Assert.InRange(resources.Registers, 1, 255);
+            if (resources.LocalBytes != 0) spills.Add($"{variant.Name}: {resources}");
+        }
+        Assert.True(spills.Count == 0, string.Join(Environment.NewLine, spills));
+    }
+
+    [Fact]
+    public void GraphsReplayAndTakeNewArguments()
+    {
+        var device = accelerators.Open(GpuKind.Cuda);
+        var ledger = new MemoryLedger();
+        var swiGlu = new GpuSwiGlu(device);
+        using var gate = new GpuBuffer(device, 4096, "test", ledger);
+        using var up = new GpuBuffer(device, 4096, "test", ledger);
+        Fill(gate, 1f);
+        Fill(up, 2f);
+        Action work = () =>
+        {
+            swiGlu.Run(gate, up, 512, device.Stream);
+            swiGlu.Run(gate, up, 512, device.Stream);
+        };
+        work(); // loads the kernel
+        Fill(gate, 1f);
+        using var graph = new CudaGraph(device, work);
+        Assert.Equal(2, graph.Nodes);
+        Assert.Equal(1f, ((DeviceSpan)gate).ToArray<float>(1)[0]); // recording runs nothing
+        graph.Launch();
+        float once = Silu(1f, 2f), twice = Silu(once, 2f);
+        Check(gate, 512, twice);
+
+        graph.Update(() =>
+        {
+            swiGlu.Run(gate, up, 1024, device.Stream);
+            swiGlu.Run(gate, up, 1024, device.Stream);
+        });
+        Fill(gate, 1f);
+        graph.Launch();
+        Check(gate, 1024, twice);
+
+        graph.Update(() => swiGlu.Run(gate, up, 1024, device.Stream)); // another shape
+        Assert.Equal(1, graph.Nodes);
+        Fill(gate, 1f);
+        graph.Launch();
+        Check(gate, 1024, once);
+
+        // a recording that fails leaves the stream usable
+        Assert.Throws<InvalidOperationException>(() => new CudaGraph(device, () => gate.Upload(new byte[16])));
+        Assert.Throws<InvalidOperationException>(() => new CudaGraph(device, () => device.Kernels.Load<Action>(SwiGluKernel.Variant with { Unroll = 3 })));
+        Fill(gate, 1f);
+        graph.Launch();
+        Check(gate, 1024, once);
+    }
+
+    [Fact]
+    public void EventsTimeTheStream()
+    {
+        var device = accelerators.Open(GpuKind.Cuda);
+        var ledger = new MemoryLedger();
+        using var buffer = new GpuBuffer(device, 256 << 20, "test", ledger);
+        using var timer = new GpuTimer(device);
+        buffer.Clear();
+        timer.Start();
+        for (int i = 0; i < 8; i++) buffer.Clear();
+        timer.Stop();
+        // 2 GiB written: no GPU does it in 50 µs, none needs a second
+        Assert.InRange(timer.Microseconds, 50, 1e6);
+    }
+
+    private static void Fill(GpuBuffer buffer, float value)
+    {
+        var values = new float[buffer.ByteLength / sizeof(float)];
+        Array.Fill(values, value);
+        ((DeviceSpan)buffer).Upload<float>(values);
+    }
+
+    private static void Check(GpuBuffer buffer, int count, float expected)
+    {
+        float[] values = ((DeviceSpan)buffer).ToArray<float>(1024);
+        for (int i = 0; i < 1024; i++) Assert.Equal(i < count ? expected : 1f, values[i], 1e-5f);
+    }
+
+    private static float Silu(float gate, float up) => gate / (1 + MathF.Exp(-gate)) * up;
+}
