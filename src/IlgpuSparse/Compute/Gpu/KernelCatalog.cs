@@ -1,4 +1,5 @@
 using IlgpuSparse.Compute.Gpu.Kernels;
+using IlgpuSparse.Compute.Gpu.Kernels.Attention;
 
 namespace IlgpuSparse.Compute.Gpu;
 
@@ -16,5 +17,9 @@ internal static class KernelCatalog
         SwiGluKernel.Variant,
         ExpertRouteKernel.ChooseVariant,
         ExpertRouteKernel.ListVariant,
+        .. AppendKvKernel.Variants,
+        .. TensorDecodeKernel.Variants,
+        .. PortableAttentionKernel.Variants,
+        PortableMergeKernel.Variant,
     ];
 }
