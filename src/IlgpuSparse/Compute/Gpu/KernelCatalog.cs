@@ -1,5 +1,6 @@
 using IlgpuSparse.Compute.Gpu.Kernels;
 using IlgpuSparse.Compute.Gpu.Kernels.Attention;
+using IlgpuSparse.Compute.Gpu.Kernels.Selection;
 
 namespace IlgpuSparse.Compute.Gpu;
 
@@ -21,5 +22,13 @@ internal static class KernelCatalog
         .. TensorDecodeKernel.Variants,
         .. PortableAttentionKernel.Variants,
         PortableMergeKernel.Variant,
+        .. LabelAppendKernel.Variants,
+        .. ScorePortableKernel.Variants,
+        .. ScoreKernel.Variants,
+        SelectPortableKernel.Variant,
+        SelectSetKernel.Variant,
+        HistogramKernel.Variant,
+        FilterKernel.Variant,
+        PlaceKernel.Variant,
     ];
 }

@@ -1,0 +1,49 @@
+using ILGPU;
+using ILGPU.Runtime;
+using IlgpuSparse.Compute.Gpu.Kernels.Selection;
+using Launch = System.Action<ILGPU.Runtime.AcceleratorStream, ILGPU.KernelConfig, IlgpuSparse.Compute.Gpu.Kernels.Selection.LabelView, ILGPU.ArrayView<float>, int, int, int, int>;
+
+namespace IlgpuSparse.Compute.Gpu;
+
+/// <summary>The label cache on a GPU.</summary>
+internal sealed class GpuLabels(GpuDevice device)
+{
+    /// <summary>Writes the labels of <paramref name="k"/> <c>[row, kvHead, headDim]</c> at each row's position.</summary>
+    public void Append(AttentionShape shape, LabelLayer labels, StepBatch batch, DeviceSpan k)
+    {
+        var view = View(shape, labels, batch);
+        int laneShift = 0;
+        while (1 << laneShift < Math.Min(view.Words, LabelAppendKernel.MaxLanes)) laneShift++;
+        int group = device.Kind == GpuKind.CpuAccelerator ? LabelAppendKernel.MaxLanes : LabelAppendKernel.GroupSize;
+        int groups = LaunchShapes.Groups((long)batch.Rows * shape.KvHeads << laneShift, group);
+        var keys = GpuBuffer.View<float>(k, (long)batch.Rows * shape.KvHeads * shape.HeadDim);
+        device.Kernels.Load<Launch>(LabelAppendKernel.Variant(labels.Format))(device.Stream, new KernelConfig(groups, group), view, keys, batch.Rows, shape.HeadDim, laneShift, batch.IsPrefill ? 1 : 0);
+    }
+
+    /// <summary>The kernels' argument for <paramref name="labels"/>.</summary>
+    /// <exception cref="ArgumentException">The layer lacks what its scaling needs.</exception>
+    public static LabelView View(AttentionShape shape, LabelLayer labels, StepBatch batch)
+    {
+        bool quantised = labels.Format != LabelFormat.F16;
+        bool perToken = quantised && labels.Scaling == LabelScaling.PerToken, perChannel = quantised && !perToken;
+        if (perToken && labels.TokenScales is null) throw new ArgumentException("labels with scales a token have no buffer for them", nameof(labels));
+        if (perChannel && (labels.Offsets is null || labels.Steps is null)) throw new ArgumentException("labels with static scales have no offsets or steps", nameof(labels));
+        long channels = (long)shape.KvHeads * labels.Channels;
+        return new LabelView
+        {
+            Codes = GpuBuffer.View<uint>(labels.Codes),
+            TokenScales = GpuBuffer.View<uint>(perToken ? labels.TokenScales! : labels.Codes),
+            Channels = GpuBuffer.View<int>(labels.ChannelIndices, channels),
+            Offsets = GpuBuffer.View<float>(perChannel ? labels.Offsets! : labels.ChannelIndices, channels),
+            Steps = GpuBuffer.View<float>(perChannel ? labels.Steps! : labels.ChannelIndices, channels),
+            Positions = GpuBuffer.View<int>(batch.Positions, batch.Rows),
+            BlockTable = GpuBuffer.View<int>(batch.BlockTable),
+            KvHeads = shape.KvHeads,
+            ChannelCount = labels.Channels,
+            Words = labels.Words,
+            MaxBlocks = batch.MaxBlocks,
+            PerToken = perToken ? 1 : 0,
+            Static = perChannel ? 1 : 0,
+        };
+    }
+}

@@ -1,0 +1,110 @@
+using ILGPU;
+using ILGPU.Runtime;
+using IlgpuSparse.Compute.Gpu.Kernels.Selection;
+using Launch = System.Action<ILGPU.Runtime.AcceleratorStream, ILGPU.KernelConfig, IlgpuSparse.Compute.Gpu.Kernels.Selection.SelectView>;
+using PlaceLaunch = System.Action<ILGPU.Runtime.AcceleratorStream, ILGPU.KernelConfig, IlgpuSparse.Compute.Gpu.Kernels.Selection.SelectView, int>;
+
+namespace IlgpuSparse.Compute.Gpu;
+
+/// <summary>Exact top-k on a GPU, alone or together with the scores.</summary>
+/// <remarks>Scratch memory belongs to a <see cref="TokenScores"/> and is allocated at its first selection, for all its rows: run a step once before capturing it in a graph.</remarks>
+internal sealed class GpuSelect(GpuDevice device, GpuScore score, MemoryLedger memory) : IDisposable
+{
+    private readonly Dictionary<DeviceBuffer, SelectMemory> _memory = [];
+
+    /// <summary>Longest context, in tokens, whose sets are selected by one group each; at most <see cref="KeyTile"/>'s tokens of <see cref="SelectSetKernel.GroupSize"/> threads.</summary>
+    public int OneGroupTokens { get; set; } = KeyTile.Tokens(SelectSetKernel.GroupSize);
+
+    /// <summary>Sets by scores in memory, as <see cref="ComputeBackend.Select"/>.</summary>
+    public void Run(AttentionShape shape, SelectionRule rule, StepBatch batch, TokenScores scores, TokenSets sets)
+    {
+        var view = View(shape, rule, batch, scores, sets);
+        if (!device.IsCuda)
+        {
+            int group = device.Kind == GpuKind.CpuAccelerator ? 16 : SelectPortableKernel.GroupSize;
+            device.Kernels.Load<Launch>(SelectPortableKernel.Variant)(device.Stream, new KernelConfig(new Index3D(scores.Sets, batch.Rows, 1), new Index3D(group, 1, 1)), view);
+        }
+        else if (OneGroup(shape, batch))
+        {
+            device.Kernels.Load<Launch>(SelectSetKernel.Variant)(device.Stream, new KernelConfig(new Index3D(scores.Sets, batch.Rows, 1), new Index3D(SelectSetKernel.GroupSize, 1, 1)), view);
+        }
+        else
+        {
+            view.Scratch = Memory(scores).View();
+            device.Kernels.Load<Launch>(HistogramKernel.Variant)(device.Stream, new KernelConfig(Chunks(shape, batch, scores.Sets), new Index3D(HistogramKernel.GroupSize, 1, 1)), view);
+            Finish(shape, batch, scores.Sets, view);
+        }
+    }
+
+    /// <summary>Scores and sets in as few kernels as there can be: one for short contexts, three for long ones. The result is that of <see cref="GpuScore.Run"/> and <see cref="Run"/>.</summary>
+    public void ScoreAndSelect(AttentionShape shape, LabelLayer labels, StepBatch batch, DeviceSpan q, GroupReduction reduction, SelectionRule rule, TokenScores scores, TokenSets sets)
+    {
+        var scoreView = GpuScore.View(shape, labels, batch, q, reduction, scores);
+        if (!GpuScore.TakesTensorCores(device, labels, scoreView))
+        {
+            score.Run(shape, labels, batch, q, reduction, scores);
+            Run(shape, rule, batch, scores, sets);
+            return;
+        }
+        var view = View(shape, rule, batch, scores, sets);
+        view.Scratch = Memory(scores).View();
+        bool oneGroup = OneGroup(shape, batch);
+        score.Launch(GpuLabels.View(shape, labels, batch), scoreView, view, labels.Format, batch, scores.Sets, oneGroup ? ScoreKernel.WithSelection : ScoreKernel.WithHistogram);
+        if (!oneGroup) Finish(shape, batch, scores.Sets, view);
+    }
+
+    private void Finish(AttentionShape shape, StepBatch batch, int sets, SelectView view)
+    {
+        var grid = Chunks(shape, batch, sets);
+        device.Kernels.Load<Launch>(FilterKernel.Variant)(device.Stream, new KernelConfig(grid, new Index3D(FilterKernel.GroupSize, 1, 1)), view);
+        device.Kernels.Load<PlaceLaunch>(PlaceKernel.Variant)(device.Stream, new KernelConfig(grid, new Index3D(PlaceKernel.GroupSize, 1, 1)), view, KeyTile.Tokens(FilterKernel.GroupSize));
+    }
+
+    // The range that a window leaves begins at a tile, so it may reach over 15 tokens more than are visible.
+    private static int Span(AttentionShape shape, StepBatch batch) =>
+        shape.Window > 0 ? Math.Min(batch.MaxLength, shape.Window + LabelLayer.TileTokens - 1) : batch.MaxLength;
+
+    private bool OneGroup(AttentionShape shape, StepBatch batch) => Span(shape, batch) <= OneGroupTokens;
+
+    private static Index3D Chunks(AttentionShape shape, StepBatch batch, int sets) =>
+        new(LaunchShapes.Groups(Span(shape, batch), KeyTile.Tokens(FilterKernel.GroupSize)), sets, batch.Rows);
+
+    private SelectMemory Memory(TokenScores scores)
+    {
+        if (!_memory.TryGetValue(scores.Buffer, out var found))
+            _memory[scores.Buffer] = found = new SelectMemory(device, memory, scores, KeyTile.Tokens(FilterKernel.GroupSize));
+        return found;
+    }
+
+    private static SelectView View(AttentionShape shape, SelectionRule rule, StepBatch batch, TokenScores scores, TokenSets sets)
+    {
+        if (sets.Sets != scores.Sets) throw new ArgumentException($"{sets.Sets} sets a row, but scores of {scores.Sets}", nameof(sets));
+        if (batch.MaxLength > scores.Capacity) throw new ArgumentException($"{batch.MaxLength} tokens, but room for {scores.Capacity} scores a set", nameof(scores));
+        if (scores.Capacity % LabelLayer.TileTokens != 0) throw new ArgumentException($"room for {scores.Capacity} scores a set is not a multiple of {LabelLayer.TileTokens}", nameof(scores));
+        int visible = shape.Window > 0 ? Math.Min(batch.MaxLength, shape.Window) : batch.MaxLength;
+        if (rule.Budget(visible) > sets.Capacity) throw new ArgumentException($"{rule.Budget(visible)} of {visible} tokens are to be selected, but a set has room for {sets.Capacity}", nameof(sets));
+        long total = (long)batch.Rows * scores.Sets;
+        return new SelectView
+        {
+            Positions = GpuBuffer.View<int>(batch.Positions, batch.Rows),
+            Scores = GpuBuffer.View<float>(scores.Buffer, total * scores.Capacity),
+            Indices = GpuBuffer.View<int>(sets.Indices, total * sets.Capacity),
+            Counts = GpuBuffer.View<int>(sets.Counts, total),
+            ScoreCapacity = scores.Capacity,
+            SetCapacity = sets.Capacity,
+            Window = shape.Window,
+            Numerator = rule.Numerator,
+            Denominator = rule.Denominator,
+            MinTokens = rule.MinTokens,
+            Sinks = rule.Sinks,
+            Recent = rule.Recent,
+        };
+    }
+
+    /// <inheritdoc/>
+    public void Dispose()
+    {
+        foreach (var entry in _memory.Values) entry.Dispose();
+        _memory.Clear();
+    }
+}

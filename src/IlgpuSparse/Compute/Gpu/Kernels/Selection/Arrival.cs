@@ -1,0 +1,26 @@
+using ILGPU;
+
+namespace IlgpuSparse.Compute.Gpu.Kernels.Selection;
+
+/// <summary>"Last group done": the group of a set that finishes last goes on with what the others have written.</summary>
+internal static class Arrival
+{
+    /// <summary>
+    /// Makes this group's writes visible and counts it in. True for every thread of the last of <paramref name="expected"/> groups, which sees the writes of all and sets
+    /// <paramref name="counter"/> back to zero. <paramref name="flag"/> is one word of shared memory.
+    /// </summary>
+    public static bool IsLast(ref int counter, int expected, ref uint flag)
+    {
+        MemoryFence.DeviceLevel();
+        Group.Barrier();
+        if (Group.IdxX == 0)
+        {
+            int earlier = Atomic.Add(ref counter, 1);
+            if (earlier == expected - 1) counter = 0;
+            flag = earlier == expected - 1 ? 1u : 0u;
+        }
+        Group.Barrier();
+        MemoryFence.DeviceLevel();
+        return flag != 0;
+    }
+}

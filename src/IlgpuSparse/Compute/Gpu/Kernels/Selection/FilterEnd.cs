@@ -1,0 +1,99 @@
+using ILGPU;
+
+namespace IlgpuSparse.Compute.Gpu.Kernels.Selection;
+
+/// <summary>The last group of <see cref="FilterKernel"/>: the exact threshold, and each chunk's place in the result.</summary>
+internal static class FilterEnd
+{
+    /// <summary>Most chunks of a set.</summary>
+    public const int MaxChunks = SortableKey.LowBins / 2;
+
+    /// <summary>Counts the candidates of set <paramref name="set"/>, whose keys begin with <paramref name="known"/>, to the one of rank <paramref name="rank"/> among them.</summary>
+    public static void Run(SelectView select, long set, int chunks, uint known, uint rank, ArrayView<uint> bins, ArrayView<uint> search)
+    {
+        var scratch = select.Scratch;
+        int count = (int)Loads.Fresh(ref scratch.CandidateCounts.Cast<uint>()[set]);
+        long first = set * scratch.Stride;
+
+        Clear(bins);
+        for (int i = Group.IdxX; i < count; i += Group.DimX) Atomic.Add(ref bins[SortableKey.LowBin(Loads.Fresh(ref scratch.Candidates[first + i]), 10)], 1u);
+        Group.Barrier();
+        RankSearch.Find(bins, SortableKey.LowBins / Group.DimX, rank, search);
+        uint low = SortableKey.LowBins - 1 - search[RankSearch.Bin];
+        rank -= search[RankSearch.Before];
+
+        Clear(bins);
+        for (int i = Group.IdxX; i < count; i += Group.DimX)
+        {
+            uint candidate = Loads.Fresh(ref scratch.Candidates[first + i]);
+            if (((candidate >> 10) & (SortableKey.LowBins - 1)) == low) Atomic.Add(ref bins[SortableKey.LowBin(candidate, 0)], 1u);
+        }
+        Group.Barrier();
+        RankSearch.Find(bins, SortableKey.LowBins / Group.DimX, rank, search);
+        low = (low << 10) | (SortableKey.LowBins - 1 - search[RankSearch.Bin]);
+        int ties = (int)(rank - search[RankSearch.Before]);
+
+        // candidates of each chunk above the threshold, and equal to it
+        Clear(bins);
+        for (int i = Group.IdxX; i < count; i += Group.DimX)
+        {
+            uint candidate = Loads.Fresh(ref scratch.Candidates[first + i]), key = candidate & ((1u << SortableKey.LowBits) - 1u);
+            int chunk = (int)(candidate >> SortableKey.LowBits);
+            if (key > low) Atomic.Add(ref bins[chunk], 1u);
+            if (key == low) Atomic.Add(ref bins[MaxChunks + chunk], 1u);
+        }
+        Group.Barrier();
+        Place(scratch, set, chunks, ties, bins, search);
+
+        for (int i = Group.IdxX; i < SortableKey.TopBins; i += Group.DimX) scratch.Histogram[set * SortableKey.TopBins + i] = 0u;
+        if (Group.IdxX == 0)
+        {
+            scratch.Thresholds[set] = (known << SortableKey.LowBits) | low;
+            scratch.CandidateCounts[set] = 0;
+        }
+    }
+
+    private static void Clear(ArrayView<uint> bins)
+    {
+        for (int i = Group.IdxX; i < SortableKey.LowBins; i += Group.DimX) bins[i] = 0u;
+        Group.Barrier();
+    }
+
+    private static void Place(SelectScratch scratch, long set, int chunks, int ties, ArrayView<uint> bins, ArrayView<uint> search)
+    {
+        int aboveBefore = 0, tiedBefore = 0;
+        for (int start = 0; start < chunks; start += Group.DimX)
+        {
+            int chunk = start + Group.IdxX;
+            uint above = 0, tied = 0;
+            if (chunk < chunks)
+            {
+                var counts = Loads.Fresh(ref scratch.ChunkCounts[set * scratch.Chunks + chunk]);
+                above = counts.X - counts.Y + bins[chunk];
+                tied = bins[MaxChunks + chunk];
+            }
+            uint aboveUpTo = GroupScan.Inclusive(above, search);
+            Group.Barrier();
+            uint tiedUpTo = GroupScan.Inclusive(tied, search);
+            Group.Barrier();
+            int tiesBefore = tiedBefore + (int)(tiedUpTo - tied);
+            if (chunk < chunks)
+            {
+                scratch.ChunkPlaces[set * scratch.Chunks + chunk] = new U2
+                {
+                    X = (uint)(aboveBefore + (int)(aboveUpTo - above) + Math.Min(tiesBefore, ties)),
+                    Y = (uint)Math.Max(ties - tiesBefore, 0),
+                };
+            }
+            // the last thread has the totals
+            if (Group.IdxX == Group.DimX - 1)
+            {
+                search[RankSearch.Bin] = aboveUpTo;
+                search[RankSearch.Before] = tiedUpTo;
+            }
+            Group.Barrier();
+            aboveBefore += (int)search[RankSearch.Bin];
+            tiedBefore += (int)search[RankSearch.Before];
+        }
+    }
+}

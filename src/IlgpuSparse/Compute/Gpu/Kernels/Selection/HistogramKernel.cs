@@ -1,0 +1,43 @@
+using ILGPU;
+
+namespace IlgpuSparse.Compute.Gpu.Kernels.Selection;
+
+/// <summary>First histogram of a selection over several groups a set, from scores in memory.</summary>
+internal static class HistogramKernel
+{
+    public const int GroupSize = 512;
+
+    public static KernelVariant Variant => KernelVariant.Of(Run, GroupSize) with { CudaOnly = true };
+
+    /// <summary>Grid (chunks, sets, rows).</summary>
+    public static void Run(SelectView select)
+    {
+        var bins = SharedMemory.Allocate<uint>(SortableKey.TopBins);
+        int row = Grid.IdxZ;
+        long set = (long)row * Grid.DimY + Grid.IdxY;
+        var range = VisibleRange.Of(select, row);
+        int origin = range.Origin + Grid.IdxX * KeyTile.Tokens(Group.DimX);
+        if (origin <= range.Last)
+        {
+            var keys = new uint[KeyTile.PerThread];
+            KeyTile.Load(select.Scores, set * select.ScoreCapacity, range, origin, keys);
+            for (int i = Group.IdxX; i < SortableKey.TopBins; i += Group.DimX) bins[i] = 0u;
+            Group.Barrier();
+            for (int i = 0; i < KeyTile.PerThread; i++)
+            {
+                if (keys[i] != 0u) Atomic.Add(ref bins[SortableKey.TopBin(keys[i])], 1u);
+            }
+            Group.Barrier();
+            Flush(bins, select.Scratch, set);
+        }
+    }
+
+    /// <summary>Adds a group's histogram to the set's.</summary>
+    public static void Flush(ArrayView<uint> bins, SelectScratch scratch, long set)
+    {
+        for (int i = Group.IdxX; i < SortableKey.TopBins; i += Group.DimX)
+        {
+            if (bins[i] != 0u) Atomic.Add(ref scratch.Histogram[set * SortableKey.TopBins + i], bins[i]);
+        }
+    }
+}

@@ -1,0 +1,53 @@
+namespace IlgpuSparse.Compute.Gpu.Kernels.Selection;
+
+/// <summary>Numbers as type arguments.</summary>
+internal static class KernelCounts
+{
+    /// <summary>The type argument for <paramref name="value"/>: 0 or a power of two up to 16.</summary>
+    public static Type Of(int value) => value switch
+    {
+        0 => typeof(N0),
+        1 => typeof(N1),
+        2 => typeof(N2),
+        4 => typeof(N4),
+        8 => typeof(N8),
+        16 => typeof(N16),
+        _ => throw new ArgumentOutOfRangeException(nameof(value), value, null),
+    };
+
+    internal readonly struct N0 : IKernelCount
+    {
+        public static int Value => 0;
+        public static int Slots => 2;
+    }
+
+    internal readonly struct N1 : IKernelCount
+    {
+        public static int Value => 1;
+        public static int Slots => 2;
+    }
+
+    internal readonly struct N2 : IKernelCount
+    {
+        public static int Value => 2;
+        public static int Slots => 2;
+    }
+
+    internal readonly struct N4 : IKernelCount
+    {
+        public static int Value => 4;
+        public static int Slots => 4;
+    }
+
+    internal readonly struct N8 : IKernelCount
+    {
+        public static int Value => 8;
+        public static int Slots => 8;
+    }
+
+    internal readonly struct N16 : IKernelCount
+    {
+        public static int Value => 16;
+        public static int Slots => 16;
+    }
+}

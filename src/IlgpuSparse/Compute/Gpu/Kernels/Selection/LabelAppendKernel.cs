@@ -1,0 +1,91 @@
+using ILGPU;
+
+namespace IlgpuSparse.Compute.Gpu.Kernels.Selection;
+
+/// <summary>Writes the labels of new keys: one thread a word, the words of a token and kv head side by side in a group.</summary>
+internal static class LabelAppendKernel
+{
+    public const int GroupSize = 128;
+
+    /// <summary>Most threads a token and kv head.</summary>
+    public const int MaxLanes = 32;
+
+    public static KernelVariant Variant(LabelFormat format) => KernelVariant.Of(typeof(LabelAppendKernel), nameof(Run), GroupSize, LabelBits.Of(format));
+
+    public static IEnumerable<KernelVariant> Variants => Enum.GetValues<LabelFormat>().Select(Variant);
+
+    /// <summary>Grid over row · kvHead · lanes.</summary>
+    /// <param name="labels">Where to.</param>
+    /// <param name="keys"><c>[row, kvHead, headDim]</c>.</param>
+    /// <param name="rows">Tokens.</param>
+    /// <param name="headDim">Channels a key.</param>
+    /// <param name="laneShift">log2 of the threads a token and kv head.</param>
+    /// <param name="isPrefill">1 when row 0 of the block table serves every row.</param>
+    public static void Run<TBits>(LabelView labels, ArrayView<float> keys, int rows, int headDim, int laneShift, int isPrefill)
+        where TBits : struct, ILabelBits
+    {
+        var lows = SharedMemory.Allocate<float>(GroupSize);
+        var highs = SharedMemory.Allocate<float>(GroupSize);
+        int lanes = 1 << laneShift, lane = Group.IdxX & (lanes - 1);
+        int item = (Grid.IdxX * Group.DimX + Group.IdxX) >> laneShift;
+        bool live = item < rows * labels.KvHeads;
+        if (!live) item = 0;
+        int row = item / labels.KvHeads, head = item - row * labels.KvHeads;
+        long key = (long)item * headDim;
+        int channels = head * labels.ChannelCount;
+        int position = labels.Positions[row];
+        int block = labels.BlockTable[(isPrefill != 0 ? 0 : (long)row * labels.MaxBlocks) + (position >> KvLayer.BlockShift)];
+        int inBlock = position & (KvLayer.BlockTokens - 1);
+
+        float minimum = 0f, step = 0f;
+        if (TBits.Bits != 16)
+        {
+            if (labels.PerToken != 0)
+            {
+                float low = float.PositiveInfinity, high = float.NegativeInfinity;
+                for (int c = lane; c < labels.ChannelCount; c += lanes)
+                {
+                    float k = keys[key + labels.Channels[channels + c]];
+                    if (k < low) low = k;
+                    if (k > high) high = k;
+                }
+                lows[Group.IdxX] = low;
+                highs[Group.IdxX] = high;
+                Group.Barrier();
+                int first = Group.IdxX - lane;
+                for (int i = 0; i < lanes; i++)
+                {
+                    if (lows[first + i] < low) low = lows[first + i];
+                    if (highs[first + i] > high) high = highs[first + i];
+                }
+                // rounded first: the codes are of the scale that is stored
+                uint packed = HalfBits.Round((high - low) / ((1 << TBits.Bits) - 1)) | (HalfBits.Round(low) << 16);
+                minimum = Ptx.HalfHigh(packed);
+                step = Ptx.HalfLow(packed);
+                if (live && lane == 0) labels.TokenScales[((long)block * labels.KvHeads + head) * KvLayer.BlockTokens + inBlock] = packed;
+            }
+        }
+
+        long code = labels.FirstWord(block, head) + (long)(inBlock >> 4) * labels.Words * LabelLayer.TileTokens + (inBlock & (LabelLayer.TileTokens - 1));
+        for (int word = lane; word < labels.Words; word += lanes)
+        {
+            uint packed = 0;
+            for (int i = 0; i < 2 * TBits.Pairs; i++)
+            {
+                int c = word * (2 * TBits.Pairs) + i;
+                if (c < labels.ChannelCount)
+                {
+                    float k = keys[key + labels.Channels[channels + c]];
+                    if (TBits.Bits == 16) packed |= HalfBits.Round(k) << (16 * i);
+                    else if (labels.PerToken != 0) packed |= LabelCode.Quantise(step > 0f ? (k - minimum) / step : 0f, (1 << TBits.Bits) - 1) << (TBits.Bits * i);
+                    else
+                    {
+                        float centred = (k - labels.Offsets[channels + c]) / labels.Steps[channels + c];
+                        packed |= LabelCode.Quantise(centred + 0.5f * ((1 << TBits.Bits) - 1), (1 << TBits.Bits) - 1) << (TBits.Bits * i);
+                    }
+                }
+            }
+            if (live) labels.Codes[code + word * LabelLayer.TileTokens] = packed;
+        }
+    }
+}

@@ -1,0 +1,49 @@
+using ILGPU;
+
+namespace IlgpuSparse.Compute.Gpu.Kernels.Selection;
+
+/// <summary>A <see cref="LabelLayer"/> and the places of a step's tokens, as one kernel argument.</summary>
+internal struct LabelView
+{
+    /// <summary>Packed codes, <c>[block, kvHead, tile, word, token in tile]</c>.</summary>
+    public ArrayView<uint> Codes;
+
+    /// <summary>Step and minimum a token, <c>[block, kvHead, token in block]</c>; read only with <see cref="PerToken"/>.</summary>
+    public ArrayView<uint> TokenScales;
+
+    /// <summary><c>[kvHead, r]</c>.</summary>
+    public ArrayView<int> Channels;
+
+    /// <summary><c>[kvHead, r]</c>; read only with <see cref="Static"/>.</summary>
+    public ArrayView<float> Offsets;
+
+    /// <summary><c>[kvHead, r]</c>; read only with <see cref="Static"/>.</summary>
+    public ArrayView<float> Steps;
+
+    /// <summary>Position of each row.</summary>
+    public ArrayView<int> Positions;
+
+    /// <summary><c>[row, MaxBlocks]</c>, one row when prefilling.</summary>
+    public ArrayView<int> BlockTable;
+
+    /// <summary>Key and value heads.</summary>
+    public int KvHeads;
+
+    /// <summary>Channels a kv head, r.</summary>
+    public int ChannelCount;
+
+    /// <summary>Words a token.</summary>
+    public int Words;
+
+    /// <summary>Width of <see cref="BlockTable"/>.</summary>
+    public int MaxBlocks;
+
+    /// <summary>1 for codes with scales a token.</summary>
+    public int PerToken;
+
+    /// <summary>1 for codes with scales a channel.</summary>
+    public int Static;
+
+    /// <summary>Word 0 of token 0 of <paramref name="block"/> and <paramref name="kvHead"/>.</summary>
+    public readonly long FirstWord(int block, int kvHead) => ((long)block * KvHeads + kvHead) * Words * KvLayer.BlockTokens;
+}

@@ -1,0 +1,32 @@
+using ILGPU;
+
+namespace IlgpuSparse.Compute.Gpu.Kernels.Selection;
+
+/// <summary>A warp's labels of some units of 32 tokens, in registers.</summary>
+internal static class LabelWords
+{
+    /// <summary>
+    /// Loads the units from <paramref name="token"/> on, which lie in one block: <c>words[unit · TWords + i]</c> is word lane % 4 + 4i of the unit's tokens 4g .. 4g + 3, g = lane / 4.
+    /// For words that a label does not have its last one is loaded; their queries are zero.
+    /// </summary>
+    public static void Load<TWords, TUnits>(LabelView labels, int block, int kvHead, int token, ulong policy, U4[] words)
+        where TWords : struct, IKernelCount
+        where TUnits : struct, IKernelCount
+    {
+        var quads = labels.Codes.Cast<U4>();
+        int lane = Group.IdxX & 31, group = lane >> 2, column = lane & 3;
+        int tile = ((token & (KvLayer.BlockTokens - 1)) >> 4) + (group >> 2);
+        long first = (labels.FirstWord(block, kvHead) >> 2) + (long)tile * labels.Words * 4 + (group & 3);
+        for (int u = 0; u < TUnits.Slots; u++)
+        {
+            for (int i = 0; i < TWords.Slots; i++)
+            {
+                if (u < TUnits.Value && i < TWords.Value)
+                {
+                    int word = Math.Min(column + 4 * i, labels.Words - 1);
+                    words[u * TWords.Value + i] = Loads.Once(ref quads[first + (u * 2 * labels.Words + word) * 4], policy);
+                }
+            }
+        }
+    }
+}

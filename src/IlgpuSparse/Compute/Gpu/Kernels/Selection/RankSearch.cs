@@ -1,0 +1,46 @@
+using ILGPU;
+
+namespace IlgpuSparse.Compute.Gpu.Kernels.Selection;
+
+/// <summary>Finds the histogram bin that holds the token of a given rank.</summary>
+internal static class RankSearch
+{
+    /// <summary>Words of shared memory that <see cref="Find"/> needs.</summary>
+    public const int ScratchWords = GroupScan.MaxWarps + 2;
+
+    /// <summary>Index of the found bin in the scratch words.</summary>
+    public const int Bin = GroupScan.MaxWarps;
+
+    /// <summary>Index, in the scratch words, of the number of tokens in the bins before it.</summary>
+    public const int Before = GroupScan.MaxWarps + 1;
+
+    /// <summary>
+    /// Leaves in <paramref name="scratch"/> the first bin up to which <paramref name="histogram"/> counts at least <paramref name="rank"/> (1 or more, at most the total). A thread owns
+    /// <paramref name="owned"/> bins. The caller has passed a barrier since the histogram was written; this ends with one.
+    /// </summary>
+    public static void Find(ArrayView<uint> histogram, int owned, uint rank, ArrayView<uint> scratch)
+    {
+        int first = Group.IdxX * owned;
+        uint sum = 0;
+        for (int i = 0; i < owned; i++) sum += histogram[first + i];
+        uint upTo = GroupScan.Inclusive(sum, scratch);
+        uint before = upTo - sum;
+        if (before < rank && rank <= upTo)
+        {
+            int bin = first;
+            uint running = before;
+            for (int i = 0; i < owned; i++)
+            {
+                running += histogram[first + i];
+                if (running < rank)
+                {
+                    before = running;
+                    bin = first + i + 1;
+                }
+            }
+            scratch[Bin] = (uint)bin;
+            scratch[Before] = before;
+        }
+        Group.Barrier();
+    }
+}

@@ -1,0 +1,37 @@
+using ILGPU;
+
+namespace IlgpuSparse.Compute.Gpu.Kernels.Selection;
+
+/// <summary>Memory between the kernels of a selection. Each of them leaves <see cref="Histogram"/>, <see cref="Arrivals"/> and <see cref="CandidateCounts"/> zero once the selection is done.</summary>
+internal struct SelectScratch
+{
+    /// <summary>Visible tokens by the top bits of their key, highest first: <c>[set, <see cref="SortableKey.TopBins"/>]</c>.</summary>
+    public ArrayView<uint> Histogram;
+
+    /// <summary>Groups that have finished, <c>[set]</c>.</summary>
+    public ArrayView<int> Arrivals;
+
+    /// <summary>Entries of <see cref="Candidates"/>, <c>[set]</c>.</summary>
+    public ArrayView<int> CandidateCounts;
+
+    /// <summary>The key of the last selected token, <c>[set]</c>.</summary>
+    public ArrayView<uint> Thresholds;
+
+    /// <summary>Tokens that may be selected: position and key, ascending within a chunk, <c>[set, token]</c>.</summary>
+    public ArrayView<U2> Survivors;
+
+    /// <summary>Survivors whose top bits do not decide: chunk in the upper 12 bits and the rest of the key below, in no order, <c>[set, token]</c>.</summary>
+    public ArrayView<uint> Candidates;
+
+    /// <summary>Survivors of a chunk (X) and candidates among them (Y), <c>[set, chunk]</c>.</summary>
+    public ArrayView<U2> ChunkCounts;
+
+    /// <summary>Where a chunk's selected tokens go (X) and how many of its tokens with the threshold's key are among them (Y), <c>[set, chunk]</c>.</summary>
+    public ArrayView<U2> ChunkPlaces;
+
+    /// <summary>Tokens a set in <see cref="Survivors"/> and <see cref="Candidates"/>.</summary>
+    public int Stride;
+
+    /// <summary>Chunks a set in <see cref="ChunkCounts"/> and <see cref="ChunkPlaces"/>.</summary>
+    public int Chunks;
+}
