@@ -19,6 +19,9 @@ public sealed class GpuBackend : ComputeBackend
     private readonly GpuRope _rope;
     private readonly GpuSwiGlu _swiGlu;
     private readonly GpuExperts _experts;
+    private readonly GpuAppendKv _appendKv;
+    private readonly GpuDecodeAttention _decode;
+    private readonly GpuPrefillAttention _prefill;
     private bool _disposed;
 
     private GpuBackend(GpuDevice device, bool leaveOpen)
@@ -31,6 +34,9 @@ public sealed class GpuBackend : ComputeBackend
         _rope = new GpuRope(device);
         _swiGlu = new GpuSwiGlu(device);
         _experts = new GpuExperts(device, _matMul, _swiGlu, Memory);
+        _appendKv = new GpuAppendKv(device);
+        _decode = new GpuDecodeAttention(device, Memory);
+        _prefill = new GpuPrefillAttention(device);
     }
 
     /// <inheritdoc/>
@@ -106,13 +112,17 @@ public sealed class GpuBackend : ComputeBackend
     public override void ExpertMlp(ExpertWeights experts, DeviceSpan x, int rows, DeviceSpan router, DeviceSpan y) => _experts.Run(experts, x, rows, router, y, Stream);
 
     /// <inheritdoc/>
-    public override void AppendKv(AttentionShape shape, KvLayer cache, StepBatch batch, DeviceSpan k, DeviceSpan v) => throw Draft();
+    public override void AppendKv(AttentionShape shape, KvLayer cache, StepBatch batch, DeviceSpan k, DeviceSpan v) => _appendKv.Run(shape, cache, batch, k, v, Stream);
 
     /// <inheritdoc/>
     public override void AppendLabels(AttentionShape shape, LabelLayer labels, StepBatch batch, DeviceSpan k) => throw Draft();
 
     /// <inheritdoc/>
-    public override void Attend(AttentionShape shape, KvLayer cache, StepBatch batch, DeviceSpan q, DeviceSpan y) => throw Draft();
+    public override void Attend(AttentionShape shape, KvLayer cache, StepBatch batch, DeviceSpan q, DeviceSpan y)
+    {
+        if (batch.IsPrefill && batch.Rows > 1) _prefill.Run(shape, cache, batch, q, y, Stream);
+        else _decode.Dense(shape, cache, batch, q, y, Stream);
+    }
 
     /// <inheritdoc/>
     public override void Score(AttentionShape shape, LabelLayer labels, StepBatch batch, DeviceSpan q, GroupReduction reduction, TokenScores scores) => throw Draft();
@@ -121,7 +131,8 @@ public sealed class GpuBackend : ComputeBackend
     public override void Select(AttentionShape shape, SelectionRule rule, StepBatch batch, TokenScores scores, TokenSets sets) => throw Draft();
 
     /// <inheritdoc/>
-    public override void AttendSelected(AttentionShape shape, KvLayer cache, StepBatch batch, DeviceSpan q, TokenSets sets, DeviceSpan y) => throw Draft();
+    public override void AttendSelected(AttentionShape shape, KvLayer cache, StepBatch batch, DeviceSpan q, TokenSets sets, DeviceSpan y) =>
+        _decode.Selected(shape, cache, batch, q, sets, y, Stream);
 
     private static NotSupportedException Draft() => new("DRAFT: attention kernels are wired when their branches meet");
 
@@ -132,6 +143,7 @@ public sealed class GpuBackend : ComputeBackend
         _disposed = true;
         _device.Synchronize();
         _experts.Dispose();
+        _decode.Dispose();
         if (!_leaveOpen) _device.Dispose();
     }
 }

@@ -1,4 +1,5 @@
 using IlgpuSparse.Compute.Gpu.Kernels;
+using IlgpuSparse.Compute.Gpu.Kernels.Attention;
 using IlgpuSparse.Compute.Gpu.Kernels.Selection;
 
 namespace IlgpuSparse.Compute.Gpu;
@@ -17,6 +18,10 @@ internal static class KernelCatalog
         SwiGluKernel.Variant,
         ExpertRouteKernel.ChooseVariant,
         ExpertRouteKernel.ListVariant,
+        .. AppendKvKernel.Variants,
+        .. TensorDecodeKernel.Variants,
+        .. PortableAttentionKernel.Variants,
+        PortableMergeKernel.Variant,
         .. LabelAppendKernel.Variants,
         .. ScorePortableKernel.Variants,
         .. ScoreKernel.Variants,

@@ -3,6 +3,9 @@ namespace IlgpuSparse.Compute.Gpu;
 /// <summary>Group sizes of kernels that accept several, and grid arithmetic.</summary>
 internal static class LaunchShapes
 {
+    /// <summary>Most groups along a grid's second and third axis.</summary>
+    public const int MaxGridY = 65535;
+
     /// <summary>
     /// Threads a group for a kernel that works with any multiple of 16 up to <paramref name="threads"/>: fewer on the CPU accelerator, where each is a thread of the operating system
     /// and a barrier costs microseconds for each.

@@ -21,7 +21,29 @@ internal static class TensorDecodeKernel
     /// <summary>Tokens a tile.</summary>
     public const int TileTokens = 16;
 
+    // most that a group of compute capability 9.0 can have
+    private const int HopperSharedBytes = 227 * 1024;
+
     private const float Nothing = float.NegativeInfinity;
+
+    /// <summary>The variant for a format, head size, pipeline and token source.</summary>
+    public static KernelVariant Variant(Type element, int channels, DecodeTuning tuning, Type tokens) =>
+        KernelVariant.Of(typeof(TensorDecodeKernel), nameof(Run), 32 * tuning.Warps, element, HeadSizes.Of(channels), tuning.Pipeline, tokens) with
+        {
+            CudaOnly = true,
+            DynamicSharedBytes = SharedBytes(channels, tuning.Warps, tuning.Stages),
+        };
+
+    /// <summary>The variants of the chosen tuning, and those of one shape for every tuning that is worth timing.</summary>
+    public static IEnumerable<KernelVariant> Variants =>
+        (from element in new[] { typeof(TensorF16), typeof(TensorBF16) }
+         from channels in HeadSizes.All
+         from choice in new[] { (DecodeTuning.Dense, typeof(DenseTokens)), (DecodeTuning.Selected, typeof(SelectedTokens)) }
+         select Variant(element, channels, choice.Item1.For(channels, HopperSharedBytes), choice.Item2))
+        .Concat(from tuning in DecodeTuning.Candidates
+                from tokens in new[] { typeof(DenseTokens), typeof(SelectedTokens) }
+                select Variant(typeof(TensorF16), 128, tuning, tokens))
+        .Distinct();
 
     /// <summary>
     /// Grid (splits, sets, rows). <paramref name="partials"/> <c>[row, head, split, channel]</c> and <paramref name="sums"/> <c>[row, head, split, 2]</c> hold the splits' outputs with

@@ -1,0 +1,45 @@
+namespace IlgpuSparse.Compute.Gpu.Kernels.Attention;
+
+/// <summary>The launch choices of <see cref="TensorDecodeKernel"/> that only measuring decides.</summary>
+/// <param name="Warps">Warps a group: 4 or 8.</param>
+/// <param name="Stages">Tiles of 16 tokens in each warp's ring: 2 to 4 with 4 warps, 2 or 3 with 8.</param>
+/// <param name="Waves">Groups asked for, in fills of the device.</param>
+/// <param name="MinSplitTokens">Fewest tokens that are worth a split.</param>
+internal readonly record struct DecodeTuning(int Warps, int Stages, int Waves, int MinSplitTokens)
+{
+    /// <summary>For dense decode.</summary>
+    public static DecodeTuning Dense => new(Warps: 4, Stages: 3, Waves: 1, MinSplitTokens: 64);
+
+    /// <summary>For decode over selected tokens.</summary>
+    public static DecodeTuning Selected => new(Warps: 4, Stages: 3, Waves: 1, MinSplitTokens: 64);
+
+    /// <summary>What is worth timing on a new device.</summary>
+    public static IReadOnlyList<DecodeTuning> Candidates { get; } =
+    [
+        .. from pipeline in new[] { (4, 2), (4, 3), (4, 4), (8, 2), (8, 3) }
+           from waves in new[] { 1, 2, 4 }
+           select new DecodeTuning(pipeline.Item1, pipeline.Item2, waves, 64),
+        new(4, 3, 1, 128),
+        new(4, 3, 1, 256),
+    ];
+
+    /// <summary>The type that makes the pipeline a constant of the kernel.</summary>
+    public Type Pipeline => (Warps, Stages) switch
+    {
+        (4, 2) => typeof(Pipeline4x2),
+        (4, 3) => typeof(Pipeline4x3),
+        (4, 4) => typeof(Pipeline4x4),
+        (8, 2) => typeof(Pipeline8x2),
+        (8, 3) => typeof(Pipeline8x3),
+        _ => throw new ArgumentOutOfRangeException(nameof(Stages), $"no kernel with {Warps} warps of {Stages} stages"),
+    };
+
+    /// <summary>The fitting one for heads of <paramref name="channels"/>: with fewer stages where this one's rings are too large for <paramref name="sharedBytes"/>.</summary>
+    public DecodeTuning For(int channels, int sharedBytes)
+    {
+        var fitting = this;
+        while (TensorDecodeKernel.SharedBytes(channels, fitting.Warps, fitting.Stages) > sharedBytes)
+            fitting = fitting.Stages > 2 ? fitting with { Stages = fitting.Stages - 1 } : fitting with { Warps = 4 };
+        return fitting;
+    }
+}

@@ -1,0 +1,118 @@
+using ILGPU;
+using ILGPU.Runtime;
+using IlgpuSparse.Compute.Gpu.Kernels.Attention;
+
+namespace IlgpuSparse.Compute.Gpu.Kernels;
+
+/// <summary>
+/// Attention of one new token a sequence: <see cref="TensorDecodeKernel"/> on CUDA for 16-bit K and V, else <see cref="PortableAttentionKernel"/>. Lengths and counts are read on the device.
+/// A launch that was recorded into a graph stays right until a sequence is longer than <see cref="AttentionLaunch.Bucket"/> of the batch's length at recording.
+/// </summary>
+/// <param name="device">The device.</param>
+/// <param name="ledger">Where scratch memory is accounted.</param>
+/// <param name="tensorCores">Whether to use the tensor-core kernel where it has a variant; tests use it on the CPU accelerator too.</param>
+internal sealed class GpuDecodeAttention(GpuDevice device, MemoryLedger ledger, bool tensorCores) : IDisposable
+{
+    private const int PortableMinSplitTokens = 128;
+    private const int MaxSplits = 512;
+
+    private readonly GpuScratch _partials = new(device, ledger), _sums = new(device, ledger), _arrivals = new(device, ledger);
+    private readonly Dictionary<KernelVariant, Delegate> _launchers = [];
+    private readonly Dictionary<(KvFormat Format, int HeadDim, DecodeTuning Tuning, bool Selected), KernelVariant> _variants = [];
+    private Merger? _merge;
+
+    /// <summary>As above, with tensor cores on CUDA.</summary>
+    public GpuDecodeAttention(GpuDevice device, MemoryLedger ledger) : this(device, ledger, device.IsCuda) { }
+
+    private delegate void Launcher(AcceleratorStream stream, KernelConfig config, KvView cache, ArrayView<float> q, ArrayView<float> y, ArrayView<float> partials, ArrayView<float> sums, ArrayView<int> arrivals, AttentionArgs args);
+
+    private delegate void Merger(AcceleratorStream stream, KernelConfig config, ArrayView<float> y, ArrayView<float> partials, ArrayView<float> sums, int splits, int headDim);
+
+    /// <summary>Launch choices of dense decode.</summary>
+    public DecodeTuning DenseTuning { get; set; } = DecodeTuning.Dense;
+
+    /// <summary>Launch choices of decode over selected tokens.</summary>
+    public DecodeTuning SelectedTuning { get; set; } = DecodeTuning.Selected;
+
+    /// <summary>y = softmax(q·Kᵀ/√d)·V over every visible token.</summary>
+    public void Dense(AttentionShape shape, KvLayer cache, StepBatch batch, DeviceSpan q, DeviceSpan y, AcceleratorStream stream) => Run(shape, cache, batch, q, null, y, stream);
+
+    /// <summary>y = softmax(q·Kᵀ/√d)·V over the tokens of <paramref name="sets"/>.</summary>
+    public void Selected(AttentionShape shape, KvLayer cache, StepBatch batch, DeviceSpan q, TokenSets sets, DeviceSpan y, AcceleratorStream stream)
+    {
+        if (sets.Sets != shape.KvHeads && sets.Sets != shape.Heads) throw new ArgumentException($"{sets.Sets} token sets for {shape.Heads} query heads and {shape.KvHeads} kv heads", nameof(sets));
+        Run(shape, cache, batch, q, sets, y, stream);
+    }
+
+    private void Run(AttentionShape shape, KvLayer cache, StepBatch batch, DeviceSpan q, TokenSets? sets, DeviceSpan y, AcceleratorStream stream)
+    {
+        AttentionLaunch.Check(shape, cache);
+        if (batch.IsPrefill && batch.Rows > 1) throw new ArgumentException($"a prefill chunk of {batch.Rows} rows is not a decode step", nameof(batch));
+        if (batch.Rows == 0) return;
+        long floats = (long)batch.Rows * shape.Heads * shape.HeadDim;
+        var queries = GpuBuffer.View<float>(q, floats);
+        var outputs = GpuBuffer.View<float>(y, floats);
+        var view = AttentionLaunch.View(cache, batch, sets);
+        int entries = AttentionLaunch.Bucket(batch.MaxLength);
+        if (shape.Window > 0) entries = Math.Min(entries, shape.Window + TensorDecodeKernel.TileTokens);
+        if (sets is not null) entries = Math.Min(entries, sets.Capacity);
+        if (tensorCores && (cache.Format is KvFormat.F16 or KvFormat.BF16) && HeadSizes.All.Contains(shape.HeadDim)) Tensor(shape, cache.Format, batch, sets, entries, view, queries, outputs, stream);
+        else Portable(shape, cache.Format, batch, sets, entries, view, queries, outputs, stream);
+    }
+
+    private void Tensor(AttentionShape shape, KvFormat format, StepBatch batch, TokenSets? sets, int entries, KvView view, ArrayView<float> q, ArrayView<float> y, AcceleratorStream stream)
+    {
+        var tuning = (sets is null ? DenseTuning : SelectedTuning).For(shape.HeadDim, device.MaxSharedBytes);
+        var key = (format, shape.HeadDim, tuning, sets is not null);
+        if (!_variants.TryGetValue(key, out var variant))
+        {
+            _variants[key] = variant = TensorDecodeKernel.Variant(format == KvFormat.F16 ? typeof(TensorF16) : typeof(TensorBF16), shape.HeadDim, tuning,
+                sets is null ? typeof(DenseTokens) : typeof(SelectedTokens));
+        }
+        var args = AttentionLaunch.Args(shape, batch, TensorDecodeKernel.MaxSlots, sets);
+        args.MinSplitTokens = tuning.MinSplitTokens;
+        int groups = args.KvHeads * args.Parts * batch.Rows;
+        // each group's shared memory decides how many a multiprocessor holds; the driver keeps 1 KB of each for itself
+        int resident = Math.Clamp((device.MaxSharedBytes + 1024) / (variant.DynamicSharedBytes + 1024), 1, 16 / tuning.Warps);
+        int splits = Splits(device.Multiprocessors * resident * tuning.Waves / groups, entries, tuning.MinSplitTokens);
+        var (partials, sums) = Scratch(shape, batch, splits);
+        var arrivals = GpuBuffer.View<int>(_arrivals.Reserve(groups * sizeof(int), clear: true));
+        Load<Launcher>(variant)(stream, new KernelConfig(new Index3D(splits, args.KvHeads * args.Parts, batch.Rows), new Index3D(variant.GroupSize, 1, 1), SharedMemoryConfig.RequestDynamic<byte>(variant.DynamicSharedBytes)),
+            view, q, y, partials, sums, arrivals, args);
+    }
+
+    private void Portable(AttentionShape shape, KvFormat format, StepBatch batch, TokenSets? sets, int entries, KvView view, ArrayView<float> q, ArrayView<float> y, AcceleratorStream stream)
+    {
+        var variant = PortableAttentionKernel.Variant(AttentionLaunch.Codec(format), sets is null ? typeof(DenseTokens) : typeof(SelectedTokens));
+        var args = AttentionLaunch.Args(shape, batch, PortableAttentionKernel.MaxSlots, sets);
+        int groups = args.KvHeads * args.Parts;
+        int splits = Splits(device.Multiprocessors * 8 / (groups * batch.Rows), entries, PortableMinSplitTokens);
+        var (partials, sums) = Scratch(shape, batch, splits);
+        Load<AttentionLaunch.Portable>(variant)(stream, new KernelConfig(new Index3D(splits, groups, batch.Rows), new Index3D(device.GroupSize(variant.GroupSize), 1, 1)), view, q, y, partials, sums, args);
+        if (splits == 1) return;
+        _merge ??= device.Kernels.Load<Merger>(PortableMergeKernel.Variant);
+        _merge(stream, new KernelConfig(batch.Rows * shape.Heads, device.GroupSize(PortableMergeKernel.GroupSize)), y, partials, sums, splits, shape.HeadDim);
+    }
+
+    private static int Splits(int wanted, int entries, int minTokens) => Math.Clamp(Math.Min(wanted, (entries + minTokens - 1) / minTokens), 1, MaxSplits);
+
+    private (ArrayView<float> Partials, ArrayView<float> Sums) Scratch(AttentionShape shape, StepBatch batch, int splits)
+    {
+        long parts = splits == 1 ? 0 : (long)batch.Rows * shape.Heads * splits;
+        return (GpuBuffer.View<float>(_partials.Reserve(Math.Max(1, parts) * shape.HeadDim * sizeof(float))), GpuBuffer.View<float>(_sums.Reserve(Math.Max(1, parts) * 2 * sizeof(float))));
+    }
+
+    private TLaunch Load<TLaunch>(KernelVariant variant) where TLaunch : Delegate
+    {
+        if (!_launchers.TryGetValue(variant, out var launcher)) _launchers[variant] = launcher = device.Kernels.Load<TLaunch>(variant);
+        return (TLaunch)launcher;
+    }
+
+    /// <inheritdoc/>
+    public void Dispose()
+    {
+        _partials.Dispose();
+        _sums.Dispose();
+        _arrivals.Dispose();
+    }
+}
