@@ -1,4 +1,3 @@
-using System.Diagnostics;
 using IlgpuSparse.Compute.Cpu;
 using IlgpuSparse.Model;
 
@@ -10,7 +9,7 @@ namespace IlgpuSparse.Benchmarks;
 /// </summary>
 internal static unsafe class LinearQuickSuite
 {
-    private const int Outputs = 11008, Columns = 4096, Rounds = 9;
+    private const int Outputs = 11008, Columns = 4096;
 
     public static void Run()
     {
@@ -38,7 +37,7 @@ internal static unsafe class LinearQuickSuite
         using var weights = new StreamedWeights(format, Outputs, Columns, rows);
         int products = (int)(StreamedWeights.Bytes / 2 / weights.MatrixBytes);
         for (int i = 0; i < 3; i++) weights.Multiply(pool);
-        var (rate, ratio) = Measure(
+        var (rate, ratio) = PairedMeasurement.Run(
             () =>
             {
                 ReadBandwidth.Run(pool, weights.Data, StreamedWeights.Bytes);
@@ -58,7 +57,7 @@ internal static unsafe class LinearQuickSuite
         double flops = 2.0 * outputs * columns * rows;
         int products = Math.Max(1, (int)(1e10 / flops));
         weights.Multiply(pool);
-        var (rate, ratio) = Measure(
+        var (rate, ratio) = PairedMeasurement.Run(
             () => FmaPeak.Run(pool, 64),
             () =>
             {
@@ -66,27 +65,5 @@ internal static unsafe class LinearQuickSuite
                 return flops * products;
             });
         Console.WriteLine($"| {format} | {outputs} x {columns} | {rows} | {rate / 1e9:F0} | {ratio:P0} |");
-    }
-
-    // Amount a second of the measured work, and the median of its ratio to the yardstick measured just before.
-    private static (double Rate, double Ratio) Measure(Func<double> yardstick, Func<double> work)
-    {
-        double[] rates = new double[Rounds], ratios = new double[Rounds];
-        for (int i = 0; i < Rounds; i++)
-        {
-            double reference = Rate(yardstick);
-            rates[i] = Rate(work);
-            ratios[i] = rates[i] / reference;
-        }
-        Array.Sort(rates);
-        Array.Sort(ratios);
-        return (rates[Rounds / 2], ratios[Rounds / 2]);
-    }
-
-    private static double Rate(Func<double> work)
-    {
-        long start = Stopwatch.GetTimestamp();
-        double amount = work();
-        return amount / Stopwatch.GetElapsedTime(start).TotalSeconds;
     }
 }

@@ -110,7 +110,8 @@ internal sealed class GenerateCommand
     private (string Text, bool Cancelled) Stream(Generator generator, TextTokenizer tokenizer, int[] prompt, GenerationOptions options, string text, CancellationToken cancellation)
     {
         var continuation = new StringBuilder();
-        var decoder = tokenizer.CreateDecoder();
+        // the continuation joins the prompt's last token, so its leading space counts
+        var decoder = tokenizer.CreateDecoder(continuation: true);
         void Emit(string delta)
         {
             continuation.Append(delta);
@@ -121,7 +122,6 @@ internal sealed class GenerateCommand
         try
         {
             using var tokens = Prefill(generator, prompt, options, text, cancellation);
-            // The decoder of the continuation starts from the prompt's last tokens, so that spaces join as in the whole text.
             while (tokens.MoveNext()) Emit(decoder.Append(tokens.Current));
         }
         catch (OperationCanceledException)
@@ -146,7 +146,7 @@ internal sealed class GenerateCommand
             some = tokens.MoveNext();
         });
         string tail = text.Length > 300 ? "… " + text[^300..] : text;
-        AnsiConsole.Write(new Text(tail.TrimEnd('\r'), new Style(Color.Grey)));
+        AnsiConsole.Markup("[grey]{0}[/]", Markup.Escape(tail));
         return Resume(tokens!, some);
     }
 

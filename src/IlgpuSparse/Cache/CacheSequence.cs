@@ -26,7 +26,11 @@ public sealed class CacheSequence : IDisposable
     internal void Reserve(int length)
     {
         int needed = KvCache.BlocksFor(length);
-        while (_used < needed) _blocks[_used++] = _cache.Take();
+        while (_used < needed)
+        {
+            int block = _cache.Take(); // may throw: the count must not move before
+            _blocks[_used++] = block;
+        }
     }
 
     /// <summary>Counts <paramref name="tokens"/> written tokens in.</summary>

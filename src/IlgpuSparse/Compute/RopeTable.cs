@@ -24,7 +24,7 @@ public sealed class RopeTable : IDisposable
     /// <summary>Angle a position, fp32 <c>[headDim / 2]</c>.</summary>
     public DeviceBuffer InverseFrequencies { get; }
 
-    /// <summary>theta^(-2i/d), divided by the factor for linear scaling, by the published ramp for Llama 3.1.</summary>
+    /// <summary>theta^(-2i/d), divided by the factor for linear scaling, by the published ramp for Llama 3.1, and by the divisors that the file carries, if any.</summary>
     public static float[] Frequencies(LlamaConfig config)
     {
         var scaling = config.RopeScaling;
@@ -32,12 +32,13 @@ public sealed class RopeTable : IDisposable
         for (int i = 0; i < result.Length; i++)
         {
             double frequency = Math.Pow(config.RopeTheta, -2.0 * i / config.HeadDim);
-            result[i] = (float)(scaling.Kind switch
+            frequency = scaling.Kind switch
             {
                 RopeScalingKind.None => frequency,
                 RopeScalingKind.Linear => frequency / scaling.Factor,
                 _ => Llama3(frequency, scaling),
-            });
+            };
+            result[i] = (float)(frequency / (config.RopeFrequencyFactors?[i] ?? 1f));
         }
         return result;
     }

@@ -1,32 +1,5 @@
 namespace IlgpuSparse.Model;
 
-/// <summary>How rotary position embedding pairs the channels of a head.</summary>
-public enum RopeStyle
-{
-    /// <summary>Channel c with c + d/2 (Hugging Face, Qwen 2 in GGUF).</summary>
-    HalfSplit,
-    /// <summary>Channel 2c with 2c + 1 (Llama in GGUF, whose q and k rows are permuted for it).</summary>
-    Interleaved,
-}
-
-/// <summary>How rotary frequencies are stretched.</summary>
-public enum RopeScalingKind
-{
-    /// <summary>Not at all.</summary>
-    None,
-    /// <summary>Positions divided by <see cref="RopeScaling.Factor"/>.</summary>
-    Linear,
-    /// <summary>Llama 3.1: low frequencies divided, high ones kept, a smooth ramp between.</summary>
-    Llama3,
-}
-
-/// <summary>Rotary frequency scaling with the parameters of the Llama 3.1 form.</summary>
-public sealed record RopeScaling(RopeScalingKind Kind, float Factor = 1, float LowFrequencyFactor = 1, float HighFrequencyFactor = 4, int OriginalContext = 8192)
-{
-    /// <summary>No scaling.</summary>
-    public static readonly RopeScaling None = new(RopeScalingKind.None);
-}
-
 /// <summary>Shapes and constants of a Llama-family model (Llama, Mistral, Mixtral, Qwen 2).</summary>
 public sealed record LlamaConfig
 {
@@ -65,6 +38,9 @@ public sealed record LlamaConfig
 
     /// <summary>Scaling of the rotary frequencies.</summary>
     public RopeScaling RopeScaling { get; init; } = RopeScaling.None;
+
+    /// <summary>Divisors of the rotary frequencies <c>[headDim / 2]</c> that the file carries (Llama 3.1 in GGUF: its scaling, worked out), or null.</summary>
+    public IReadOnlyList<float>? RopeFrequencyFactors { get; init; }
 
     /// <summary>Pairing of the rotary channels.</summary>
     public RopeStyle RopeStyle { get; init; }

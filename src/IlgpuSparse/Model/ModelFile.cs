@@ -43,6 +43,18 @@ public abstract class ModelFile : IDisposable
     /// </summary>
     public abstract string Fingerprint { get; }
 
+    /// <summary>Checks that every weight a decoder of <see cref="Config"/> needs is there, so that a contradiction is found when the file is opened.</summary>
+    /// <exception cref="ModelFormatException">One is absent, of another shape, or a vector is stored in blocks.</exception>
+    internal void Validate()
+    {
+        foreach (var (name, shape) in WeightPlan.Of(Config))
+        {
+            var tensor = Require(name, shape);
+            if (shape.Length == 1 && tensor.Format.BlockElements() != 1)
+                throw new ModelFormatException(tensor.File, $"tensor '{tensor.Name}' is stored as {tensor.Format}; norms and biases must be F32, F16 or BF16");
+        }
+    }
+
     /// <inheritdoc/>
     public abstract void Dispose();
 

@@ -24,7 +24,7 @@ internal static partial class KernelCode
     /// <summary>OpenCL C for a vendor that ILGPU has no shuffles for.</summary>
     public static string OpenCl(KernelVariant variant)
     {
-        using var backend = new CLBackend(Context, new CLCapabilityContext(false, true, true, true, false), CLDeviceVendor.AMD, CLCVersion.CL20);
+        using var backend = new CLBackend(Context, new CLCapabilityContext(float16: false, float64: false, genericAddressSpace: true, int64_Atomics: true, subGroups: false), CLDeviceVendor.AMD, CLCVersion.CL20);
         return ((CLCompiledKernel)variant.Compile(backend)).Source;
     }
 

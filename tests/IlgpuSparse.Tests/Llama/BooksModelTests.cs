@@ -39,7 +39,7 @@ public sealed class BooksModelTests : IDisposable
             });
         }
         Assert.Equal(prompt.GetProperty("nll_mean").GetDouble(), measured.Average(), 1e-3);
-        for (int i = 0; i < losses.Length; i++) Assert.Equal(losses[i], measured[i], 2e-3);
+        for (int i = 0; i < losses.Length; i++) Assert.Equal(losses[i], measured[i], 5e-3);
 
         using var generator = new Generator(decoder);
         Assert.Equal(greedy, generator.Generate(ids, new GenerationOptions { MaxTokens = greedy.Length }));

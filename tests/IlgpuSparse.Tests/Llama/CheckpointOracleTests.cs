@@ -112,8 +112,8 @@ public class CheckpointOracleTests
         {
             Decoder.Dispose();
             _weights.Dispose();
-            Assert.Equal(0, _backend.Memory.LiveBytes);
             _backend.Dispose();
+            Assert.Equal(0, _backend.Memory.LiveBytes);
             _model.Dispose();
         }
     }

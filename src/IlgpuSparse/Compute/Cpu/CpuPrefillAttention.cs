@@ -1,9 +1,8 @@
-using IlgpuSparse.Model;
-
 namespace IlgpuSparse.Compute.Cpu;
 
-/// <summary>DRAFT</summary>
-internal static unsafe class CpuPrefillAttention
+/// <summary>Causal attention of a chunk of consecutive tokens.</summary>
+internal static class CpuPrefillAttention
 {
-    public static void Run(WorkerPool pool, AttentionShape shape, KvLayer cache, StepBatch batch, DeviceSpan q, DeviceSpan y) => throw new NotImplementedException();
+    public static void Run(WorkerPool pool, AttentionShape shape, KvLayer cache, StepBatch batch, DeviceSpan q, DeviceSpan y) =>
+        CpuDecodeAttention.Dense(pool, shape, cache, batch, q, y);
 }

@@ -1,9 +1,160 @@
-using IlgpuSparse.Model;
+using System.Runtime.Intrinsics;
+using System.Runtime.Intrinsics.X86;
+using IlgpuSparse.Compute.Cpu.Labels;
 
 namespace IlgpuSparse.Compute.Cpu;
 
-/// <summary>DRAFT</summary>
+/// <summary>Approximate logits from labels: reads every visible token's label once for all query heads of its group.</summary>
 internal static unsafe class CpuScore
 {
-    public static void Run(WorkerPool pool, AttentionShape shape, LabelLayer labels, StepBatch batch, DeviceSpan q, GroupReduction reduction, TokenScores scores) => throw new NotImplementedException();
+    // Blocks a task at least: below this the tables cost more than the labels.
+    private const int LeastBlocks = 4;
+
+    public static void Run(WorkerPool pool, AttentionShape shape, LabelLayer labels, StepBatch batch, DeviceSpan q, GroupReduction reduction, TokenScores scores)
+    {
+        if (labels.Format is LabelFormat.Int4 or LabelFormat.Int2 or LabelFormat.Int1)
+        {
+            if (Avx512F.IsSupported) Run<NibbleScorer, Simd512>(pool, shape, labels, batch, q, reduction, scores);
+            else if (Avx2.IsSupported) Run<CrumbScorer, Simd256>(pool, shape, labels, batch, q, reduction, scores);
+            else Run<FieldScorer<Simd128>, Simd128>(pool, shape, labels, batch, q, reduction, scores);
+        }
+        else if (Vector512.IsHardwareAccelerated) RunPlain<Simd512>(pool, shape, labels, batch, q, reduction, scores);
+        else if (Vector256.IsHardwareAccelerated) RunPlain<Simd256>(pool, shape, labels, batch, q, reduction, scores);
+        else RunPlain<Simd128>(pool, shape, labels, batch, q, reduction, scores);
+    }
+
+    /// <summary>With vectors of a given width and without lookups.</summary>
+    public static void RunPlain<V>(WorkerPool pool, AttentionShape shape, LabelLayer labels, StepBatch batch, DeviceSpan q, GroupReduction reduction, TokenScores scores)
+        where V : struct, ISimd<V>
+    {
+        if (labels.Format == LabelFormat.F16) Run<HalfScorer<V>, V>(pool, shape, labels, batch, q, reduction, scores);
+        else Run<FieldScorer<V>, V>(pool, shape, labels, batch, q, reduction, scores);
+    }
+
+    /// <summary>With a given scorer, which must know the format.</summary>
+    public static void Run<TScorer, V>(WorkerPool pool, AttentionShape shape, LabelLayer labels, StepBatch batch, DeviceSpan q, GroupReduction reduction, TokenScores scores)
+        where TScorer : struct, ILabelScorer
+        where V : struct, ISimd<V>
+    {
+        if (scores.Sets != shape.KvHeads && scores.Sets != shape.Heads)
+            throw new ArgumentException($"scores of {scores.Sets} sets fit neither {shape.Heads} heads nor {shape.KvHeads} kv heads", nameof(scores));
+        if (scores.Capacity < batch.MaxLength || scores.Capacity % LabelLayer.TileTokens != 0)
+            throw new ArgumentException($"scores of {scores.Capacity} tokens: {batch.MaxLength} rounded up to {LabelLayer.TileTokens} are needed", nameof(scores));
+        int blocks = (batch.MaxLength + KvLayer.BlockTokens - 1) >> KvLayer.BlockShift, streams = batch.Rows * shape.KvHeads;
+        if (streams == 0) return;
+        int chunks = Math.Clamp(4 * pool.Workers / streams, 1, Math.Max(1, blocks / LeastBlocks));
+        int chunkBlocks = (blocks + chunks - 1) / chunks;
+        var pointers = new LabelPointers(labels, shape);
+        var job = new Job<TScorer, V>
+        {
+            Shape = shape,
+            Labels = pointers,
+            Coding = new LabelCoding(labels.Format, labels.Channels, labels.Words, pointers.IsStatic ? ((1 << pointers.Bits) - 1) * 0.5f : 0),
+            Queries = CpuBuffer.Pointer<float>(q),
+            Scores = CpuBuffer.Pointer<float>(scores.Buffer),
+            Capacity = scores.Capacity,
+            Sets = scores.Sets,
+            SumQueries = scores.Sets == shape.KvHeads && reduction == GroupReduction.Sum,
+            Positions = CpuBuffer.Pointer<int>(batch.Positions),
+            BlockTable = CpuBuffer.Pointer<int>(batch.BlockTable),
+            TableStride = batch.IsPrefill ? 0 : batch.MaxBlocks,
+            ChunkBlocks = chunkBlocks,
+            Chunks = chunks,
+            Scratch = pool.Scratch,
+        };
+        pool.Run(ref job, streams * chunks);
+    }
+
+    private struct Job<TScorer, V> : IParallelJob
+        where TScorer : struct, ILabelScorer
+        where V : struct, ISimd<V>
+    {
+        public AttentionShape Shape;
+        public LabelPointers Labels;
+        public LabelCoding Coding;
+        public float* Queries, Scores;
+        public int* Positions, BlockTable;
+        public int Capacity, Sets, TableStride, ChunkBlocks, Chunks;
+        public bool SumQueries;
+        public CpuScratch Scratch;
+
+        public readonly void Execute(int task, int worker)
+        {
+            int stream = task / Chunks, chunk = task - stream * Chunks;
+            int row = stream / Shape.KvHeads, kvHead = stream - row * Shape.KvHeads, position = Positions[row];
+            int firstTile = Math.Max(Shape.FirstVisible(position) / LabelLayer.TileTokens, chunk * ChunkBlocks * (KvLayer.BlockTokens / LabelLayer.TileTokens));
+            int endTile = Math.Min(position / LabelLayer.TileTokens + 1, (chunk + 1) * ChunkBlocks * (KvLayer.BlockTokens / LabelLayer.TileTokens));
+            if (firstTile >= endTile) return;
+
+            int heads = SumQueries ? 1 : Shape.GroupSize, tableFloats = TScorer.TableFloats(Coding), weightFloats = (Coding.PaddedChannels + 15) & ~15;
+            bool reduce = Sets == Shape.KvHeads && heads > 1;
+            float* weights = Scratch.Worker(worker).Floats(weightFloats + (long)heads * (tableFloats + 16) + (reduce ? heads * KvLayer.BlockTokens : 0));
+            float* tables = weights + weightFloats, querySums = tables + (long)heads * tableFloats, group = querySums + heads * 16;
+            for (int h = 0; h < heads; h++)
+            {
+                querySums[h] = Weigh(row, kvHead, h, weights);
+                TScorer.Prepare(Coding, weights, tables + h * tableFloats);
+            }
+
+            float* output = Scores + ((long)row * Sets + (reduce || heads == 1 && Sets == Shape.KvHeads ? kvHead : kvHead * Shape.GroupSize)) * Capacity;
+            int* table = BlockTable + (long)row * TableStride;
+            for (int tile = firstTile; tile < endTile;)
+            {
+                const int BlockTiles = KvLayer.BlockTokens / LabelLayer.TileTokens;
+                int block = tile / BlockTiles, inBlock = tile % BlockTiles, count = Math.Min(endTile - tile, BlockTiles - inBlock);
+                uint* codes = Labels.Block(table[block], kvHead) + (long)inBlock * LabelLayer.TileTokens * Coding.Words;
+                float* raw = reduce ? group : output + (long)tile * LabelLayer.TileTokens;
+                long stride = reduce ? KvLayer.BlockTokens : Capacity;
+                TScorer.Score(Coding, codes, count, tables, heads, raw, stride);
+                if (Labels.IsPerToken) ApplyTokenScales(Labels.BlockScales(table[block], kvHead) + inBlock * LabelLayer.TileTokens, count, querySums, heads, raw, stride);
+                if (reduce) TakeMaximum(raw, heads, count, output + (long)tile * LabelLayer.TileTokens);
+                tile += count;
+            }
+        }
+
+        // The query at the label's channels, with 1/√d and the steps folded in; of the whole group when its queries are summed. Returns the sum over the channels.
+        private readonly float Weigh(int row, int kvHead, int head, float* weights)
+        {
+            int d = Shape.HeadDim, heads = SumQueries ? Shape.GroupSize : 1;
+            float* q = Queries + ((long)row * Shape.Heads + kvHead * Shape.GroupSize + head) * d;
+            int* indices = Labels.Indices + (long)kvHead * Coding.Channels;
+            double sum = 0, scale = 1 / Math.Sqrt(d);
+            for (int i = 0; i < Coding.Channels; i++)
+            {
+                int channel = indices[i];
+                double x = 0;
+                for (int g = 0; g < heads; g++) x += q[g * d + channel];
+                x *= scale;
+                if (Labels.IsStatic) x *= Labels.Steps[(long)kvHead * Coding.Channels + i];
+                weights[i] = (float)x;
+                sum += x;
+            }
+            for (int i = Coding.Channels; i < Coding.PaddedChannels; i++) weights[i] = 0;
+            return (float)sum;
+        }
+
+        private static void ApplyTokenScales(uint* tokenScales, int tiles, float* querySums, int heads, float* scores, long stride)
+        {
+            V unit = V.Create(HalfLanes.Unit);
+            for (int t = 0; t < tiles * LabelLayer.TileTokens; t += V.Count)
+            {
+                V pair = V.Load((float*)(tokenScales + t)), step = V.Multiply(HalfLanes.Low(pair), unit), minimum = V.Multiply(HalfLanes.High(pair), unit);
+                for (int h = 0; h < heads; h++)
+                {
+                    float* target = scores + h * stride + t;
+                    V.Store(V.MultiplyAdd(V.Load(target), step, V.Multiply(minimum, V.Create(querySums[h]))), target);
+                }
+            }
+        }
+
+        private static void TakeMaximum(float* group, int heads, int tiles, float* scores)
+        {
+            for (int t = 0; t < tiles * LabelLayer.TileTokens; t += V.Count)
+            {
+                V best = V.Load(group + t);
+                for (int h = 1; h < heads; h++) best = V.Max(best, V.Load(group + h * KvLayer.BlockTokens + t));
+                V.Store(best, scores + t);
+            }
+        }
+    }
 }

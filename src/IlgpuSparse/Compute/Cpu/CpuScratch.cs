@@ -10,6 +10,7 @@ internal sealed class CpuScratch : IDisposable
         _workers = [.. Enumerable.Range(0, workers).Select(_ => new ScratchMemory(ledger))];
         Operand = new ScratchMemory(ledger);
         Experts = new ScratchMemory(ledger);
+        Attention = new ScratchMemory(ledger);
     }
 
     /// <summary>A small vector operand (norm weights, bias) as floats, for the length of one operation.</summary>
@@ -17,6 +18,9 @@ internal sealed class CpuScratch : IDisposable
 
     /// <summary>Intermediates of the experts, kept across the matrix products they are made of.</summary>
     public ScratchMemory Experts { get; }
+
+    /// <summary>Partial results of decode attention, shared by the tasks of one operation.</summary>
+    public ScratchMemory Attention { get; }
 
     /// <summary>Private to the task that <paramref name="worker"/> is running.</summary>
     public ScratchMemory Worker(int worker) => _workers[worker];
@@ -26,5 +30,6 @@ internal sealed class CpuScratch : IDisposable
         foreach (var scratch in _workers) scratch.Dispose();
         Operand.Dispose();
         Experts.Dispose();
+        Attention.Dispose();
     }
 }

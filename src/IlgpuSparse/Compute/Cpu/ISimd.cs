@@ -1,3 +1,5 @@
+using System.Runtime.Intrinsics;
+
 namespace IlgpuSparse.Compute.Cpu;
 
 /// <summary>
@@ -35,6 +37,15 @@ internal unsafe interface ISimd<TSelf> where TSelf : struct, ISimd<TSelf>
     /// <summary>a + b.</summary>
     static abstract TSelf Add(TSelf a, TSelf b);
 
+    /// <summary>a - b.</summary>
+    static abstract TSelf Subtract(TSelf a, TSelf b);
+
+    /// <summary>The smaller of each pair; b where either is NaN on x86.</summary>
+    static abstract TSelf Min(TSelf a, TSelf b);
+
+    /// <summary>The larger of each pair; b where either is NaN on x86.</summary>
+    static abstract TSelf Max(TSelf a, TSelf b);
+
     /// <summary>a · b.</summary>
     static abstract TSelf Multiply(TSelf a, TSelf b);
 
@@ -70,4 +81,10 @@ internal unsafe interface ISimd<TSelf> where TSelf : struct, ISimd<TSelf>
 
     /// <summary>Sum of the lanes.</summary>
     static abstract float Sum(TSelf value);
+
+    /// <summary>The sums of the lanes of four vectors.</summary>
+    static abstract Vector128<float> Sum4(TSelf a, TSelf b, TSelf c, TSelf d);
+
+    /// <summary>The largest lane.</summary>
+    static abstract float MaxLane(TSelf value);
 }

@@ -6,7 +6,7 @@ namespace IlgpuSparse.Compute.Cpu;
 internal unsafe struct MatVecJob<V, F> : IParallelJob where V : struct, ISimd<V> where F : struct, IWeightFormat
 {
     // Large enough that taking a task costs nothing, small enough that the workers end together.
-    private const long TaskBytes = 64 * 1024;
+    private const long TaskBytes = 256 * 1024;
 
     private MatMulOperands _operands;
     private int _taskOutputs;

@@ -48,6 +48,15 @@ internal readonly unsafe struct Simd256(Vector256<float> value) : ISimd<Simd256>
     public static Simd256 LoadBytes(byte* source) => new(Avx2.ConvertToVector256Int32(source).AsSingle());
 
     [MethodImpl(MethodImplOptions.AggressiveInlining)]
+    public static Simd256 Subtract(Simd256 a, Simd256 b) => new(a._value - b._value);
+
+    [MethodImpl(MethodImplOptions.AggressiveInlining)]
+    public static Simd256 Min(Simd256 a, Simd256 b) => new(Vector256.MinNative(a._value, b._value));
+
+    [MethodImpl(MethodImplOptions.AggressiveInlining)]
+    public static Simd256 Max(Simd256 a, Simd256 b) => new(Vector256.MaxNative(a._value, b._value));
+
+    [MethodImpl(MethodImplOptions.AggressiveInlining)]
     public static Simd256 Add(Simd256 a, Simd256 b) => new(a._value + b._value);
 
     [MethodImpl(MethodImplOptions.AggressiveInlining)]
@@ -85,4 +94,20 @@ internal readonly unsafe struct Simd256(Vector256<float> value) : ISimd<Simd256>
 
     [MethodImpl(MethodImplOptions.AggressiveInlining)]
     public static float Sum(Simd256 value) => Vector256.Sum(value._value);
+
+    [MethodImpl(MethodImplOptions.AggressiveInlining)]
+    public static Vector128<float> Sum4(Simd256 a, Simd256 b, Simd256 c, Simd256 d)
+    {
+        if (!Avx.IsSupported) return Simd128.Sum4(new(Fold(a)), new(Fold(b)), new(Fold(c)), new(Fold(d)));
+        // transpose and add inside the 128-bit lanes, then add the lanes
+        var ab = (Avx.UnpackLow(a._value, b._value) + Avx.UnpackHigh(a._value, b._value)).AsDouble();
+        var cd = (Avx.UnpackLow(c._value, d._value) + Avx.UnpackHigh(c._value, d._value)).AsDouble();
+        return Fold(new(Avx.UnpackLow(ab, cd).AsSingle() + Avx.UnpackHigh(ab, cd).AsSingle()));
+    }
+
+    [MethodImpl(MethodImplOptions.AggressiveInlining)]
+    public static float MaxLane(Simd256 value) => Simd128.MaxLane(new(Vector128.MaxNative(value._value.GetLower(), value._value.GetUpper())));
+
+    [MethodImpl(MethodImplOptions.AggressiveInlining)]
+    private static Vector128<float> Fold(Simd256 value) => value._value.GetLower() + value._value.GetUpper();
 }

@@ -13,6 +13,10 @@ internal readonly unsafe struct F32Weights : IWeightFormat
         int c = 0;
         for (; c <= columns - 4 * V.Count; c += 4 * V.Count)
         {
+            Prefetch.Ahead((byte*)(w + c));
+            Prefetch.Ahead((byte*)(w + c + V.Count));
+            Prefetch.Ahead((byte*)(w + c + 2 * V.Count));
+            Prefetch.Ahead((byte*)(w + c + 3 * V.Count));
             sum0 = V.MultiplyAdd(V.Load(w + c), V.Load(x + c), sum0);
             sum1 = V.MultiplyAdd(V.Load(w + c + V.Count), V.Load(x + c + V.Count), sum1);
             sum2 = V.MultiplyAdd(V.Load(w + c + 2 * V.Count), V.Load(x + c + 2 * V.Count), sum2);

@@ -30,7 +30,8 @@ internal static unsafe class KQuantScales
         if (Vector512.IsHardwareAccelerated && Avx512F.IsSupported)
         {
             var numbers = Vector512.ConvertToSingle(Avx512F.ConvertToVector512Int32(codes));
-            (numbers * Vector512.Create(Vector256.Create(d), Vector256.Create(dmin))).Store(scales);
+            (numbers.GetLower() * d).Store(scales);
+            (numbers.GetUpper() * dmin).Store(scales + 8);
             return;
         }
         Vector128<ushort> low = Vector128.WidenLower(codes), high = Vector128.WidenUpper(codes);

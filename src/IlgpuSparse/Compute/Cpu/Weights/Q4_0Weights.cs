@@ -11,19 +11,33 @@ internal readonly unsafe struct Q4_0Weights : IWeightFormat
     public static float Dot<V>(byte* row, float* x, int columns) where V : struct, ISimd<V>
     {
         float* halves = HalfBits.Table;
-        V sum = V.Zero;
-        for (; columns >= BlockElements; columns -= BlockElements, row += BlockBytes, x += BlockElements)
+        V even = V.Zero, odd = V.Zero;
+        int blocks = columns / BlockElements;
+        for (; blocks >= 2; blocks -= 2)
         {
-            V scale = V.Create(HalfBits.Read(halves, row));
-            for (int i = 0; i < BlockElements / 2; i += V.Count)
-            {
-                V q = V.LoadBytes(row + HeadBytes + i);
-                V products = V.Multiply(V.CentredNibble(q), V.Load(x + i));
-                products = V.MultiplyAdd(V.CentredNibble(V.ShiftRight(q, 4)), V.Load(x + i + BlockElements / 2), products);
-                sum = V.MultiplyAdd(products, scale, sum);
-            }
+            Prefetch.Ahead(row);
+            even = V.MultiplyAdd(Block<V>(row + HeadBytes, x), V.Create(HalfBits.Read(halves, row)), even);
+            odd = V.MultiplyAdd(Block<V>(row + BlockBytes + HeadBytes, x + BlockElements), V.Create(HalfBits.Read(halves, row + BlockBytes)), odd);
+            row += 2 * BlockBytes;
+            x += 2 * BlockElements;
         }
-        return V.Sum(sum);
+        if (blocks != 0) even = V.MultiplyAdd(Block<V>(row + HeadBytes, x), V.Create(HalfBits.Read(halves, row)), even);
+        return V.Sum(V.Add(even, odd));
+    }
+
+    // The 32 products of a block, summed to one vector.
+    [MethodImpl(MethodImplOptions.AggressiveInlining)]
+    private static V Block<V>(byte* codes, float* x) where V : struct, ISimd<V>
+    {
+        V sum = V.Zero;
+        for (int i = 0; i < BlockElements / 2; i += V.Count)
+        {
+            V q = V.LoadBytes(codes + i);
+            V low = V.Multiply(V.CentredNibble(q), V.Load(x + i));
+            low = V.MultiplyAdd(V.CentredNibble(V.ShiftRight(q, 4)), V.Load(x + i + BlockElements / 2), low);
+            sum = i == 0 ? low : V.Add(sum, low);
+        }
+        return sum;
     }
 
     [MethodImpl(MethodImplOptions.AggressiveOptimization)]

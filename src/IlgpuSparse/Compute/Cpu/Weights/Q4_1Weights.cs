@@ -11,18 +11,31 @@ internal readonly unsafe struct Q4_1Weights : IWeightFormat
     public static float Dot<V>(byte* row, float* x, int columns) where V : struct, ISimd<V>
     {
         float* halves = HalfBits.Table;
-        V low = V.Zero, high = V.Zero;
-        for (; columns >= BlockElements; columns -= BlockElements, row += BlockBytes, x += BlockElements)
+        V low = V.Zero, high = V.Zero, oddLow = V.Zero, oddHigh = V.Zero;
+        int blocks = columns / BlockElements;
+        for (; blocks >= 2; blocks -= 2)
         {
-            V scale = V.Create(HalfBits.Read(halves, row)), offset = V.Create(HalfBits.Read(halves, row + 2));
-            for (int i = 0; i < BlockElements / 2; i += V.Count)
-            {
-                V q = V.LoadBytes(row + HeadBytes + i);
-                low = V.MultiplyAdd(V.Nibble(q, scale, offset), V.Load(x + i), low);
-                high = V.MultiplyAdd(V.Nibble(V.ShiftRight(q, 4), scale, offset), V.Load(x + i + BlockElements / 2), high);
-            }
+            Prefetch.Ahead(row);
+            Block(row, x, halves, ref low, ref high);
+            Block(row + BlockBytes, x + BlockElements, halves, ref oddLow, ref oddHigh);
+            row += 2 * BlockBytes;
+            x += 2 * BlockElements;
         }
-        return V.Sum(V.Add(low, high));
+        if (blocks != 0) Block(row, x, halves, ref low, ref high);
+        return V.Sum(V.Add(V.Add(low, high), V.Add(oddLow, oddHigh)));
+    }
+
+    // Adds the 32 products of a block to the sums of its low and its high nibbles.
+    [MethodImpl(MethodImplOptions.AggressiveInlining)]
+    private static void Block<V>(byte* block, float* x, float* halves, ref V low, ref V high) where V : struct, ISimd<V>
+    {
+        V scale = V.Create(HalfBits.Read(halves, block)), offset = V.Create(HalfBits.Read(halves, block + 2));
+        for (int i = 0; i < BlockElements / 2; i += V.Count)
+        {
+            V q = V.LoadBytes(block + HeadBytes + i);
+            low = V.MultiplyAdd(V.Nibble(q, scale, offset), V.Load(x + i), low);
+            high = V.MultiplyAdd(V.Nibble(V.ShiftRight(q, 4), scale, offset), V.Load(x + i + BlockElements / 2), high);
+        }
     }
 
     [MethodImpl(MethodImplOptions.AggressiveOptimization)]

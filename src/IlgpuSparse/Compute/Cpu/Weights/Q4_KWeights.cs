@@ -14,23 +14,28 @@ internal readonly unsafe struct Q4_KWeights : IWeightFormat
     public static float Dot<V>(byte* row, float* x, int columns) where V : struct, ISimd<V>
     {
         float* halves = HalfBits.Table, scales = stackalloc float[KQuantScales.Count];
-        V low = V.Zero, high = V.Zero;
+        V low0 = V.Zero, low1 = V.Zero, high0 = V.Zero, high1 = V.Zero;
         for (; columns >= BlockElements; columns -= BlockElements, row += BlockBytes)
         {
+            Prefetch.Ahead(row);
+            Prefetch.Ahead(row + 64);
+            Prefetch.Ahead(row + 128);
             KQuantScales.Unpack(row, halves, scales);
             byte* q = row + KQuantScales.HeadBytes;
             for (int j = 0; j < 8; j += 2, q += 32, x += 64)
             {
                 V scale0 = V.Create(scales[j]), offset0 = V.Create(scales[j + 8]), scale1 = V.Create(scales[j + 1]), offset1 = V.Create(scales[j + 9]);
-                for (int i = 0; i < 32; i += V.Count)
+                for (int i = 0; i < 32; i += 2 * V.Count)
                 {
-                    V bits = V.LoadBytes(q + i);
-                    low = V.MultiplyAdd(V.Nibble(bits, scale0, offset0), V.Load(x + i), low);
-                    high = V.MultiplyAdd(V.Nibble(V.ShiftRight(bits, 4), scale1, offset1), V.Load(x + i + 32), high);
+                    V a = V.LoadBytes(q + i), b = V.LoadBytes(q + i + V.Count);
+                    low0 = V.MultiplyAdd(V.Load(x + i), V.Nibble(a, scale0, offset0), low0);
+                    low1 = V.MultiplyAdd(V.Load(x + i + V.Count), V.Nibble(b, scale0, offset0), low1);
+                    high0 = V.MultiplyAdd(V.Load(x + i + 32), V.Nibble(V.ShiftRight(a, 4), scale1, offset1), high0);
+                    high1 = V.MultiplyAdd(V.Load(x + i + 32 + V.Count), V.Nibble(V.ShiftRight(b, 4), scale1, offset1), high1);
                 }
             }
         }
-        return V.Sum(V.Add(low, high));
+        return V.Sum(V.Add(V.Add(low0, low1), V.Add(high0, high1)));
     }
 
     [MethodImpl(MethodImplOptions.AggressiveOptimization)]

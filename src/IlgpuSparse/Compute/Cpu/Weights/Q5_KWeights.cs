@@ -13,22 +13,29 @@ internal readonly unsafe struct Q5_KWeights : IWeightFormat
     {
         float* halves = HalfBits.Table, scales = stackalloc float[KQuantScales.Count];
         byte* codes = stackalloc byte[BlockElements];
-        V even = V.Zero, odd = V.Zero;
+        V sum0 = V.Zero, sum1 = V.Zero, sum2 = V.Zero, sum3 = V.Zero;
         for (; columns >= BlockElements; columns -= BlockElements, row += BlockBytes, x += BlockElements)
         {
+            Prefetch.Ahead(row);
+            Prefetch.Ahead(row + 64);
+            Prefetch.Ahead(row + 128);
             KQuantScales.Unpack(row, halves, scales);
             Unpack(row + KQuantScales.HeadBytes, codes);
-            for (int j = 0; j < 8; j++)
+            for (int j = 0; j < 8; j += 2)
             {
-                V scale = V.Create(scales[j]), offset = V.Create(scales[j + 8]);
-                for (int i = 32 * j; i < 32 * j + 32; i += 2 * V.Count)
+                V scale0 = V.Create(scales[j]), offset0 = V.Create(scales[j + 8]), scale1 = V.Create(scales[j + 1]), offset1 = V.Create(scales[j + 9]);
+                byte* q = codes + 32 * j;
+                float* at = x + 32 * j;
+                for (int i = 0; i < 32; i += 2 * V.Count)
                 {
-                    even = V.MultiplyAdd(V.MultiplyAdd(V.LoadSBytes(codes + i), scale, offset), V.Load(x + i), even);
-                    odd = V.MultiplyAdd(V.MultiplyAdd(V.LoadSBytes(codes + i + V.Count), scale, offset), V.Load(x + i + V.Count), odd);
+                    sum0 = V.MultiplyAdd(V.MultiplyAdd(V.LoadSBytes(q + i), scale0, offset0), V.Load(at + i), sum0);
+                    sum1 = V.MultiplyAdd(V.MultiplyAdd(V.LoadSBytes(q + i + V.Count), scale0, offset0), V.Load(at + i + V.Count), sum1);
+                    sum2 = V.MultiplyAdd(V.MultiplyAdd(V.LoadSBytes(q + i + 32), scale1, offset1), V.Load(at + i + 32), sum2);
+                    sum3 = V.MultiplyAdd(V.MultiplyAdd(V.LoadSBytes(q + i + 32 + V.Count), scale1, offset1), V.Load(at + i + 32 + V.Count), sum3);
                 }
             }
         }
-        return V.Sum(V.Add(even, odd));
+        return V.Sum(V.Add(V.Add(sum0, sum1), V.Add(sum2, sum3)));
     }
 
     [MethodImpl(MethodImplOptions.AggressiveOptimization)]

@@ -19,6 +19,10 @@ internal readonly unsafe struct Q6_KWeights : IWeightFormat
         V even = V.Zero, odd = V.Zero;
         for (; columns >= BlockElements; columns -= BlockElements, row += BlockBytes, x += BlockElements)
         {
+            Prefetch.Ahead(row);
+            Prefetch.Ahead(row + 64);
+            Prefetch.Ahead(row + 128);
+            Prefetch.Ahead(row + 192);
             UnpackScales<V>(row, halves, scales);
             Unpack(row, codes);
             for (int i = 0, group = 0; i < BlockElements; i += 32, group += 2)

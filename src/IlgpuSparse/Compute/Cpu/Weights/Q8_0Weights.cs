@@ -15,6 +15,7 @@ internal readonly unsafe struct Q8_0Weights : IWeightFormat
         int blocks = columns / BlockElements;
         for (; blocks >= 2; blocks -= 2)
         {
+            Prefetch.Ahead(row);
             even = V.MultiplyAdd(Block<V>(row + 2, x), V.Create(HalfBits.Read(halves, row)), even);
             odd = V.MultiplyAdd(Block<V>(row + BlockBytes + 2, x + BlockElements), V.Create(HalfBits.Read(halves, row + BlockBytes)), odd);
             row += 2 * BlockBytes;

@@ -1,0 +1,20 @@
+namespace IlgpuSparse.Compute.Cpu;
+
+/// <summary>How an element type of the cache is read: two vectors of fp32 at a time, in the order that is cheapest to unpack.</summary>
+internal unsafe interface IKvElement
+{
+    /// <summary>Bytes an element.</summary>
+    static abstract int Bytes { get; }
+
+    /// <summary>What the vectors must be multiplied by to have the stored values.</summary>
+    static abstract float Unit { get; }
+
+    /// <summary>Whether <see cref="First"/> holds the even and <see cref="Second"/> the odd elements, rather than the lower and the upper half.</summary>
+    static abstract bool Interleaved { get; }
+
+    /// <summary>One half of the 2·Count elements at <paramref name="source"/>.</summary>
+    static abstract V First<V>(byte* source) where V : struct, ISimd<V>;
+
+    /// <summary>The other half.</summary>
+    static abstract V Second<V>(byte* source) where V : struct, ISimd<V>;
+}
