@@ -3,7 +3,6 @@ using System.Diagnostics;
 using IlgpuSparse.Calibration;
 using IlgpuSparse.Chat;
 using IlgpuSparse.Compute;
-using IlgpuSparse.Compute.Cpu;
 using IlgpuSparse.Evaluation;
 using IlgpuSparse.Llama;
 using IlgpuSparse.Model;
@@ -30,6 +29,7 @@ internal sealed class CalibrateCommand
         Description = "Leave the generated retrieval texts out. Channels that tell tokens apart hardly vary in prose, so such a map loses retrieval.",
     };
     private static readonly Option<int> s_seed = new("--seed") { Description = "Seed of the generated texts.", DefaultValueFactory = _ => 20, HelpName = "n" };
+    private static readonly Option<string> s_backend = ModelOptions.Backend();
     private static readonly Option<int> s_threads = ModelOptions.Threads();
     private static readonly Option<bool> s_json = ModelOptions.Json();
 
@@ -45,7 +45,7 @@ internal sealed class CalibrateCommand
             The text is prose and generated retrieval tasks in equal parts: what calibration never sees, labels will not keep.
             """)
         {
-            s_model, s_text, s_output, s_statistic, s_window, s_windows, s_proseOnly, s_seed, s_threads, s_json,
+            s_model, s_text, s_output, s_statistic, s_window, s_windows, s_proseOnly, s_seed, s_backend, s_threads, s_json,
         };
         command.SetAction((arguments, cancellation) => CommandGuard.Run(() => new CalibrateCommand(arguments).Run(cancellation)));
         return command;
@@ -63,7 +63,7 @@ internal sealed class CalibrateCommand
         string output = _arguments.GetValue(s_output) ?? EmbeddedModel.DefaultChannelMapPath(path);
         var texts = MakeTexts(tokenizer, window, windows);
 
-        using var backend = new CpuBackend(_arguments.GetValue(s_threads));
+        using var backend = ComputeBackends.Create(_arguments.GetValue(s_backend)!, _arguments.GetValue(s_threads));
         using var weights = LlamaWeights.Load(backend, model);
         using var decoder = new LlamaDecoder(backend, weights, new DecoderOptions { Capacity = window, KvFormat = KvFormat.F32 });
         var calibrator = new Calibrator(decoder);

@@ -1,6 +1,7 @@
 using System.CommandLine;
 using System.Runtime.InteropServices;
 using IlgpuSparse.Compute.Cpu;
+using IlgpuSparse.Compute.Gpu;
 using IlgpuSparse.Model;
 using Spectre.Console;
 
@@ -32,6 +33,8 @@ internal static class DoctorCommand
             double bandwidth = ReadBandwidth.Measure(cpu.Pool, 256L << 20, TimeSpan.FromMilliseconds(500));
             findings.Add(new("cpu", true, $"{cpu.Description}; reads memory at {bandwidth / 1e9:0.0} GB/s"));
         }
+        foreach (var device in GpuDevice.Find())
+            findings.Add(new(device.Kind.ToString().ToLowerInvariant(), true, $"{(device.Name.Length == 0 ? "none" : device.Name)}: {device.Detail}"));
         var memory = GC.GetGCMemoryInfo();
         findings.Add(new("memory", true, $"{Bytes.Text(memory.TotalAvailableMemoryBytes)} available to this process"));
         findings.Add(CheckModel());

@@ -4,7 +4,6 @@ using IlgpuSparse.Attention;
 using IlgpuSparse.Calibration;
 using IlgpuSparse.Chat;
 using IlgpuSparse.Compute;
-using IlgpuSparse.Compute.Cpu;
 using IlgpuSparse.Generation;
 using IlgpuSparse.Llama;
 using IlgpuSparse.Model;
@@ -30,6 +29,7 @@ internal sealed class GenerateCommand
     private static readonly Option<float> s_penalty = new("--repetition-penalty") { Description = "Divides the logits of tokens already seen; 1 for none.", DefaultValueFactory = _ => 1, HelpName = "x" };
     private static readonly Option<ulong> s_seed = new("--seed") { Description = "Seed of the draws: the same seed gives the same text.", HelpName = "n" };
     private static readonly Option<int> s_chunk = new("--prefill-chunk") { Description = "Prompt tokens computed at a time; bounds scratch memory.", DefaultValueFactory = _ => 512, HelpName = "n" };
+    private static readonly Option<string> s_backend = ModelOptions.Backend();
     private static readonly Option<int> s_threads = ModelOptions.Threads();
     private static readonly Option<bool> s_json = ModelOptions.Json();
 
@@ -50,7 +50,7 @@ internal sealed class GenerateCommand
             Without a prompt, the first 7,000 tokens of a novel are continued. Ctrl-C ends with the statistics so far.
             """)
         {
-            s_model, s_prompt, s_promptFile, s_tokens, s_attention, s_channels, s_context, s_kvType, s_temperature, s_topK, s_topP, s_minP, s_penalty, s_seed, s_chunk, s_threads, s_json,
+            s_model, s_prompt, s_promptFile, s_tokens, s_attention, s_channels, s_context, s_kvType, s_temperature, s_topK, s_topP, s_minP, s_penalty, s_seed, s_chunk, s_backend, s_threads, s_json,
         };
         command.SetAction((arguments, cancellation) => CommandGuard.Run(() => new GenerateCommand(arguments).Run(cancellation)));
         return command;
@@ -80,7 +80,7 @@ internal sealed class GenerateCommand
             PrefillChunk = _arguments.GetValue(s_chunk),
         };
         var plan = MemoryPlan.For(model, options);
-        using var backend = new CpuBackend(_arguments.GetValue(s_threads));
+        using var backend = ComputeBackends.Create(_arguments.GetValue(s_backend)!, _arguments.GetValue(s_threads));
         if (!_json) PrintHead(model, backend, options, plan, prompt.Length, origin);
         if (context > model.Config.MaxContext && !_json)
             AnsiConsole.MarkupLine($"[yellow]The model was made for {model.Config.MaxContext:N0} tokens; {context:N0} may read as nonsense.[/]");

@@ -3,7 +3,6 @@ using System.Globalization;
 using IlgpuSparse.Attention;
 using IlgpuSparse.Cache;
 using IlgpuSparse.Compute;
-using IlgpuSparse.Compute.Cpu;
 using IlgpuSparse.Llama;
 using IlgpuSparse.Model;
 using Spectre.Console;

@@ -1,7 +1,6 @@
 using System.CommandLine;
 using System.Globalization;
 using IlgpuSparse.Compute;
-using IlgpuSparse.Compute.Cpu;
 using IlgpuSparse.Llama;
 using IlgpuSparse.Model;
 using Spectre.Console;
@@ -15,6 +14,7 @@ internal static class InspectLogitsCommand
     private static readonly Option<string?> s_ids = new("--ids") { Description = "Token ids, separated by commas.", HelpName = "1,2,3" };
     private static readonly Option<string?> s_idsFile = new("--ids-file") { Description = "A file with token ids, separated by commas or white space.", HelpName = "path" };
     private static readonly Option<KvFormat> s_kvType = ModelOptions.KvType(KvFormat.F32);
+    private static readonly Option<string> s_backend = ModelOptions.Backend();
     private static readonly Option<int> s_threads = ModelOptions.Threads();
     private static readonly Option<bool> s_json = ModelOptions.Json();
 
@@ -23,7 +23,7 @@ internal static class InspectLogitsCommand
     {
         var command = new Command("logits", "Dense logits of given token ids: all of the last position, and argmax and log-sum-exp of every position.")
         {
-            s_model, s_ids, s_idsFile, s_kvType, s_threads, s_json,
+            s_model, s_ids, s_idsFile, s_kvType, s_backend, s_threads, s_json,
         };
         command.SetAction((arguments, cancellation) => CommandGuard.Run(() => Run(arguments, cancellation)));
         return command;
@@ -33,7 +33,7 @@ internal static class InspectLogitsCommand
     {
         int[] ids = ReadIds(arguments.GetValue(s_ids), arguments.GetValue(s_idsFile));
         using var model = ModelFile.Open(arguments.GetValue(s_model)!);
-        using var backend = new CpuBackend(arguments.GetValue(s_threads));
+        using var backend = ComputeBackends.Create(arguments.GetValue(s_backend)!, arguments.GetValue(s_threads));
         using var weights = LlamaWeights.Load(backend, model);
         using var decoder = new LlamaDecoder(backend, weights, new DecoderOptions { Capacity = ids.Length, KvFormat = arguments.GetValue(s_kvType) });
         using var sequence = decoder.NewSequence();

@@ -18,6 +18,14 @@ internal static class ModelOptions
     /// <summary>Machine-readable output.</summary>
     public static Option<bool> Json() => new("--json") { Description = "Print one JSON document instead of tables and progress." };
 
+    /// <summary>Which backend computes.</summary>
+    public static Option<string> Backend() => new Option<string>("--backend")
+    {
+        Description = "auto takes a CUDA device, then an OpenCL GPU, then the cpu; or name one: " + string.Join(", ", ComputeBackends.Names) + " (cuda:1 for the second).",
+        DefaultValueFactory = _ => "auto",
+        HelpName = "name",
+    };
+
     /// <summary>Threads of the cpu backend.</summary>
     public static Option<int> Threads() => new("--threads") { Description = "Threads of the cpu backend; 0 for one a core.", HelpName = "n" };
 

@@ -52,7 +52,8 @@ internal static class ScoreKernel
     }
 
     public static KernelVariant Variant(LabelFormat format, int laneWords, int units, int tiles, int mode) => KernelVariant.Of(typeof(ScoreKernel), nameof(Run), GroupSize(mode),
-        LabelBits.Of(format), KernelCounts.Of(laneWords), KernelCounts.Of(units), KernelCounts.Of(tiles), KernelCounts.Of(mode)) with { CudaOnly = true };
+        LabelBits.Of(format), KernelCounts.Of(laneWords), KernelCounts.Of(units), KernelCounts.Of(tiles), KernelCounts.Of(mode)) with
+    { CudaOnly = true };
 
     public static IEnumerable<KernelVariant> Variants =>
         from format in Enum.GetValues<LabelFormat>()
