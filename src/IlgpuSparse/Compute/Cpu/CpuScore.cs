@@ -7,6 +7,11 @@ namespace IlgpuSparse.Compute.Cpu;
 /// <summary>Approximate logits from labels: reads every visible token's label once for all query heads of its group.</summary>
 internal static unsafe class CpuScore
 {
+    private const int BlockTiles = KvLayer.BlockTokens / LabelLayer.TileTokens;
+
+    // Codes that are scored while as many are fetched: blocks lie anywhere, and the processor's own prefetch stops at every page.
+    private const int StepBytes = 4096;
+
     // Blocks a task at least: below this the tables cost more than the labels.
     private const int LeastBlocks = 4;
 
@@ -82,8 +87,8 @@ internal static unsafe class CpuScore
         {
             int stream = task / Chunks, chunk = task - stream * Chunks;
             int row = stream / Shape.KvHeads, kvHead = stream - row * Shape.KvHeads, position = Positions[row];
-            int firstTile = Math.Max(Shape.FirstVisible(position) / LabelLayer.TileTokens, chunk * ChunkBlocks * (KvLayer.BlockTokens / LabelLayer.TileTokens));
-            int endTile = Math.Min(position / LabelLayer.TileTokens + 1, (chunk + 1) * ChunkBlocks * (KvLayer.BlockTokens / LabelLayer.TileTokens));
+            int firstTile = Math.Max(Shape.FirstVisible(position) / LabelLayer.TileTokens, chunk * ChunkBlocks * BlockTiles);
+            int endTile = Math.Min(position / LabelLayer.TileTokens + 1, (chunk + 1) * ChunkBlocks * BlockTiles);
             if (firstTile >= endTile) return;
 
             int heads = SumQueries ? 1 : Shape.GroupSize, tableFloats = TScorer.TableFloats(Coding), weightFloats = (Coding.PaddedChannels + 15) & ~15;
@@ -98,18 +103,30 @@ internal static unsafe class CpuScore
 
             float* output = Scores + ((long)row * Sets + (reduce || heads == 1 && Sets == Shape.KvHeads ? kvHead : kvHead * Shape.GroupSize)) * Capacity;
             int* table = BlockTable + (long)row * TableStride;
+            int stepTiles = Math.Clamp(StepBytes / (LabelLayer.TileTokens * sizeof(uint) * Coding.Words), 2, BlockTiles);
             for (int tile = firstTile; tile < endTile;)
             {
-                const int BlockTiles = KvLayer.BlockTokens / LabelLayer.TileTokens;
-                int block = tile / BlockTiles, inBlock = tile % BlockTiles, count = Math.Min(endTile - tile, BlockTiles - inBlock);
-                uint* codes = Labels.Block(table[block], kvHead) + (long)inBlock * LabelLayer.TileTokens * Coding.Words;
+                int block = table[tile / BlockTiles], inBlock = tile % BlockTiles, count = Math.Min(Math.Min(endTile - tile, BlockTiles - inBlock), stepTiles);
+                uint* codes = Labels.Block(block, kvHead) + (long)inBlock * LabelLayer.TileTokens * Coding.Words;
+                if (Sse.IsSupported && tile + count < endTile) Prefetch(table[(tile + count) / BlockTiles], kvHead, (tile + count) % BlockTiles, stepTiles);
                 float* raw = reduce ? group : output + (long)tile * LabelLayer.TileTokens;
                 long stride = reduce ? KvLayer.BlockTokens : Capacity;
                 TScorer.Score(Coding, codes, count, tables, heads, raw, stride);
-                if (Labels.IsPerToken) ApplyTokenScales(Labels.BlockScales(table[block], kvHead) + inBlock * LabelLayer.TileTokens, count, querySums, heads, raw, stride);
+                if (Labels.IsPerToken) ApplyTokenScales(Labels.BlockScales(block, kvHead) + inBlock * LabelLayer.TileTokens, count, querySums, heads, raw, stride);
                 if (reduce) TakeMaximum(raw, heads, count, output + (long)tile * LabelLayer.TileTokens);
                 tile += count;
             }
+        }
+
+        private readonly void Prefetch(int block, int kvHead, int inBlock, int tiles)
+        {
+            const int Line = 64;
+            tiles = Math.Min(tiles, BlockTiles - inBlock);
+            byte* codes = (byte*)(Labels.Block(block, kvHead) + (long)inBlock * LabelLayer.TileTokens * Coding.Words);
+            for (int i = 0; i < tiles * Coding.Words; i++) Sse.Prefetch0(codes + i * Line);
+            if (!Labels.IsPerToken) return;
+            byte* scales = (byte*)(Labels.BlockScales(block, kvHead) + inBlock * LabelLayer.TileTokens);
+            for (int i = 0; i < tiles; i++) Sse.Prefetch0(scales + i * Line);
         }
 
         // The query at the label's channels, with 1/√d and the steps folded in; of the whole group when its queries are summed. Returns the sum over the channels.

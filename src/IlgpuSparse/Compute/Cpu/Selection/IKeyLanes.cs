@@ -35,9 +35,6 @@ internal unsafe interface IKeyLanes<T> where T : struct
     /// <summary>Mask of a = b.</summary>
     static abstract T Same(T a, T b);
 
-    /// <summary>Mask of a ≥ b, the lanes seen as floats; false where either is NaN.</summary>
-    static abstract T FloatAtLeast(T a, T b);
-
     /// <summary>Lanes of both masks.</summary>
     static abstract T And(T a, T b);
 
@@ -55,4 +52,9 @@ internal unsafe interface IKeyLanes<T> where T : struct
 
     /// <summary>Writes the lanes of the mask one after the other. May write up to <see cref="Count"/> lanes, the rest of them undefined.</summary>
     static abstract void Compress(T value, T mask, int* target);
+
+    /// <summary>
+    /// Compresses the <paramref name="scores"/> (floats) that are at least <paramref name="threshold"/>, and the same lanes of <paramref name="positions"/>; returns how many. NaN is never one.
+    /// </summary>
+    static abstract int CompressAtLeast(T scores, T threshold, T positions, int* scoreTarget, int* positionTarget);
 }

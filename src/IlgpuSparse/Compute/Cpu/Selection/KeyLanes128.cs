@@ -37,9 +37,6 @@ internal readonly unsafe struct KeyLanes128 : IKeyLanes<Vector128<int>>
     public static Vector128<int> Same(Vector128<int> a, Vector128<int> b) => Vector128.Equals(a, b);
 
     [MethodImpl(MethodImplOptions.AggressiveInlining)]
-    public static Vector128<int> FloatAtLeast(Vector128<int> a, Vector128<int> b) => Vector128.GreaterThanOrEqual(a.AsSingle(), b.AsSingle()).AsInt32();
-
-    [MethodImpl(MethodImplOptions.AggressiveInlining)]
     public static Vector128<int> And(Vector128<int> a, Vector128<int> b) => a & b;
 
     [MethodImpl(MethodImplOptions.AggressiveInlining)]
@@ -65,6 +62,15 @@ internal readonly unsafe struct KeyLanes128 : IKeyLanes<Vector128<int>>
     {
         var order = Vector128.LoadUnsafe(ref MemoryMarshal.GetReference(Orders), mask.ExtractMostSignificantBits() * (nuint)Vector128<byte>.Count);
         Vector128.ShuffleNative(value.AsByte(), order).AsInt32().Store(target);
+    }
+
+    [MethodImpl(MethodImplOptions.AggressiveInlining)]
+    public static int CompressAtLeast(Vector128<int> scores, Vector128<int> threshold, Vector128<int> positions, int* scoreTarget, int* positionTarget)
+    {
+        var mask = Vector128.GreaterThanOrEqual(scores.AsSingle(), threshold.AsSingle()).AsInt32();
+        Compress(scores, mask, scoreTarget);
+        Compress(positions, mask, positionTarget);
+        return CountTrue(mask);
     }
 
     // For every mask the byte order that brings its lanes to the front.

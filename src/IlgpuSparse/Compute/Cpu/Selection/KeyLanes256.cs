@@ -36,9 +36,6 @@ internal readonly unsafe struct KeyLanes256 : IKeyLanes<Vector256<int>>
     public static Vector256<int> Same(Vector256<int> a, Vector256<int> b) => Vector256.Equals(a, b);
 
     [MethodImpl(MethodImplOptions.AggressiveInlining)]
-    public static Vector256<int> FloatAtLeast(Vector256<int> a, Vector256<int> b) => Vector256.GreaterThanOrEqual(a.AsSingle(), b.AsSingle()).AsInt32();
-
-    [MethodImpl(MethodImplOptions.AggressiveInlining)]
     public static Vector256<int> And(Vector256<int> a, Vector256<int> b) => a & b;
 
     [MethodImpl(MethodImplOptions.AggressiveInlining)]
@@ -64,5 +61,14 @@ internal readonly unsafe struct KeyLanes256 : IKeyLanes<Vector256<int>>
     {
         KeyLanes128.Compress(value.GetLower(), mask.GetLower(), target);
         KeyLanes128.Compress(value.GetUpper(), mask.GetUpper(), target + KeyLanes128.CountTrue(mask.GetLower()));
+    }
+
+    [MethodImpl(MethodImplOptions.AggressiveInlining)]
+    public static int CompressAtLeast(Vector256<int> scores, Vector256<int> threshold, Vector256<int> positions, int* scoreTarget, int* positionTarget)
+    {
+        var mask = Vector256.GreaterThanOrEqual(scores.AsSingle(), threshold.AsSingle()).AsInt32();
+        Compress(scores, mask, scoreTarget);
+        Compress(positions, mask, positionTarget);
+        return CountTrue(mask);
     }
 }

@@ -37,9 +37,6 @@ internal readonly unsafe struct KeyLanes512 : IKeyLanes<Vector512<int>>
     public static Vector512<int> Same(Vector512<int> a, Vector512<int> b) => Vector512.Equals(a, b);
 
     [MethodImpl(MethodImplOptions.AggressiveInlining)]
-    public static Vector512<int> FloatAtLeast(Vector512<int> a, Vector512<int> b) => Vector512.GreaterThanOrEqual(a.AsSingle(), b.AsSingle()).AsInt32();
-
-    [MethodImpl(MethodImplOptions.AggressiveInlining)]
     public static Vector512<int> And(Vector512<int> a, Vector512<int> b) => a & b;
 
     [MethodImpl(MethodImplOptions.AggressiveInlining)]
@@ -62,4 +59,14 @@ internal readonly unsafe struct KeyLanes512 : IKeyLanes<Vector512<int>>
 
     [MethodImpl(MethodImplOptions.AggressiveInlining)]
     public static void Compress(Vector512<int> value, Vector512<int> mask, int* target) => Avx512F.Compress(Vector512<int>.Zero, mask, value).Store(target);
+
+    [MethodImpl(MethodImplOptions.AggressiveInlining)]
+    public static int CompressAtLeast(Vector512<int> scores, Vector512<int> threshold, Vector512<int> positions, int* scoreTarget, int* positionTarget)
+    {
+        // all of it as floats, so that the mask stays in a mask register
+        var mask = Vector512.GreaterThanOrEqual(scores.AsSingle(), threshold.AsSingle());
+        Avx512F.Compress(Vector512<float>.Zero, mask, scores.AsSingle()).Store((float*)scoreTarget);
+        Avx512F.Compress(Vector512<float>.Zero, mask, positions.AsSingle()).Store((float*)positionTarget);
+        return BitOperations.PopCount(mask.ExtractMostSignificantBits());
+    }
 }

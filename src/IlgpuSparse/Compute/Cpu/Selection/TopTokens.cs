@@ -11,8 +11,8 @@ internal readonly unsafe struct TopTokens<TLanes, T>
     where T : struct
 {
     // Shorter runs are kept whole.
-    private const int LeastSampled = 4096;
-    private const int Samples = 1024;
+    private const int LeastSampled = 2048;
+    private const int Samples = 512;
 
     private readonly int* _positions;
     private readonly int* _keys;
@@ -54,7 +54,13 @@ internal readonly unsafe struct TopTokens<TLanes, T>
         // four standard deviations of the number of samples above the m-th best, and a few more for small shares
         int rank = (int)(share + 4 * Math.Sqrt(share) + 8);
         if (count < LeastSampled || rank > Samples / 2) return -1;
-        for (int i = 0; i < Samples; i++) _work[i] = scores[(long)i * count / Samples];
+        // one score at a random place of each of as many equal parts: scores that repeat with the stride of the parts do not mislead
+        for (int i = 0; i < Samples; i++)
+        {
+            long start = (long)i * count / Samples, end = (i + 1L) * count / Samples;
+            uint scattered = unchecked((uint)(i + 1) * 2654435769u);
+            _work[i] = scores[start + (long)(scattered * (ulong)(end - start) >> 32)];
+        }
         for (int i = 0; i < Samples; i += TLanes.Count) TLanes.Store(TLanes.ToKeys(TLanes.Load(_work + i)), _work + i);
         int key = NthLargest(Samples, rank, out _);
         if (key == int.MinValue) return -1;
@@ -62,18 +68,14 @@ internal readonly unsafe struct TopTokens<TLanes, T>
         int kept = 0, read = 0;
         for (; read + TLanes.Count <= count; read += TLanes.Count)
         {
-            T x = TLanes.Load(scores + read), mask = TLanes.FloatAtLeast(x, threshold);
-            TLanes.Compress(x, mask, _keys + kept);
-            TLanes.Compress(position, mask, _positions + kept);
-            kept += TLanes.CountTrue(mask);
+            kept += TLanes.CompressAtLeast(TLanes.Load(scores + read), threshold, position, _keys + kept, _positions + kept);
             position = TLanes.Add(position, stride);
         }
         if (read < count)
         {
-            T x = TLanes.Load(scores + read), mask = TLanes.And(TLanes.FloatAtLeast(x, threshold), FirstLanes(count - read));
-            TLanes.Compress(x, mask, _keys + kept);
-            TLanes.Compress(position, mask, _positions + kept);
-            kept += TLanes.CountTrue(mask);
+            // all bits set is a NaN
+            T last = TLanes.Or(TLanes.Load(scores + read), TLanes.Not(FirstLanes(count - read)));
+            kept += TLanes.CompressAtLeast(last, threshold, position, _keys + kept, _positions + kept);
         }
         for (int i = 0; i < kept; i += TLanes.Count) TLanes.Store(TLanes.ToKeys(TLanes.Load(_keys + i)), _keys + i);
         return kept;
