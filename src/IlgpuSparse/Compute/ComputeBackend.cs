@@ -76,6 +76,16 @@ public abstract class ComputeBackend : IDisposable
     /// </summary>
     public abstract void Select(AttentionShape shape, SelectionRule rule, StepBatch batch, TokenScores scores, TokenSets sets);
 
+    /// <summary>
+    /// <see cref="Score"/> followed by <see cref="Select"/>, which a backend may do in one go: what a decode step should call. Afterwards the sets are those of the two calls; the
+    /// scores are left in <paramref name="scores"/>.
+    /// </summary>
+    public virtual void ScoreAndSelect(AttentionShape shape, LabelLayer labels, StepBatch batch, DeviceSpan q, GroupReduction reduction, SelectionRule rule, TokenScores scores, TokenSets sets)
+    {
+        Score(shape, labels, batch, q, reduction, scores);
+        Select(shape, rule, batch, scores, sets);
+    }
+
     /// <summary>As <see cref="Attend"/> over the tokens of <paramref name="sets"/> alone. Decode batches only.</summary>
     public abstract void AttendSelected(AttentionShape shape, KvLayer cache, StepBatch batch, DeviceSpan q, TokenSets sets, DeviceSpan y);
 

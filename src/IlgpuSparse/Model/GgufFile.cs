@@ -109,8 +109,8 @@ internal sealed unsafe class GgufFile : IDisposable
         Int128 bytes = (Int128)(shape[^1] / format.BlockElements()) * format.BlockBytes();
         foreach (long size in shape.AsSpan(0, shape.Length - 1))
         {
+            if (bytes > _file.Length) break; // keeps the product from overflowing
             bytes *= size;
-            if (bytes > long.MaxValue) break; // keeps the product from overflowing
         }
         if (bytes > _file.Length) throw Bad($"tensor '{name}' of shape [{string.Join(", ", shape)}] in {format} is larger than the file of {_file.Length} bytes: cut short or damaged");
         return (long)bytes;

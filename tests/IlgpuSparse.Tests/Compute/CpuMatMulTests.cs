@@ -1,3 +1,4 @@
+using System.Runtime.Intrinsics;
 using IlgpuSparse.Compute;
 using IlgpuSparse.Compute.Cpu;
 using IlgpuSparse.Model;
@@ -46,6 +47,7 @@ public sealed class CpuMatMulTests : IDisposable
     [MemberData(nameof(FormatsAndWidths))]
     public unsafe void EveryVectorWidth(WeightFormat format, int bits)
     {
+        Assert.SkipWhen(bits == 512 && !Vector512.IsHardwareAccelerated || bits == 256 && !Vector256.IsHardwareAccelerated, $"no {bits}-bit vectors here");
         foreach (int rows in (int[])[1, 3, 14])
         {
             var weights = new RandomWeights(_random, format, 37, RandomWeights.ColumnsFor(format, 700));

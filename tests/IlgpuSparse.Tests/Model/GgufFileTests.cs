@@ -26,10 +26,10 @@ public sealed class GgufFileTests : IDisposable
         Assert.True(m.FindBool("yes"));
         Assert.False(m.FindBool("no"));
         Assert.Equal("grün ▁", m.FindString("text"));
-        Assert.Equal(["a", "", "ß"], m.FindStrings("strings"));
-        Assert.Equal([1, -2], m.FindNumbers("floats"));
-        Assert.Equal([3, -4], m.FindIntegers("ints"));
-        Assert.Equal([7, 8], m.FindIntegers("bytes"));
+        Assert.Equal(["a", "", "ß"], m.FindStrings("strings")!);
+        Assert.Equal([1, -2], m.FindNumbers("floats")!);
+        Assert.Equal([3, -4], m.FindIntegers("ints")!);
+        Assert.Equal([7, 8], m.FindIntegers("bytes")!);
         Assert.Equal(8, m.Integer("same"));
         Assert.Null(m.FindInteger("absent"));
         Assert.Contains("'different'", Refused(() => m.Integer("different")));

@@ -79,8 +79,7 @@ internal sealed class DoubleSparsityPolicy : AttentionPolicy
             _backend.Attend(_shape, _cache.Layers[layer], batch, q, y);
             return;
         }
-        _backend.Score(_shape, labels, batch, q, _options.Reduction, _scores!);
-        _backend.Select(_shape, _options.Rule, batch, _scores!, _sets!);
+        _backend.ScoreAndSelect(_shape, labels, batch, q, _options.Reduction, _options.Rule, _scores!, _sets!);
         _backend.AttendSelected(_shape, _cache.Layers[layer], batch, q, _sets!, y);
     }
 

@@ -9,12 +9,16 @@ internal sealed class CpuScratch : IDisposable
     {
         _workers = [.. Enumerable.Range(0, workers).Select(_ => new ScratchMemory(ledger))];
         Operand = new ScratchMemory(ledger);
+        Rows = new ScratchMemory(ledger);
         Experts = new ScratchMemory(ledger);
         Attention = new ScratchMemory(ledger);
     }
 
     /// <summary>A small vector operand (norm weights, bias) as floats, for the length of one operation.</summary>
     public ScratchMemory Operand { get; }
+
+    /// <summary>The rows that a blocked product multiplies, laid out for it.</summary>
+    public ScratchMemory Rows { get; }
 
     /// <summary>Intermediates of the experts, kept across the matrix products they are made of.</summary>
     public ScratchMemory Experts { get; }
@@ -29,6 +33,7 @@ internal sealed class CpuScratch : IDisposable
     {
         foreach (var scratch in _workers) scratch.Dispose();
         Operand.Dispose();
+        Rows.Dispose();
         Experts.Dispose();
         Attention.Dispose();
     }

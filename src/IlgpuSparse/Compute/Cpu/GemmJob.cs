@@ -9,28 +9,42 @@ namespace IlgpuSparse.Compute.Cpu;
 /// </summary>
 internal unsafe struct GemmJob<V, F> : IParallelJob where V : struct, ISimd<V> where F : struct, IWeightFormat
 {
-    // Columns a panel: a multiple of every format's block. Twelve rows of X by 512 columns are half a first-level cache.
+    // Columns a panel: a multiple of every format's block. A tile's rows of X by 512 columns are half a first-level cache.
     private const int PanelColumns = 512;
+
+    // Rows at a time: bounds the copy of X.
+    private const int MaxRows = 768;
 
     private MatMulOperands _operands;
     private WorkerPool _pool;
+    private float* _x;
+    private long _xStride;
+
+    private static int TileRows => GemmTile.Rows<V>();
 
     private static int PanelOutputs => GemmTile.PanelVectors * V.Count;
 
     public static void Run(WorkerPool pool, in MatMulOperands operands)
     {
-        var job = new GemmJob<V, F> { _operands = operands, _pool = pool };
-        pool.Run(ref job, (operands.Outputs + PanelOutputs - 1) / PanelOutputs);
+        for (int row = 0; row < operands.Rows; row += MaxRows)
+        {
+            var part = operands with { X = (nint)operands.XRow(row), Y = (nint)operands.YRow(row), Rows = Math.Min(MaxRows, operands.Rows - row) };
+            var job = new GemmJob<V, F>
+            {
+                _operands = part,
+                _pool = pool,
+                _x = TiledRowsJob.Copy(pool, (float*)part.X, part.Rows, part.Columns, TileRows, out long stride),
+                _xStride = stride,
+            };
+            pool.Run(ref job, (operands.Outputs + PanelOutputs - 1) / PanelOutputs);
+        }
     }
 
-    public void Execute(int task, int worker)
+    public readonly void Execute(int task, int worker)
     {
-        int first = task * PanelOutputs, outputs = Math.Min(PanelOutputs, _operands.Outputs - first);
-        int panelColumns = Math.Min(PanelColumns, _operands.Columns), tileRows = GemmTile.Rows;
-        float* panel = _pool.Scratch.Worker(worker).Floats((long)panelColumns * (PanelOutputs + PanelPacking.RowsAtOnce + tileRows) + tileRows * PanelOutputs);
-        float* decoded = panel + (long)panelColumns * PanelOutputs;
-        float* lastRows = decoded + (long)panelColumns * PanelPacking.RowsAtOnce;
-        float* edge = lastRows + (long)panelColumns * tileRows;
+        int first = task * PanelOutputs, outputs = Math.Min(PanelOutputs, _operands.Outputs - first), panelColumns = Math.Min(PanelColumns, _operands.Columns);
+        float* panel = _pool.Scratch.Worker(worker).Floats((long)panelColumns * PanelOutputs + PanelPacking.DecodedFloats(PanelOutputs) + TileRows * PanelOutputs);
+        float* decoded = panel + (long)panelColumns * PanelOutputs, edge = decoded + PanelPacking.DecodedFloats(PanelOutputs);
 
         for (int row = 0; row < _operands.Rows; row++)
         {
@@ -41,33 +55,23 @@ internal unsafe struct GemmJob<V, F> : IParallelJob where V : struct, ISimd<V> w
         {
             int columns = Math.Min(panelColumns, _operands.Columns - column);
             byte* weight = _operands.WeightRow(first) + _operands.Format.ByteLength(column);
-            PanelPacking.Pack<V, F>(weight, _operands.RowBytes, outputs, columns, decoded, panel, PanelOutputs);
-            Multiply(panel, lastRows, edge, first, outputs, column, columns);
+            PanelPacking.Pack<V, F>(weight, _operands.Format, _operands.RowBytes, outputs, columns, decoded, panel, PanelOutputs);
+            for (int row = 0; row < _operands.Rows; row += TileRows)
+            {
+                float* x = _x + row * _xStride + column, y = _operands.YRow(row) + first;
+                int rows = Math.Min(TileRows, _operands.Rows - row);
+                if (rows == TileRows && outputs == PanelOutputs) GemmTile.Run<V>(x, _xStride, panel, columns, y, _operands.Outputs);
+                else RunEdge(x, panel, columns, edge, y, rows, outputs);
+            }
         }
     }
 
-    private readonly void Multiply(float* panel, float* lastRows, float* edge, int first, int outputs, int column, int columns)
+    // A tile of which Y has only a part: computed whole beside it, then taken in part.
+    private readonly void RunEdge(float* x, float* panel, int columns, float* edge, float* y, int rows, int outputs)
     {
-        int tileRows = GemmTile.Rows;
-        for (int row = 0; row < _operands.Rows; row += tileRows)
-        {
-            int rows = Math.Min(tileRows, _operands.Rows - row);
-            float* x = _operands.XRow(row) + column;
-            long stride = _operands.Columns;
-            if (rows == tileRows && outputs == PanelOutputs)
-            {
-                GemmTile.Run<V>(x, stride, panel, columns, _operands.YRow(row) + first, _operands.Outputs);
-                continue;
-            }
-            // An incomplete tile is computed whole, over rows that are repeated to fill it, and then taken in part.
-            for (int r = 0; r < tileRows; r++) new Span<float>(_operands.XRow(row + Math.Min(r, rows - 1)) + column, columns).CopyTo(new Span<float>(lastRows + r * columns, columns));
-            new Span<float>(edge, tileRows * PanelOutputs).Clear();
-            GemmTile.Run<V>(lastRows, columns, panel, columns, edge, PanelOutputs);
-            for (int r = 0; r < rows; r++)
-            {
-                float* y = _operands.YRow(row + r) + first;
-                for (int output = 0; output < outputs; output++) y[output] += edge[r * PanelOutputs + output];
-            }
-        }
+        new Span<float>(edge, TileRows * PanelOutputs).Clear();
+        GemmTile.Run<V>(x, _xStride, panel, columns, edge, PanelOutputs);
+        for (int row = 0; row < rows; row++, y += _operands.Outputs, edge += PanelOutputs)
+            for (int output = 0; output < outputs; output++) y[output] += edge[output];
     }
 }

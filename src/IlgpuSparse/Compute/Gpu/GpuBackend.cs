@@ -1,5 +1,6 @@
 using ILGPU.Runtime;
 using IlgpuSparse.Compute.Gpu.Kernels;
+using IlgpuSparse.Compute.Gpu.Kernels.Selection;
 using IlgpuSparse.Model;
 
 namespace IlgpuSparse.Compute.Gpu;
@@ -22,6 +23,9 @@ public sealed class GpuBackend : ComputeBackend
     private readonly GpuAppendKv _appendKv;
     private readonly GpuDecodeAttention _decode;
     private readonly GpuPrefillAttention _prefill;
+    private readonly GpuLabels _labels;
+    private readonly GpuScore _score;
+    private readonly GpuSelect _select;
     private bool _disposed;
 
     private GpuBackend(GpuDevice device, bool leaveOpen, bool tensorCores)
@@ -37,6 +41,9 @@ public sealed class GpuBackend : ComputeBackend
         _appendKv = new GpuAppendKv(device);
         _decode = new GpuDecodeAttention(device, Memory, tensorCores);
         _prefill = new GpuPrefillAttention(device);
+        _labels = new GpuLabels(device);
+        _score = new GpuScore(device);
+        _select = new GpuSelect(device, _score, Memory);
     }
 
     /// <inheritdoc/>
@@ -118,7 +125,7 @@ public sealed class GpuBackend : ComputeBackend
     public override void AppendKv(AttentionShape shape, KvLayer cache, StepBatch batch, DeviceSpan k, DeviceSpan v) => _appendKv.Run(shape, cache, batch, k, v, Stream);
 
     /// <inheritdoc/>
-    public override void AppendLabels(AttentionShape shape, LabelLayer labels, StepBatch batch, DeviceSpan k) => throw Draft();
+    public override void AppendLabels(AttentionShape shape, LabelLayer labels, StepBatch batch, DeviceSpan k) => _labels.Append(shape, labels, batch, k, Stream);
 
     /// <inheritdoc/>
     public override void Attend(AttentionShape shape, KvLayer cache, StepBatch batch, DeviceSpan q, DeviceSpan y)
@@ -128,16 +135,19 @@ public sealed class GpuBackend : ComputeBackend
     }
 
     /// <inheritdoc/>
-    public override void Score(AttentionShape shape, LabelLayer labels, StepBatch batch, DeviceSpan q, GroupReduction reduction, TokenScores scores) => throw Draft();
+    public override void Score(AttentionShape shape, LabelLayer labels, StepBatch batch, DeviceSpan q, GroupReduction reduction, TokenScores scores) =>
+        _score.Run(shape, labels, batch, q, reduction, scores, Stream);
 
     /// <inheritdoc/>
-    public override void Select(AttentionShape shape, SelectionRule rule, StepBatch batch, TokenScores scores, TokenSets sets) => throw Draft();
+    public override void Select(AttentionShape shape, SelectionRule rule, StepBatch batch, TokenScores scores, TokenSets sets) => _select.Run(shape, rule, batch, scores, sets, Stream);
+
+    /// <inheritdoc/>
+    public override void ScoreAndSelect(AttentionShape shape, LabelLayer labels, StepBatch batch, DeviceSpan q, GroupReduction reduction, SelectionRule rule, TokenScores scores, TokenSets sets) =>
+        _select.ScoreAndSelect(shape, labels, batch, q, reduction, rule, scores, sets, Stream);
 
     /// <inheritdoc/>
     public override void AttendSelected(AttentionShape shape, KvLayer cache, StepBatch batch, DeviceSpan q, TokenSets sets, DeviceSpan y) =>
         _decode.Selected(shape, cache, batch, q, sets, y, Stream);
-
-    private static NotSupportedException Draft() => new("DRAFT: attention kernels are wired when their branches meet");
 
     /// <inheritdoc/>
     public override void Dispose()
@@ -147,6 +157,7 @@ public sealed class GpuBackend : ComputeBackend
         _device.Synchronize();
         _experts.Dispose();
         _decode.Dispose();
+        _select.Dispose();
         if (!_leaveOpen) _device.Dispose();
     }
 }

@@ -20,15 +20,14 @@ internal static class SortableKey
     /// <summary>The key of a token that is always in.</summary>
     public const uint Forced = uint.MaxValue;
 
-    /// <summary>The key of <paramref name="score"/>, between the two special ones.</summary>
+    /// <summary>The key of <paramref name="score"/>, between the two special ones; what is not a number comes after everything else.</summary>
     public static uint Of(float score)
     {
         uint bits = Interop.FloatAsInt(score);
         // the two zeros are equal
         if (bits == 0x80000000u) bits = 0u;
         uint key = bits ^ ((uint)((int)bits >> 31) | 0x80000000u);
-        // only numbers that are none come near the ends
-        return Math.Min(Math.Max(key, 1u), Forced - 1u);
+        return (bits & 0x7fffffffu) > 0x7f800000u ? 1u : key;
     }
 
     /// <summary>The histogram's bin, highest keys first.</summary>

@@ -1,24 +1,26 @@
 using ILGPU;
 using ILGPU.Runtime;
-using IlgpuSparse.Compute.Gpu.Kernels.Selection;
-using Launch = System.Action<ILGPU.Runtime.AcceleratorStream, ILGPU.KernelConfig, IlgpuSparse.Compute.Gpu.Kernels.Selection.LabelView, IlgpuSparse.Compute.Gpu.Kernels.Selection.ScoreView, IlgpuSparse.Compute.Gpu.Kernels.Selection.SelectView>;
-using PortableLaunch = System.Action<ILGPU.Runtime.AcceleratorStream, ILGPU.KernelConfig, IlgpuSparse.Compute.Gpu.Kernels.Selection.LabelView, IlgpuSparse.Compute.Gpu.Kernels.Selection.ScoreView>;
 
-namespace IlgpuSparse.Compute.Gpu;
+namespace IlgpuSparse.Compute.Gpu.Kernels.Selection;
 
 /// <summary>Approximate logits on a GPU.</summary>
 internal sealed class GpuScore(GpuDevice device)
 {
+    private delegate void Launcher(AcceleratorStream stream, KernelConfig config, LabelView labels, ScoreView score, SelectView select);
+
+    private delegate void PortableLauncher(AcceleratorStream stream, KernelConfig config, LabelView labels, ScoreView score);
+
     /// <summary>Scores of every visible token, as <see cref="ComputeBackend.Score"/>.</summary>
-    public void Run(AttentionShape shape, LabelLayer labels, StepBatch batch, DeviceSpan q, GroupReduction reduction, TokenScores scores)
+    public void Run(AttentionShape shape, LabelLayer labels, StepBatch batch, DeviceSpan q, GroupReduction reduction, TokenScores scores, AcceleratorStream stream)
     {
+        if (batch.Rows == 0) return;
         var view = GpuLabels.View(shape, labels, batch);
         var score = View(shape, labels, batch, q, reduction, scores);
-        if (TakesTensorCores(device, labels, score)) Launch(view, score, new SelectView { Positions = view.Positions, Scores = score.Scores }, labels.Format, batch, scores.Sets, ScoreKernel.ScoresOnly);
+        if (TakesTensorCores(device, labels, score)) Launch(view, score, new SelectView { Positions = view.Positions, Scores = score.Scores }, labels.Format, batch, scores.Sets, ScoreKernel.ScoresOnly, stream);
         else
         {
             int group = device.Kind == GpuKind.CpuAccelerator ? 32 : ScorePortableKernel.GroupSize;
-            device.Kernels.Load<PortableLaunch>(ScorePortableKernel.Variant(labels.Format))(device.Stream,
+            device.Kernels.Load<PortableLauncher>(ScorePortableKernel.Variant(labels.Format))(stream,
                 new KernelConfig(new Index3D(LaunchShapes.Groups(batch.MaxLength, group), scores.Sets, batch.Rows), new Index3D(group, 1, 1)), view, score);
         }
     }
@@ -28,7 +30,7 @@ internal sealed class GpuScore(GpuDevice device)
         device.IsCuda && labels.Channels <= QueryFragments.MaxChannels && (score.Sum != 0 || score.HeadsPerSet <= ScoreKernel.MaxHeads);
 
     /// <summary>Launches <see cref="ScoreKernel"/>; <paramref name="mode"/> is one of its constants.</summary>
-    public void Launch(LabelView labels, ScoreView score, SelectView select, LabelFormat format, StepBatch batch, int sets, int mode)
+    public void Launch(LabelView labels, ScoreView score, SelectView select, LabelFormat format, StepBatch batch, int sets, int mode, AcceleratorStream stream)
     {
         int laneWords = ScoreKernel.LaneWords(format, labels.ChannelCount), units = ScoreKernel.Units(mode, laneWords);
         int tiles = score.Sum != 0 || score.HeadsPerSet <= QueryFragments.TileHeads ? 1 : ScoreKernel.MaxHeads / QueryFragments.TileHeads;
@@ -36,7 +38,7 @@ internal sealed class GpuScore(GpuDevice device)
         // what a window leaves is scored from a multiple of a warp's units on
         int unit = units * ScoreKernel.UnitTokens, span = score.Window > 0 ? Math.Min(batch.MaxLength, score.Window + unit - 1) : batch.MaxLength;
         score.ChunkTokens = ScoreKernel.ChunkTokens(mode, group / 32 * unit, (long)span * sets * batch.Rows, device.Multiprocessors);
-        device.Kernels.Load<Launch>(ScoreKernel.Variant(format, laneWords, units, tiles, mode))(device.Stream,
+        device.Kernels.Load<Launcher>(ScoreKernel.Variant(format, laneWords, units, tiles, mode))(stream,
             new KernelConfig(new Index3D(LaunchShapes.Groups(span, score.ChunkTokens), sets, batch.Rows), new Index3D(group, 1, 1)), labels, score, select);
     }
 

@@ -1,23 +1,24 @@
 using ILGPU;
 using ILGPU.Runtime;
-using IlgpuSparse.Compute.Gpu.Kernels.Selection;
-using Launch = System.Action<ILGPU.Runtime.AcceleratorStream, ILGPU.KernelConfig, IlgpuSparse.Compute.Gpu.Kernels.Selection.LabelView, ILGPU.ArrayView<float>, int, int, int, int>;
 
-namespace IlgpuSparse.Compute.Gpu;
+namespace IlgpuSparse.Compute.Gpu.Kernels.Selection;
 
 /// <summary>The label cache on a GPU.</summary>
 internal sealed class GpuLabels(GpuDevice device)
 {
+    private delegate void Launcher(AcceleratorStream stream, KernelConfig config, LabelView labels, ArrayView<float> keys, int rows, int headDim, int laneShift, int isPrefill);
+
     /// <summary>Writes the labels of <paramref name="k"/> <c>[row, kvHead, headDim]</c> at each row's position.</summary>
-    public void Append(AttentionShape shape, LabelLayer labels, StepBatch batch, DeviceSpan k)
+    public void Append(AttentionShape shape, LabelLayer labels, StepBatch batch, DeviceSpan k, AcceleratorStream stream)
     {
+        if (batch.Rows == 0) return;
         var view = View(shape, labels, batch);
         int laneShift = 0;
         while (1 << laneShift < Math.Min(view.Words, LabelAppendKernel.MaxLanes)) laneShift++;
         int group = device.Kind == GpuKind.CpuAccelerator ? LabelAppendKernel.MaxLanes : LabelAppendKernel.GroupSize;
         int groups = LaunchShapes.Groups((long)batch.Rows * shape.KvHeads << laneShift, group);
         var keys = GpuBuffer.View<float>(k, (long)batch.Rows * shape.KvHeads * shape.HeadDim);
-        device.Kernels.Load<Launch>(LabelAppendKernel.Variant(labels.Format))(device.Stream, new KernelConfig(groups, group), view, keys, batch.Rows, shape.HeadDim, laneShift, batch.IsPrefill ? 1 : 0);
+        device.Kernels.Load<Launcher>(LabelAppendKernel.Variant(labels.Format))(stream, new KernelConfig(groups, group), view, keys, batch.Rows, shape.HeadDim, laneShift, batch.IsPrefill ? 1 : 0);
     }
 
     /// <summary>The kernels' argument for <paramref name="labels"/>.</summary>

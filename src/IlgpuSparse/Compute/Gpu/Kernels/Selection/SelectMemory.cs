@@ -1,7 +1,6 @@
 using ILGPU;
-using IlgpuSparse.Compute.Gpu.Kernels.Selection;
 
-namespace IlgpuSparse.Compute.Gpu;
+namespace IlgpuSparse.Compute.Gpu.Kernels.Selection;
 
 /// <summary>Memory between the kernels of a selection, for all sets of a <see cref="TokenScores"/>.</summary>
 internal sealed class SelectMemory : IDisposable

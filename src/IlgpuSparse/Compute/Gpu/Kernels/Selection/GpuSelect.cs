@@ -1,63 +1,66 @@
 using ILGPU;
 using ILGPU.Runtime;
-using IlgpuSparse.Compute.Gpu.Kernels.Selection;
-using Launch = System.Action<ILGPU.Runtime.AcceleratorStream, ILGPU.KernelConfig, IlgpuSparse.Compute.Gpu.Kernels.Selection.SelectView>;
-using PlaceLaunch = System.Action<ILGPU.Runtime.AcceleratorStream, ILGPU.KernelConfig, IlgpuSparse.Compute.Gpu.Kernels.Selection.SelectView, int>;
 
-namespace IlgpuSparse.Compute.Gpu;
+namespace IlgpuSparse.Compute.Gpu.Kernels.Selection;
 
 /// <summary>Exact top-k on a GPU, alone or together with the scores.</summary>
 /// <remarks>Scratch memory belongs to a <see cref="TokenScores"/> and is allocated at its first selection, for all its rows: run a step once before capturing it in a graph.</remarks>
 internal sealed class GpuSelect(GpuDevice device, GpuScore score, MemoryLedger memory) : IDisposable
 {
+    private delegate void Launcher(AcceleratorStream stream, KernelConfig config, SelectView select);
+
+    private delegate void PlaceLauncher(AcceleratorStream stream, KernelConfig config, SelectView select, int tokens);
+
     private readonly Dictionary<DeviceBuffer, SelectMemory> _memory = [];
 
     /// <summary>Longest context, in tokens, whose sets are selected by one group each; at most <see cref="KeyTile"/>'s tokens of <see cref="SelectSetKernel.GroupSize"/> threads.</summary>
     public int OneGroupTokens { get; set; } = KeyTile.Tokens(SelectSetKernel.GroupSize);
 
     /// <summary>Sets by scores in memory, as <see cref="ComputeBackend.Select"/>.</summary>
-    public void Run(AttentionShape shape, SelectionRule rule, StepBatch batch, TokenScores scores, TokenSets sets)
+    public void Run(AttentionShape shape, SelectionRule rule, StepBatch batch, TokenScores scores, TokenSets sets, AcceleratorStream stream)
     {
+        if (batch.Rows == 0) return;
         var view = View(shape, rule, batch, scores, sets);
         if (!device.IsCuda)
         {
             int group = device.Kind == GpuKind.CpuAccelerator ? 16 : SelectPortableKernel.GroupSize;
-            device.Kernels.Load<Launch>(SelectPortableKernel.Variant)(device.Stream, new KernelConfig(new Index3D(scores.Sets, batch.Rows, 1), new Index3D(group, 1, 1)), view);
+            device.Kernels.Load<Launcher>(SelectPortableKernel.Variant)(stream, new KernelConfig(new Index3D(scores.Sets, batch.Rows, 1), new Index3D(group, 1, 1)), view);
         }
         else if (OneGroup(shape, batch))
         {
-            device.Kernels.Load<Launch>(SelectSetKernel.Variant)(device.Stream, new KernelConfig(new Index3D(scores.Sets, batch.Rows, 1), new Index3D(SelectSetKernel.GroupSize, 1, 1)), view);
+            device.Kernels.Load<Launcher>(SelectSetKernel.Variant)(stream, new KernelConfig(new Index3D(scores.Sets, batch.Rows, 1), new Index3D(SelectSetKernel.GroupSize, 1, 1)), view);
         }
         else
         {
             view.Scratch = Memory(scores).View();
-            device.Kernels.Load<Launch>(HistogramKernel.Variant)(device.Stream, new KernelConfig(Chunks(shape, batch, scores.Sets), new Index3D(HistogramKernel.GroupSize, 1, 1)), view);
-            Finish(shape, batch, scores.Sets, view);
+            device.Kernels.Load<Launcher>(HistogramKernel.Variant)(stream, new KernelConfig(Chunks(shape, batch, scores.Sets), new Index3D(HistogramKernel.GroupSize, 1, 1)), view);
+            Finish(shape, batch, scores.Sets, view, stream);
         }
     }
 
     /// <summary>Scores and sets in as few kernels as there can be: one for short contexts, three for long ones. The result is that of <see cref="GpuScore.Run"/> and <see cref="Run"/>.</summary>
-    public void ScoreAndSelect(AttentionShape shape, LabelLayer labels, StepBatch batch, DeviceSpan q, GroupReduction reduction, SelectionRule rule, TokenScores scores, TokenSets sets)
+    public void ScoreAndSelect(AttentionShape shape, LabelLayer labels, StepBatch batch, DeviceSpan q, GroupReduction reduction, SelectionRule rule, TokenScores scores, TokenSets sets, AcceleratorStream stream)
     {
+        if (batch.Rows == 0) return;
         var scoreView = GpuScore.View(shape, labels, batch, q, reduction, scores);
         if (!GpuScore.TakesTensorCores(device, labels, scoreView))
         {
-            score.Run(shape, labels, batch, q, reduction, scores);
-            Run(shape, rule, batch, scores, sets);
+            score.Run(shape, labels, batch, q, reduction, scores, stream);
+            Run(shape, rule, batch, scores, sets, stream);
             return;
         }
         var view = View(shape, rule, batch, scores, sets);
         view.Scratch = Memory(scores).View();
         bool oneGroup = OneGroup(shape, batch);
-        score.Launch(GpuLabels.View(shape, labels, batch), scoreView, view, labels.Format, batch, scores.Sets, oneGroup ? ScoreKernel.WithSelection : ScoreKernel.WithHistogram);
-        if (!oneGroup) Finish(shape, batch, scores.Sets, view);
+        score.Launch(GpuLabels.View(shape, labels, batch), scoreView, view, labels.Format, batch, scores.Sets, oneGroup ? ScoreKernel.WithSelection : ScoreKernel.WithHistogram, stream);
+        if (!oneGroup) Finish(shape, batch, scores.Sets, view, stream);
     }
 
-    private void Finish(AttentionShape shape, StepBatch batch, int sets, SelectView view)
+    private void Finish(AttentionShape shape, StepBatch batch, int sets, SelectView view, AcceleratorStream stream)
     {
         var grid = Chunks(shape, batch, sets);
-        device.Kernels.Load<Launch>(FilterKernel.Variant)(device.Stream, new KernelConfig(grid, new Index3D(FilterKernel.GroupSize, 1, 1)), view);
-        device.Kernels.Load<PlaceLaunch>(PlaceKernel.Variant)(device.Stream, new KernelConfig(grid, new Index3D(PlaceKernel.GroupSize, 1, 1)), view, KeyTile.Tokens(FilterKernel.GroupSize));
+        device.Kernels.Load<Launcher>(FilterKernel.Variant)(stream, new KernelConfig(grid, new Index3D(FilterKernel.GroupSize, 1, 1)), view);
+        device.Kernels.Load<PlaceLauncher>(PlaceKernel.Variant)(stream, new KernelConfig(grid, new Index3D(PlaceKernel.GroupSize, 1, 1)), view, KeyTile.Tokens(FilterKernel.GroupSize));
     }
 
     // The range that a window leaves begins at a tile, so it may reach over 15 tokens more than are visible.
@@ -76,7 +79,9 @@ internal sealed class GpuSelect(GpuDevice device, GpuScore score, MemoryLedger m
         return found;
     }
 
-    private static SelectView View(AttentionShape shape, SelectionRule rule, StepBatch batch, TokenScores scores, TokenSets sets)
+    /// <summary>The kernels' argument, without scratch memory.</summary>
+    /// <exception cref="ArgumentException">The shapes do not fit together.</exception>
+    public static SelectView View(AttentionShape shape, SelectionRule rule, StepBatch batch, TokenScores scores, TokenSets sets)
     {
         if (sets.Sets != scores.Sets) throw new ArgumentException($"{sets.Sets} sets a row, but scores of {scores.Sets}", nameof(sets));
         if (batch.MaxLength > scores.Capacity) throw new ArgumentException($"{batch.MaxLength} tokens, but room for {scores.Capacity} scores a set", nameof(scores));

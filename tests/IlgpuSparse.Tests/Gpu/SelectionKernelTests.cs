@@ -1,0 +1,212 @@
+using ILGPU;
+using ILGPU.Runtime;
+using IlgpuSparse.Compute;
+using IlgpuSparse.Compute.Gpu;
+using IlgpuSparse.Compute.Gpu.Kernels.Selection;
+using IlgpuSparse.Tests.Attention;
+using IlgpuSparse.Tests.Reference;
+
+namespace IlgpuSparse.Tests.Gpu;
+
+/// <summary>
+/// The score and selection kernels on ILGPU's CPU accelerator, those for CUDA among them: shuffles work there, and the tensor-core product has a body that does the same. Groups of one or
+/// two warps and few tokens, because each of their threads is one of the operating system.
+/// </summary>
+[Collection("accelerators")]
+public sealed class SelectionKernelTests(Accelerators accelerators) : IDisposable
+{
+    private readonly int _seed = Random.Shared.Next();
+    private readonly GpuBackend _backend = GpuBackend.Create(accelerators.Open(GpuKind.CpuAccelerator), leaveOpen: true);
+
+    private delegate void ScoreLauncher(AcceleratorStream stream, KernelConfig config, LabelView labels, ScoreView score, SelectView select);
+
+    private delegate void SelectLauncher(AcceleratorStream stream, KernelConfig config, SelectView select);
+
+    private delegate void PlaceLauncher(AcceleratorStream stream, KernelConfig config, SelectView select, int tokens);
+
+    public enum Way { Portable, OneGroup, Split }
+
+    public static TheoryData<LabelFormat, LabelScaling> Forms => [.. from f in Enum.GetValues<LabelFormat>() from s in Enum.GetValues<LabelScaling>() select (f, s)];
+
+    public static TheoryData<Way, string> WaysAndPatterns => [.. from w in Enum.GetValues<Way>() from p in (string[])["normal", "equal", "few values", "strange"] select (w, p)];
+
+    private GpuDevice Device => _backend.Device;
+
+    public void Dispose() => _backend.Dispose();
+
+    [Theory]
+    [MemberData(nameof(Forms))]
+    public void PortableScores(LabelFormat format, LabelScaling scaling)
+    {
+        var random = new Random(_seed);
+        using var labels = Labels(random, format, scaling, new AttentionShape(4, 2, 64, random.Next(2) * 20), random.Next(1, 40), 45, 3);
+        foreach (int sets in (int[])[2, 4]) CheckScores(labels, random, sets, (GroupReduction)random.Next(2), null, 0);
+    }
+
+    [Theory]
+    [MemberData(nameof(Forms))]
+    public void TensorCoreScores(LabelFormat format, LabelScaling scaling)
+    {
+        var random = new Random(_seed);
+        int channels = random.Next(1, format == LabelFormat.F16 ? 33 : 65), units = 1 << random.Next(2);
+        // groups of up to four query heads take one tile, larger ones several
+        var shape = random.Next(2) == 0 ? new AttentionShape(3, 1, 64) : new AttentionShape(5, 1, 64, random.Next(2) * 40);
+        using var labels = Labels(random, format, scaling, shape, channels, 70 + random.Next(20));
+        foreach (var reduction in Enum.GetValues<GroupReduction>())
+            CheckScores(labels, random, 1, reduction, ScoreKernel.Variant(format, ScoreKernel.LaneWords(format, channels), units, shape.Heads > 4 ? 8 : 1, ScoreKernel.ScoresOnly), units);
+    }
+
+    [Theory]
+    [InlineData(ScoreKernel.WithSelection)]
+    [InlineData(ScoreKernel.WithHistogram)]
+    public void ScoresAndSetsInOneGo(int mode)
+    {
+        var random = new Random(_seed);
+        var shape = new AttentionShape(2, 1, 64);
+        using var labels = Labels(random, LabelFormat.Int2, LabelScaling.Static, shape, 64, 150, 40);
+        CheckScores(labels, random, 1, GroupReduction.Max, ScoreKernel.Variant(LabelFormat.Int2, 1, 1, 1, mode), 1, new SelectionRule(1, 8, 5, Sinks: 2, Recent: 3));
+    }
+
+    [Theory]
+    [MemberData(nameof(WaysAndPatterns))]
+    public void SetsAreAFullStableSort(Way way, string pattern)
+    {
+        var random = new Random(_seed);
+        // chunks of 512 tokens with 32 threads a group; one group takes 1024 with 64
+        int length = way == Way.Split ? 1024 + random.Next(200) : 500 + random.Next(500);
+        CheckSets(way, pattern, new SelectionRule(1, 16, 1), 0, random, length, 1 + random.Next(40));
+        CheckSets(way, pattern, new SelectionRule(0, 1, random.Next(1, 200), Sinks: 4, Recent: 16), random.Next(100, 400), random, length);
+    }
+
+    private LabelCase Labels(Random random, LabelFormat format, LabelScaling scaling, AttentionShape shape, int channels, params int[] lengths)
+    {
+        var labels = new LabelCase(_backend, random, shape, format, scaling, channels, lengths);
+        labels.Fill(random, (batch, k) => _backend.AppendLabels(shape, labels.Layer, batch, k));
+        return labels;
+    }
+
+    private void CheckScores(LabelCase labels, Random random, int sets, GroupReduction reduction, KernelVariant? variant, int units, SelectionRule? rule = null)
+    {
+        var shape = labels.Shape;
+        int rows = labels.Lengths.Length, capacity = (labels.Lengths.Max() + 15) / 16 * 16;
+        float[] queries = [.. Enumerable.Range(0, rows * shape.Heads * shape.HeadDim).Select(_ => (float)LabelCase.Normal(random))];
+        using var batch = labels.LastTokens();
+        using var q = Upload(queries);
+        using var scores = new TokenScores(Upload(Enumerable.Repeat(float.NaN, rows * sets * capacity).ToArray()), sets, capacity);
+        using var chosen = Sets(rows * sets, sets, capacity);
+        if (variant is null) _backend.Score(shape, labels.Layer, batch, q, reduction, scores);
+        else
+        {
+            using var memory = new SelectMemory(Device, _backend.Memory, scores, KeyTile.Tokens(32));
+            var score = GpuScore.View(shape, labels.Layer, batch, q, reduction, scores);
+            // two groups or more a set, of two warps
+            score.ChunkTokens = 64 * units;
+            var select = GpuSelect.View(shape, rule ?? new SelectionRule(1, 1, 1), batch, scores, chosen);
+            select.Scratch = memory.View();
+            Load<ScoreLauncher>(variant)(Device.Stream, new KernelConfig(new Index3D((labels.Lengths.Max() + 64 * units) / score.ChunkTokens + 1, sets, rows), new Index3D(64, 1, 1)),
+                GpuLabels.View(shape, labels.Layer, batch), score, select);
+            if (variant.Method.GetGenericArguments()[^1] == KernelCounts.Of(ScoreKernel.WithHistogram)) Finish(select, capacity, sets, rows);
+        }
+
+        float[] found = ((DeviceSpan)scores.Buffer).ToArray<float>(rows * sets * capacity);
+        uint[] codes = labels.DownloadCodes(), scales = labels.DownloadScales();
+        for (int row = 0; row < rows; row++)
+        {
+            for (int set = 0; set < sets; set++)
+            {
+                int position = labels.Lengths[row] - 1, headsPerSet = shape.Heads / sets;
+                for (int token = shape.FirstVisible(position); token <= position; token++)
+                {
+                    var exact = Enumerable.Range(set * headsPerSet, headsPerSet).Select(head => Exact(labels, queries, codes, scales, row, head, token)).ToArray();
+                    double expected = reduction == GroupReduction.Sum ? exact.Sum(e => e.Score) : exact.Max(e => e.Score), magnitude = exact.Sum(e => e.Magnitude);
+                    float actual = found[(row * sets + set) * capacity + token];
+                    Assert.True(Math.Abs(actual - expected) <= 1e-6 * magnitude + 1e-30, $"seed {_seed}, {labels.Description}, {reduction}: row {row} set {set} token {token} has {actual}, not {expected}");
+                }
+            }
+        }
+        if (rule is { } r) CheckChosen(labels.Shape, r, labels.Lengths, found, capacity, chosen, labels.Description);
+    }
+
+    private static (double Score, double Magnitude) Exact(LabelCase labels, float[] queries, uint[] codes, uint[] scales, int row, int head, int token)
+    {
+        var shape = labels.Shape;
+        int kvHead = head / shape.GroupSize;
+        var (values, magnitudes) = labels.Label(codes, scales, row, token, kvHead);
+        double[] query = [.. labels.Channels[kvHead].Select(c => (double)queries[(row * shape.Heads + head) * shape.HeadDim + c])];
+        return ReferenceLabels.Score(query, values, magnitudes, 1 / Math.Sqrt(shape.HeadDim));
+    }
+
+    private void CheckSets(Way way, string pattern, SelectionRule rule, int window, Random random, params int[] lengths)
+    {
+        var shape = new AttentionShape(1, 1, 64, window);
+        int rows = lengths.Length, capacity = (lengths.Max() + 15) / 16 * 16;
+        float[] values = [.. Enumerable.Range(0, rows * capacity).Select(_ => Value(pattern, random))];
+        using var batch = new StepBatch(_backend, rows, rows, 1);
+        batch.SetDecode([.. lengths.Select(n => n - 1)], [.. lengths.Select(_ => new int[1])]);
+        using var scores = new TokenScores(Upload(values), 1, capacity);
+        using var chosen = Sets(rows, 1, lengths.Max(rule.Budget));
+        using var memory = new SelectMemory(Device, _backend.Memory, scores, KeyTile.Tokens(32));
+        var select = GpuSelect.View(shape, rule, batch, scores, chosen);
+        select.Scratch = memory.View();
+        if (way == Way.Portable) _backend.Select(shape, rule, batch, scores, chosen);
+        else if (way == Way.OneGroup) Load<SelectLauncher>(SelectSetKernel.Variant)(Device.Stream, new KernelConfig(new Index3D(1, rows, 1), new Index3D(64, 1, 1)), select);
+        else
+        {
+            Load<SelectLauncher>(HistogramKernel.Variant)(Device.Stream, Chunks(capacity, 1, rows), select);
+            Finish(select, capacity, 1, rows);
+            var scratch = select.Scratch;
+            Assert.All(Download(scratch.Histogram), count => Assert.Equal(0u, count));
+            Assert.All(Download(scratch.Arrivals), count => Assert.Equal(0, count));
+            Assert.All(Download(scratch.CandidateCounts), count => Assert.Equal(0, count));
+        }
+        CheckChosen(shape, rule, lengths, values, capacity, chosen, $"{way}, {pattern}, {rule}, window {window}");
+    }
+
+    private void CheckChosen(AttentionShape shape, SelectionRule rule, int[] lengths, float[] values, int capacity, TokenSets chosen, string what)
+    {
+        int[] counts = ((DeviceSpan)chosen.Counts).ToArray<int>(lengths.Length), indices = ((DeviceSpan)chosen.Indices).ToArray<int>(lengths.Length * chosen.Capacity);
+        for (int row = 0; row < lengths.Length; row++)
+        {
+            int position = lengths[row] - 1;
+            int[] expected = ReferenceSelection.Select(values.AsSpan(row * capacity, capacity), shape.FirstVisible(position), position, rule);
+            Assert.True(counts[row] == expected.Length, $"seed {_seed}, {what}, {lengths[row]} tokens: {counts[row]} selected, not {expected.Length}");
+            Assert.True(expected.AsSpan().SequenceEqual(indices.AsSpan(row * chosen.Capacity, expected.Length)), $"seed {_seed}, {what}, {lengths[row]} tokens: {string.Join(' ', indices.Skip(row * chosen.Capacity).Take(expected.Length))}; expected {string.Join(' ', expected)}");
+        }
+    }
+
+    private void Finish(SelectView select, int capacity, int sets, int rows)
+    {
+        Load<SelectLauncher>(FilterKernel.Variant)(Device.Stream, Chunks(capacity, sets, rows), select);
+        Load<PlaceLauncher>(PlaceKernel.Variant)(Device.Stream, Chunks(capacity, sets, rows), select, KeyTile.Tokens(32));
+    }
+
+    private static KernelConfig Chunks(int tokens, int sets, int rows) => new(new Index3D((tokens + KeyTile.Tokens(32) - 1) / KeyTile.Tokens(32), sets, rows), new Index3D(32, 1, 1));
+
+    private static float Value(string pattern, Random random) => pattern switch
+    {
+        "normal" => (float)LabelCase.Normal(random),
+        "equal" => 0.25f,
+        "few values" => random.Next(5) switch { 0 => 0f, 1 => -0f, 2 => -1f, 3 => 1e-40f, _ => 1f },
+        _ => random.Next(5) switch { 0 => float.NaN, 1 => float.PositiveInfinity, 2 => float.NegativeInfinity, 3 => -float.NaN, _ => (float)LabelCase.Normal(random) * 1e38f },
+    };
+
+    private T[] Download<T>(ArrayView<T> view) where T : unmanaged
+    {
+        var result = new T[view.Length];
+        view.CopyToCPU(Device.Stream, result);
+        return result;
+    }
+
+    private TokenSets Sets(int total, int sets, int capacity) =>
+        new(Upload(Enumerable.Repeat(-7, total * capacity).ToArray()), Upload(Enumerable.Repeat(-7, total).ToArray()), sets, capacity);
+
+    // Without .maxntid, which the CPU accelerator would compare with its own limit.
+    private TLaunch Load<TLaunch>(KernelVariant variant) where TLaunch : Delegate => Device.Kernels.Load<TLaunch>(variant with { GroupSize = 64 });
+
+    private DeviceBuffer Upload<T>(T[] values) where T : unmanaged
+    {
+        var buffer = _backend.Allocate((long)values.Length * System.Runtime.CompilerServices.Unsafe.SizeOf<T>(), "test");
+        ((DeviceSpan)buffer).Upload<T>(values);
+        return buffer;
+    }
+}
