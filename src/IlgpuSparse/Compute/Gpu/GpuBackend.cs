@@ -28,7 +28,7 @@ public sealed class GpuBackend : ComputeBackend
     private readonly GpuSelect _select;
     private bool _disposed;
 
-    private GpuBackend(GpuDevice device, bool leaveOpen)
+    private GpuBackend(GpuDevice device, bool leaveOpen, bool tensorCores)
     {
         _device = device;
         _leaveOpen = leaveOpen;
@@ -39,7 +39,7 @@ public sealed class GpuBackend : ComputeBackend
         _swiGlu = new GpuSwiGlu(device);
         _experts = new GpuExperts(device, _matMul, _swiGlu, Memory);
         _appendKv = new GpuAppendKv(device);
-        _decode = new GpuDecodeAttention(device, Memory);
+        _decode = new GpuDecodeAttention(device, Memory, tensorCores);
         _prefill = new GpuPrefillAttention(device);
         _labels = new GpuLabels(device);
         _score = new GpuScore(device);
@@ -66,8 +66,11 @@ public sealed class GpuBackend : ComputeBackend
     public static GpuBackend Create(GpuDevice device, bool leaveOpen = false)
     {
         ArgumentNullException.ThrowIfNull(device);
-        return new GpuBackend(device, leaveOpen);
+        return new GpuBackend(device, leaveOpen, GpuDecodeAttention.HasTensorCores(device));
     }
+
+    /// <summary>Runs the tensor-core kernels on ILGPU's CPU accelerator, which emulates their instructions: to check them without a GPU.</summary>
+    internal static GpuBackend CreateEmulatingTensorCores(GpuDevice device) => new(device, leaveOpen: true, tensorCores: true);
 
     /// <inheritdoc/>
     public override bool Supports(KvFormat format) => format is KvFormat.F32 or KvFormat.F16 or KvFormat.BF16 or KvFormat.Int8;

@@ -68,6 +68,13 @@ internal static partial class PtxIntrinsics
                 register = ((PTXRegisterAllocator.CompoundRegister)register).Children[int.Parse(match.Groups[3].Value, CultureInfo.InvariantCulture)];
             string name = Name(register);
             string kind = match.Groups[1].Value;
+            if (match.Groups[3].Success && register is PTXRegisterAllocator.ConstantRegister constant)
+            {
+                // a matrix operand has to be a register
+                string copy = $"c{index}_{match.Groups[3].Value}", type = constant.Value.BasicValueType == BasicValueType.Float32 ? "f32" : "b32";
+                if (addresses.Add(copy)) prologue.Append(CultureInfo.InvariantCulture, $".reg .{type} {copy}; mov.{type} {copy}, {name}; ");
+                return copy;
+            }
             if (kind.Length == 0) return name;
             string address = $"{kind}a{index}";
             if (addresses.Add(address)) AppendAddress(prologue, address, name, kind == "s", ((AddressSpaceType)call[index].Type).AddressSpace, method.Name);

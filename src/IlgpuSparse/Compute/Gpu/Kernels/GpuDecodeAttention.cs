@@ -1,5 +1,6 @@
 using ILGPU;
 using ILGPU.Runtime;
+using ILGPU.Runtime.Cuda;
 using IlgpuSparse.Compute.Gpu.Kernels.Attention;
 
 namespace IlgpuSparse.Compute.Gpu.Kernels;
@@ -21,12 +22,12 @@ internal sealed class GpuDecodeAttention(GpuDevice device, MemoryLedger ledger, 
     private readonly Dictionary<(KvFormat Format, int HeadDim, DecodeTuning Tuning, bool Selected), KernelVariant> _variants = [];
     private Merger? _merge;
 
-    /// <summary>As above, with tensor cores on CUDA.</summary>
-    public GpuDecodeAttention(GpuDevice device, MemoryLedger ledger) : this(device, ledger, device.IsCuda) { }
-
     private delegate void Launcher(AcceleratorStream stream, KernelConfig config, KvView cache, ArrayView<float> q, ArrayView<float> y, ArrayView<float> partials, ArrayView<float> sums, ArrayView<int> arrivals, AttentionArgs args);
 
     private delegate void Merger(AcceleratorStream stream, KernelConfig config, ArrayView<float> y, ArrayView<float> partials, ArrayView<float> sums, int splits, int headDim);
+
+    /// <summary>Whether <paramref name="device"/> has what the kernel's instructions need: compute capability 8.0.</summary>
+    public static bool HasTensorCores(GpuDevice device) => device.Accelerator is CudaAccelerator { Architecture.Major: >= 8 };
 
     /// <summary>Launch choices of dense decode.</summary>
     public DecodeTuning DenseTuning { get; set; } = DecodeTuning.Dense;
@@ -56,19 +57,26 @@ internal sealed class GpuDecodeAttention(GpuDevice device, MemoryLedger ledger, 
         int entries = AttentionLaunch.Bucket(batch.MaxLength);
         if (shape.Window > 0) entries = Math.Min(entries, shape.Window + TensorDecodeKernel.TileTokens);
         if (sets is not null) entries = Math.Min(entries, sets.Capacity);
-        if (tensorCores && (cache.Format is KvFormat.F16 or KvFormat.BF16) && HeadSizes.All.Contains(shape.HeadDim)) Tensor(shape, cache.Format, batch, sets, entries, view, queries, outputs, stream);
+        if (TensorVariant(cache.Format, shape.HeadDim, sets is not null) is var (variant, tuning)) Tensor(variant, tuning, shape, batch, sets, entries, view, queries, outputs, stream);
         else Portable(shape, cache.Format, batch, sets, entries, view, queries, outputs, stream);
     }
 
-    private void Tensor(AttentionShape shape, KvFormat format, StepBatch batch, TokenSets? sets, int entries, KvView view, ArrayView<float> q, ArrayView<float> y, AcceleratorStream stream)
+    // The tensor-core kernel, or null where there is none for this device, format and head size.
+    private (KernelVariant Variant, DecodeTuning Tuning)? TensorVariant(KvFormat format, int headDim, bool selected)
     {
-        var tuning = (sets is null ? DenseTuning : SelectedTuning).For(shape.HeadDim, device.MaxSharedBytes);
-        var key = (format, shape.HeadDim, tuning, sets is not null);
+        if (!tensorCores || format is not (KvFormat.F16 or KvFormat.BF16) || !HeadSizes.All.Contains(headDim)) return null;
+        if ((selected ? SelectedTuning : DenseTuning).For(headDim, device.IsCuda ? device.MaxSharedBytes : TensorDecodeKernel.HopperSharedBytes) is not { } tuning) return null;
+        var key = (format, headDim, tuning, selected);
         if (!_variants.TryGetValue(key, out var variant))
         {
-            _variants[key] = variant = TensorDecodeKernel.Variant(format == KvFormat.F16 ? typeof(TensorF16) : typeof(TensorBF16), shape.HeadDim, tuning,
-                sets is null ? typeof(DenseTokens) : typeof(SelectedTokens));
+            _variants[key] = variant = TensorDecodeKernel.Variant(format == KvFormat.F16 ? typeof(TensorF16) : typeof(TensorBF16), headDim, tuning,
+                selected ? typeof(SelectedTokens) : typeof(DenseTokens));
         }
+        return (variant, tuning);
+    }
+
+    private void Tensor(KernelVariant variant, DecodeTuning tuning, AttentionShape shape, StepBatch batch, TokenSets? sets, int entries, KvView view, ArrayView<float> q, ArrayView<float> y, AcceleratorStream stream)
+    {
         var args = AttentionLaunch.Args(shape, batch, TensorDecodeKernel.MaxSlots, sets);
         args.MinSplitTokens = tuning.MinSplitTokens;
         int groups = args.KvHeads * args.Parts * batch.Rows;

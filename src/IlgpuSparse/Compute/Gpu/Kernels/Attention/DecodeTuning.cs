@@ -34,12 +34,16 @@ internal readonly record struct DecodeTuning(int Warps, int Stages, int Waves, i
         _ => throw new ArgumentOutOfRangeException(nameof(Stages), $"no kernel with {Warps} warps of {Stages} stages"),
     };
 
-    /// <summary>The fitting one for heads of <paramref name="channels"/>: with fewer stages where this one's rings are too large for <paramref name="sharedBytes"/>.</summary>
-    public DecodeTuning For(int channels, int sharedBytes)
+    /// <summary>The one for heads of <paramref name="channels"/>: with smaller rings where this one's do not fit into <paramref name="sharedBytes"/>; null when none do.</summary>
+    public DecodeTuning? For(int channels, int sharedBytes)
     {
-        var fitting = this;
-        while (TensorDecodeKernel.SharedBytes(channels, fitting.Warps, fitting.Stages) > sharedBytes)
-            fitting = fitting.Stages > 2 ? fitting with { Stages = fitting.Stages - 1 } : fitting with { Warps = 4 };
-        return fitting;
+        for (int warps = Warps; warps >= 4; warps >>= 1)
+        {
+            for (int stages = Stages; stages >= 2; stages--)
+            {
+                if (TensorDecodeKernel.SharedBytes(channels, warps, stages) <= sharedBytes) return this with { Warps = warps, Stages = stages };
+            }
+        }
+        return null;
     }
 }

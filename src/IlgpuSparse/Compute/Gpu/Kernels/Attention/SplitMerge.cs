@@ -11,11 +11,10 @@ internal static class SplitMerge
     /// <summary>
     /// The group's warps, from <see cref="WarpResult"/>, into <paramref name="partials"/>, or into <paramref name="y"/> when there is only this split.
     /// </summary>
-    public static void Group<THead, TPipeline>(ArrayView<float> y, ArrayView<float> partials, ArrayView<float> sums, AttentionArgs args, SplitPlace place)
+    public static void Group<THead, TPipeline>(ArrayView<float> shared, ArrayView<float> y, ArrayView<float> partials, ArrayView<float> sums, AttentionArgs args, SplitPlace place)
         where THead : struct, IHeadSize
         where TPipeline : struct, IPipeline
     {
-        var shared = SharedMemory.GetDynamic<float>();
         int head = place.Row * args.Heads + place.FirstHead;
         for (int x = ILGPU.Group.IdxX; x < place.Slots * THead.Channels; x += 32 << TPipeline.WarpShift)
         {
@@ -49,7 +48,7 @@ internal static class SplitMerge
     }
 
     /// <summary>Counts this group in, and merges all splits when it is the last.</summary>
-    public static void Last<THead, TPipeline>(ArrayView<float> y, ArrayView<float> partials, ArrayView<float> sums, ArrayView<int> arrivals, AttentionArgs args, SplitPlace place)
+    public static void Last<THead, TPipeline>(ArrayView<U4> memory, ArrayView<float> y, ArrayView<float> partials, ArrayView<float> sums, ArrayView<int> arrivals, AttentionArgs args, SplitPlace place)
         where THead : struct, IHeadSize
         where TPipeline : struct, IPipeline
     {
@@ -62,16 +61,15 @@ internal static class SplitMerge
         {
             MemoryFence.DeviceLevel();
             if (ILGPU.Group.IdxX == 0) arrivals[place.Set] = 0; // ready for the next launch
-            Weights<TPipeline>(sums, args, place);
-            Sum<THead, TPipeline>(y, partials, args, place);
+            Weights<TPipeline>(memory.Cast<float>(), sums, args, place);
+            Sum<THead, TPipeline>(memory, y, partials, args, place);
         }
     }
 
     // Each split's factor exp2(max - overall max) / overall sum, in shared memory [slot, split].
-    private static void Weights<TPipeline>(ArrayView<float> sums, AttentionArgs args, SplitPlace place)
+    private static void Weights<TPipeline>(ArrayView<float> shared, ArrayView<float> sums, AttentionArgs args, SplitPlace place)
         where TPipeline : struct, IPipeline
     {
-        var shared = SharedMemory.GetDynamic<float>();
         int lane = ILGPU.Group.IdxX & 31;
         for (int slot = ILGPU.Group.IdxX >> 5; slot < place.Slots; slot += 1 << TPipeline.WarpShift)
         {
@@ -96,12 +94,12 @@ internal static class SplitMerge
     }
 
     // Four channels a thread; where they are too few to occupy the group, several threads share them and take every n-th split each.
-    private static void Sum<THead, TPipeline>(ArrayView<float> y, ArrayView<float> partials, AttentionArgs args, SplitPlace place)
+    private static void Sum<THead, TPipeline>(ArrayView<U4> memory, ArrayView<float> y, ArrayView<float> partials, AttentionArgs args, SplitPlace place)
         where THead : struct, IHeadSize
         where TPipeline : struct, IPipeline
     {
-        var weights = SharedMemory.GetDynamic<float>();
-        var shared = SharedMemory.GetDynamic<F4>();
+        var weights = memory.Cast<float>();
+        var shared = memory.Cast<F4>();
         int sharedStart = (place.Slots * place.Splits + 3) >> 2;
         int threads = 32 << TPipeline.WarpShift, quads = THead.Channels >> 2, items = place.Slots * quads;
         int shares = IntrinsicMath.Max(1, threads / items);

@@ -21,8 +21,8 @@ internal static class TensorDecodeKernel
     /// <summary>Tokens a tile.</summary>
     public const int TileTokens = 16;
 
-    // most that a group of compute capability 9.0 can have
-    private const int HopperSharedBytes = 227 * 1024;
+    /// <summary>Most shared memory that a group of compute capability 9.0 can have.</summary>
+    public const int HopperSharedBytes = 227 * 1024;
 
     private const float Nothing = float.NegativeInfinity;
 
@@ -39,7 +39,7 @@ internal static class TensorDecodeKernel
         (from element in new[] { typeof(TensorF16), typeof(TensorBF16) }
          from channels in HeadSizes.All
          from choice in new[] { (DecodeTuning.Dense, typeof(DenseTokens)), (DecodeTuning.Selected, typeof(SelectedTokens)) }
-         select Variant(element, channels, choice.Item1.For(channels, HopperSharedBytes), choice.Item2))
+         select Variant(element, channels, choice.Item1.For(channels, HopperSharedBytes)!.Value, choice.Item2))
         .Concat(from tuning in DecodeTuning.Candidates
                 from tokens in new[] { typeof(DenseTokens), typeof(SelectedTokens) }
                 select Variant(typeof(TensorF16), 128, tuning, tokens))
@@ -55,6 +55,7 @@ internal static class TensorDecodeKernel
         where TPipeline : struct, IPipeline
         where TTokens : struct, ITokenSource
     {
+        var memory = SharedMemory.GetDynamic<U4>();
         int row = Grid.IdxZ, set = Grid.IdxY;
         var range = TTokens.Range(cache, args, row, set);
         int firstTile = range.First >> 4;
@@ -74,14 +75,14 @@ internal static class TensorDecodeKernel
                 Splits = splits,
                 Set = row * Grid.DimY + set,
             };
-            Attend<TElement, THead, TPipeline, TTokens>(cache, q, args, range, begin, end, set, kvHead, place);
-            SplitMerge.Group<THead, TPipeline>(y, partials, sums, args, place);
-            if (splits > 1) SplitMerge.Last<THead, TPipeline>(y, partials, sums, arrivals, args, place);
+            Attend<TElement, THead, TPipeline, TTokens>(memory, cache, q, args, range, begin, end, set, kvHead, place);
+            SplitMerge.Group<THead, TPipeline>(memory.Cast<float>(), y, partials, sums, args, place);
+            if (splits > 1) SplitMerge.Last<THead, TPipeline>(memory, y, partials, sums, arrivals, args, place);
         }
     }
 
     // The group's tiles, each warp every WarpCount-th; leaves the warps' results in shared memory.
-    private static void Attend<TElement, THead, TPipeline, TTokens>(KvView cache, ArrayView<float> q, AttentionArgs args, KeyRange range, int begin, int end, int set, int kvHead, SplitPlace place)
+    private static void Attend<TElement, THead, TPipeline, TTokens>(ArrayView<U4> ring, KvView cache, ArrayView<float> q, AttentionArgs args, KeyRange range, int begin, int end, int set, int kvHead, SplitPlace place)
         where TElement : struct, ITensorElement
         where THead : struct, IHeadSize
         where TPipeline : struct, IPipeline
@@ -89,7 +90,6 @@ internal static class TensorDecodeKernel
     {
         int lane = Group.IdxX & 31, warp = Group.IdxX >> 5;
         int stage = 2 * TileTokens * Stride(THead.Channels); // 16-byte units: a tile of K, a tile of V
-        var ring = SharedMemory.GetDynamic<U4>();
         int ringStart = warp * TPipeline.Stages * stage;
 
         // one tile's rows are located while the tile before is being asked for
@@ -187,7 +187,7 @@ internal static class TensorDecodeKernel
         // the ring is free once every warp is here
         TensorOps.WaitGroup(0);
         Group.Barrier();
-        WarpResult.Store<THead, TPipeline>(output, max0, max1, TokenSum(sum0), TokenSum(sum1), place.Slots);
+        WarpResult.Store<THead, TPipeline>(ring.Cast<float>(), output, max0, max1, TokenSum(sum0), TokenSum(sum1), place.Slots);
         Group.Barrier();
     }
 

@@ -6,11 +6,10 @@ namespace IlgpuSparse.Compute.Gpu.Kernels.Attention;
 internal static class WarpResult
 {
     /// <summary>Writes a warp's output fragments: lane l has channels l / 4 and + 8 of each 16 for slots 2(l mod 4) and + 1.</summary>
-    public static void Store<THead, TPipeline>(F4[] output, float max0, float max1, float sum0, float sum1, int slots)
+    public static void Store<THead, TPipeline>(ArrayView<float> shared, F4[] output, float max0, float max1, float sum0, float sum1, int slots)
         where THead : struct, IHeadSize
         where TPipeline : struct, IPipeline
     {
-        var shared = SharedMemory.GetDynamic<float>();
         int lane = Group.IdxX & 31, warp = Group.IdxX >> 5;
         int slot = (lane & 3) * 2, channel = lane >> 2;
         int first = (warp * TensorDecodeKernel.MaxSlots + slot) * THead.Channels + channel;
