@@ -146,8 +146,6 @@ public sealed class GpuBackend : ComputeBackend
     public override void AttendSelected(AttentionShape shape, KvLayer cache, StepBatch batch, DeviceSpan q, TokenSets sets, DeviceSpan y) =>
         _decode.Selected(shape, cache, batch, q, sets, y, Stream);
 
-    private static NotSupportedException Draft() => new("DRAFT: attention kernels are wired when their branches meet");
-
     /// <inheritdoc/>
     public override void Dispose()
     {
