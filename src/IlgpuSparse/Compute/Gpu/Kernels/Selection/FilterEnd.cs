@@ -15,18 +15,33 @@ internal static class FilterEnd
         int count = (int)Loads.Fresh(ref scratch.CandidateCounts.Cast<uint>()[set]);
         long first = set * scratch.Stride;
 
+        // in registers throughout where they fit
+        var values = new uint[KeyTile.PerThread];
+        int loaded = -1;
         Clear(bins);
-        for (int i = Group.IdxX; i < count; i += Group.DimX) Atomic.Add(ref bins[SortableKey.LowBin(Loads.Fresh(ref scratch.Candidates[first + i]), 10)], 1u);
+        for (int start = 0; start < count; start += KeyTile.Tokens(Group.DimX))
+        {
+            Load(scratch.Candidates, first, start, count, values);
+            loaded = start;
+            for (int i = 0; i < KeyTile.PerThread; i++)
+            {
+                if (Index(start, i) < count) Atomic.Add(ref bins[SortableKey.LowBin(values[i], 10)], 1u);
+            }
+        }
         Group.Barrier();
         RankSearch.Find(bins, SortableKey.LowBins / Group.DimX, rank, search);
         uint low = SortableKey.LowBins - 1 - search[RankSearch.Bin];
         rank -= search[RankSearch.Before];
 
         Clear(bins);
-        for (int i = Group.IdxX; i < count; i += Group.DimX)
+        for (int start = 0; start < count; start += KeyTile.Tokens(Group.DimX))
         {
-            uint candidate = Loads.Fresh(ref scratch.Candidates[first + i]);
-            if (((candidate >> 10) & (SortableKey.LowBins - 1)) == low) Atomic.Add(ref bins[SortableKey.LowBin(candidate, 0)], 1u);
+            if (start != loaded) Load(scratch.Candidates, first, start, count, values);
+            loaded = start;
+            for (int i = 0; i < KeyTile.PerThread; i++)
+            {
+                if (Index(start, i) < count && ((values[i] >> 10) & (SortableKey.LowBins - 1)) == low) Atomic.Add(ref bins[SortableKey.LowBin(values[i], 0)], 1u);
+            }
         }
         Group.Barrier();
         RankSearch.Find(bins, SortableKey.LowBins / Group.DimX, rank, search);
@@ -35,21 +50,44 @@ internal static class FilterEnd
 
         // candidates of each chunk above the threshold, and equal to it
         Clear(bins);
-        for (int i = Group.IdxX; i < count; i += Group.DimX)
+        for (int start = 0; start < count; start += KeyTile.Tokens(Group.DimX))
         {
-            uint candidate = Loads.Fresh(ref scratch.Candidates[first + i]), key = candidate & ((1u << SortableKey.LowBits) - 1u);
-            int chunk = (int)(candidate >> SortableKey.LowBits);
-            if (key > low) Atomic.Add(ref bins[chunk], 1u);
-            if (key == low) Atomic.Add(ref bins[MaxChunks + chunk], 1u);
+            if (start != loaded) Load(scratch.Candidates, first, start, count, values);
+            loaded = start;
+            for (int i = 0; i < KeyTile.PerThread; i++)
+            {
+                uint key = values[i] & ((1u << SortableKey.LowBits) - 1u);
+                int chunk = (int)(values[i] >> SortableKey.LowBits);
+                if (Index(start, i) < count && key >= low) Atomic.Add(ref bins[key > low ? chunk : MaxChunks + chunk], 1u);
+            }
         }
         Group.Barrier();
         Place(scratch, set, chunks, ties, bins, search);
 
-        for (int i = Group.IdxX; i < SortableKey.TopBins; i += Group.DimX) scratch.Histogram[set * SortableKey.TopBins + i] = 0u;
+        for (int i = Group.IdxX; i < SortableKey.TopCounts; i += Group.DimX) scratch.Histogram[set * SortableKey.TopCounts + i] = 0u;
         if (Group.IdxX == 0)
         {
             scratch.Thresholds[set] = (known << SortableKey.LowBits) | low;
             scratch.CandidateCounts[set] = 0;
+        }
+    }
+
+    // Place in the list of a thread's value number `i` of a batch.
+    private static int Index(int start, int i) => start + ((i >> 2) * Group.DimX + Group.IdxX) * 4 + (i & 3);
+
+    private static void Load(ArrayView<uint> candidates, long first, int start, int count, uint[] values)
+    {
+        var quads = candidates.Cast<U4>();
+        for (int quarter = 0; quarter < 4; quarter++)
+        {
+            if (Index(start, quarter * 4) < count)
+            {
+                var quad = Loads.Fresh(ref quads[(first + Index(start, quarter * 4)) >> 2]);
+                values[quarter * 4] = quad.X;
+                values[quarter * 4 + 1] = quad.Y;
+                values[quarter * 4 + 2] = quad.Z;
+                values[quarter * 4 + 3] = quad.W;
+            }
         }
     }
 

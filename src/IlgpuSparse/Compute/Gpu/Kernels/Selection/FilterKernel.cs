@@ -15,7 +15,7 @@ internal static class FilterKernel
     /// <summary>Grid (chunks, sets, rows).</summary>
     public static void Run(SelectView select)
     {
-        var bins = SharedMemory.Allocate<uint>(SortableKey.TopBins);
+        var bins = SharedMemory.Allocate<uint>(SortableKey.LowBins);
         var search = SharedMemory.Allocate<uint>(RankSearch.ScratchWords);
         var kept = SharedMemory.Allocate<ulong>(GroupScan.MaxWarps);
         var open = SharedMemory.Allocate<ulong>(GroupScan.MaxWarps);
@@ -30,11 +30,10 @@ internal static class FilterKernel
             var keys = new uint[KeyTile.PerThread];
             KeyTile.Load(select.Scores, set * select.ScoreCapacity, range, origin, keys);
 
-            for (int i = Group.IdxX; i < SortableKey.TopBins; i += Group.DimX) bins[i] = scratch.Histogram[set * SortableKey.TopBins + i];
-            Group.Barrier();
-            RankSearch.Find(bins, SortableKey.TopBins / Group.DimX, (uint)range.Budget, search);
+            int budget = range.Budget(select);
+            RankSearch.FindTop(scratch.Histogram, set * SortableKey.TopCounts, (uint)budget, search);
             uint known = SortableKey.TopBins - 1 - search[RankSearch.Bin];
-            uint rank = (uint)range.Budget - search[RankSearch.Before];
+            uint rank = (uint)budget - search[RankSearch.Before];
 
             uint keptCounts = 0, openCounts = 0;
             for (int i = 0; i < KeyTile.PerThread; i++)

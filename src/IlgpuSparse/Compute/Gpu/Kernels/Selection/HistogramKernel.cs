@@ -35,9 +35,16 @@ internal static class HistogramKernel
     /// <summary>Adds a group's histogram to the set's.</summary>
     public static void Flush(ArrayView<uint> bins, SelectScratch scratch, long set)
     {
-        for (int i = Group.IdxX; i < SortableKey.TopBins; i += Group.DimX)
+        int lane = Group.IdxX & 31;
+        long first = set * SortableKey.TopCounts;
+        for (int group = Group.IdxX >> 5; group < SortableKey.GroupBins; group += Group.DimX >> 5)
         {
-            if (bins[i] != 0u) Atomic.Add(ref scratch.Histogram[set * SortableKey.TopBins + i], bins[i]);
+            int bin = group * SortableKey.GroupBins + lane;
+            uint low = bins[bin], high = bins[bin + 32], sum = low + high;
+            if (low != 0u) Atomic.Add(ref scratch.Histogram[first + bin], low);
+            if (high != 0u) Atomic.Add(ref scratch.Histogram[first + bin + 32], high);
+            for (int d = 0; d < 5; d++) sum += Warp.ShuffleXor(sum, 1 << d);
+            if (lane == 0 && sum != 0u) Atomic.Add(ref scratch.Histogram[first + SortableKey.TopBins + group], sum);
         }
     }
 }

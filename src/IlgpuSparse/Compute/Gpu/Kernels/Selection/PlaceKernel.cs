@@ -44,7 +44,7 @@ internal static class PlaceKernel
                 aboveBefore += (int)(last[0] & 0xffffu);
                 tiedBefore += (int)(last[0] >> 16);
             }
-            if (chunk == 0 && Group.IdxX == 0) select.Counts[set] = range.Budget;
+            if (chunk == 0 && Group.IdxX == 0) select.Counts[set] = range.Budget(select);
         }
     }
 }

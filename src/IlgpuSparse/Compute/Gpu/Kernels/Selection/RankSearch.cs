@@ -43,4 +43,32 @@ internal static class RankSearch
         }
         Group.Barrier();
     }
+
+    /// <summary>As <see cref="Find"/>, in the <see cref="SortableKey.TopCounts"/> counts of a set in memory from <paramref name="first"/> on. One warp searches; ends with a barrier.</summary>
+    public static void FindTop(ArrayView<uint> counts, long first, uint rank, ArrayView<uint> scratch)
+    {
+        if (Group.IdxX < 32)
+        {
+            FindPair(counts, first + SortableKey.TopBins, 0, rank, 0u, scratch);
+            int group = (int)scratch[Bin];
+            FindPair(counts, first + group * SortableKey.GroupBins, group * SortableKey.GroupBins, rank, scratch[Before], scratch);
+        }
+        Group.Barrier();
+    }
+
+    // Two counts a lane; the warp's lanes see the result.
+    private static void FindPair(ArrayView<uint> counts, long first, int firstBin, uint rank, uint before, ArrayView<uint> scratch)
+    {
+        int lane = Group.IdxX & 31;
+        uint low = counts[first + 2 * lane], high = counts[first + 2 * lane + 1];
+        uint upTo = before + GroupScan.WarpInclusive(low + high), start = upTo - low - high;
+        Warp.Barrier();
+        if (start < rank && rank <= upTo)
+        {
+            bool inHigh = rank > start + low;
+            scratch[Bin] = (uint)(firstBin + 2 * lane + (inHigh ? 1 : 0));
+            scratch[Before] = inHigh ? start + low : start;
+        }
+        Warp.Barrier();
+    }
 }

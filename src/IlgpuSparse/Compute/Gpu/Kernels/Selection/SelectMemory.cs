@@ -23,7 +23,7 @@ internal sealed class SelectMemory : IDisposable
             throw new ArgumentException($"room for {scores.Capacity} scores a set; selection takes at most {(long)FilterEnd.MaxChunks * chunkTokens}", nameof(scores));
         _sets = checked((int)(scores.Buffer.ByteLength / sizeof(float) / scores.Capacity));
         long chunks = (long)_sets * _chunksPerSet;
-        _counters = new GpuBuffer(device, (long)_sets * (SortableKey.TopBins + 4) * sizeof(uint), "selection", memory);
+        _counters = new GpuBuffer(device, (long)_sets * (SortableKey.TopCounts + 4) * sizeof(uint), "selection", memory);
         _chunks = new GpuBuffer(device, chunks * 4 * sizeof(uint), "selection", memory);
         _survivors = new GpuBuffer(device, chunks * chunkTokens * 2 * sizeof(uint), "selection", memory);
         _candidates = new GpuBuffer(device, chunks * chunkTokens * sizeof(uint), "selection", memory);
@@ -35,7 +35,7 @@ internal sealed class SelectMemory : IDisposable
     {
         var counters = GpuBuffer.View<uint>(_counters);
         var chunks = GpuBuffer.View<U2>(_chunks);
-        long bins = (long)_sets * SortableKey.TopBins, half = (long)_sets * _chunksPerSet;
+        long bins = (long)_sets * SortableKey.TopCounts, half = (long)_sets * _chunksPerSet;
         return new SelectScratch
         {
             Histogram = counters.SubView(0, bins),

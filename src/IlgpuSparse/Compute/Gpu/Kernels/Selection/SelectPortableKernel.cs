@@ -22,7 +22,8 @@ internal static class SelectPortableKernel
         long set = (long)row * Grid.DimX + Grid.IdxX, scores = set * select.ScoreCapacity;
         var range = VisibleRange.Of(select, row);
 
-        uint known = 0, rank = (uint)range.Budget;
+        int budget = range.Budget(select);
+        uint known = 0, rank = (uint)budget;
         for (int shift = 24; shift >= 0; shift -= 8)
         {
             for (int i = Group.IdxX; i < Bins; i += Group.DimX) bins[i] = 0u;
@@ -82,6 +83,6 @@ internal static class SelectPortableKernel
             if (key > known) aboveBefore++;
             if (key == known) tiedBefore++;
         }
-        if (Group.IdxX == 0) select.Counts[set] = range.Budget;
+        if (Group.IdxX == 0) select.Counts[set] = budget;
     }
 }

@@ -5,7 +5,7 @@ namespace IlgpuSparse.Compute.Gpu.Kernels.Selection;
 /// <summary>Memory between the kernels of a selection. Each of them leaves <see cref="Histogram"/>, <see cref="Arrivals"/> and <see cref="CandidateCounts"/> zero once the selection is done.</summary>
 internal struct SelectScratch
 {
-    /// <summary>Visible tokens by the top bits of their key, highest first: <c>[set, <see cref="SortableKey.TopBins"/>]</c>.</summary>
+    /// <summary>Visible tokens by the top bits of their key, highest first, and by groups of bins: <c>[set, <see cref="SortableKey.TopCounts"/>]</c>.</summary>
     public ArrayView<uint> Histogram;
 
     /// <summary>Groups that have finished, <c>[set]</c>.</summary>

@@ -8,6 +8,7 @@ internal static class SetSelection
     /// <summary>Selects set number <paramref name="set"/>, whose visible range fits one <see cref="KeyTile"/>. The views are shared memory.</summary>
     public static void Run(SelectView select, VisibleRange range, long set, ArrayView<uint> bins, ArrayView<uint> search, ArrayView<ulong> above, ArrayView<ulong> tied)
     {
+        int budget = range.Budget(select);
         var keys = new uint[KeyTile.PerThread];
         KeyTile.Load(select.Scores, set * select.ScoreCapacity, range, range.Origin, keys);
 
@@ -17,9 +18,9 @@ internal static class SetSelection
             if (keys[i] != 0u) Atomic.Add(ref bins[SortableKey.TopBin(keys[i])], 1u);
         }
         Group.Barrier();
-        RankSearch.Find(bins, SortableKey.TopBins / Group.DimX, (uint)range.Budget, search);
+        RankSearch.Find(bins, SortableKey.TopBins / Group.DimX, (uint)budget, search);
         uint known = SortableKey.TopBins - 1 - search[RankSearch.Bin];
-        uint rank = (uint)range.Budget - search[RankSearch.Before];
+        uint rank = (uint)budget - search[RankSearch.Before];
 
         Clear(bins, SortableKey.LowBins);
         for (int i = 0; i < KeyTile.PerThread; i++)
@@ -42,6 +43,7 @@ internal static class SetSelection
         int ties = (int)(rank - search[RankSearch.Before]);
 
         Store(select, range, set, keys, threshold, ties, above, tied);
+        if (Group.IdxX == 0) select.Counts[set] = budget;
     }
 
     private static void Clear(ArrayView<uint> bins, int count)
@@ -75,6 +77,5 @@ internal static class SetSelection
                 if (isTied) tiedBefore++;
             }
         }
-        if (Group.IdxX == 0) select.Counts[set] = range.Budget;
     }
 }

@@ -11,6 +11,12 @@ internal static class SortableKey
     /// <summary>Bins of the first histogram.</summary>
     public const int TopBins = 1 << TopBits;
 
+    /// <summary>Bins of a group in the first histogram, and groups: counted too, so that a search reads two times 64 counts.</summary>
+    public const int GroupBins = 64;
+
+    /// <summary>Counts of the first histogram of a set: the bins, then the groups.</summary>
+    public const int TopCounts = TopBins + GroupBins;
+
     /// <summary>Bins of the two that follow, of ten bits each.</summary>
     public const int LowBins = 1 << 10;
 

@@ -2,7 +2,7 @@ using ILGPU;
 
 namespace IlgpuSparse.Compute.Gpu.Kernels.Selection;
 
-/// <summary>The tokens that a row's query sees, which of them are always in, and how many are selected: the device's form of <see cref="SelectionRule.Budget"/>.</summary>
+/// <summary>The tokens that a row's query sees, and which of them are always in.</summary>
 internal struct VisibleRange
 {
     /// <summary>First visible token.</summary>
@@ -17,28 +17,31 @@ internal struct VisibleRange
     /// <summary>Tokens from here on are always in.</summary>
     public int RecentStart;
 
-    /// <summary>Tokens to select.</summary>
-    public int Budget;
-
     /// <summary>The range of <paramref name="row"/>.</summary>
     public static VisibleRange Of(SelectView select, int row)
     {
         VisibleRange range;
         range.Last = select.Positions[row];
         range.First = select.Window > 0 && range.Last >= select.Window ? range.Last - select.Window + 1 : 0;
-        int visible = range.Last - range.First + 1;
-        int recent = Math.Max(1, select.Recent);
         range.SinkEnd = range.First + select.Sinks;
-        range.RecentStart = range.Last + 1 - recent;
-        long wanted = Math.Max(select.MinTokens, select.Sinks + recent);
+        range.RecentStart = range.Last + 1 - Math.Max(1, select.Recent);
+        return range;
+    }
+
+    /// <summary>Tokens to select: the device's form of <see cref="SelectionRule.Budget"/>.</summary>
+    public readonly int Budget(SelectView select)
+    {
+        int visible = Last - First + 1;
+        long wanted = Math.Max(select.MinTokens, select.Sinks + Math.Max(1, select.Recent));
         if (select.Numerator != 0)
         {
-            long fraction = ((long)visible * select.Numerator + select.Denominator - 1) / select.Denominator;
+            ulong rounded = (ulong)visible * (uint)select.Numerator + (uint)select.Denominator - 1u;
+            // 64-bit division takes several times as long
+            long fraction = rounded <= uint.MaxValue ? (uint)rounded / (uint)select.Denominator : (long)(rounded / (uint)select.Denominator);
             if (fraction > wanted) wanted = fraction;
         }
         if (wanted > visible) wanted = visible;
-        range.Budget = Math.Min((int)wanted, select.SetCapacity);
-        return range;
+        return Math.Min((int)wanted, select.SetCapacity);
     }
 
     /// <summary>Where chunks of tokens are counted from: the range's start, rounded down so that 16-byte loads are aligned.</summary>
