@@ -55,7 +55,7 @@ internal static class QueryFragments
         where TBits : struct, ILabelBits
     {
         bool present = head < (score.Sum != 0 ? 1 : score.HeadsPerSet);
-        var values = new float[MaxChannels / 32];
+        int own = head * MaxChannels + lane;
         float largest = 0f, sum = 0f;
         for (int i = 0; i < MaxChannels / 32; i++)
         {
@@ -64,9 +64,10 @@ internal static class QueryFragments
             int inside = Math.Min(c, labels.ChannelCount - 1);
             float value = score.Query(row, firstHead, present ? head : 0, labels.Channels[channels + inside]);
             if (labels.Static != 0) value *= labels.Steps[channels + inside];
-            values[i] = present && c < labels.ChannelCount ? value : 0f;
-            largest = Math.Max(largest, Math.Abs(values[i]));
-            sum += values[i];
+            value = present && c < labels.ChannelCount ? value : 0f;
+            queries[own + 32 * i] = value; // each lane scales its own below; an array here would lie in local memory
+            largest = Math.Max(largest, Math.Abs(value));
+            sum += value;
         }
         for (int d = 0; d < 5; d++)
         {
@@ -75,7 +76,7 @@ internal static class QueryFragments
         }
         int exponent = (int)(Interop.FloatAsInt(largest) >> 23);
         float up = PowerOfTwo(141 - exponent), down = PowerOfTwo(exponent - 141 + (TBits.Bits == 16 ? 0 : 24));
-        for (int i = 0; i < MaxChannels / 32; i++) queries[head * MaxChannels + lane + 32 * i] = values[i] * up;
+        for (int i = 0; i < MaxChannels / 32; i++) queries[own + 32 * i] *= up;
         if (lane == 0)
         {
             factors[head] = present ? down * score.Scale : 0f;
