@@ -13,6 +13,8 @@ namespace IlgpuSparse.Attention.Policies;
 /// </summary>
 internal sealed class DoubleSparsityPolicy : AttentionPolicy
 {
+    private const int SparseMode = 0, DenseMode = 1;
+
     private readonly ComputeBackend _backend;
     private readonly LlamaConfig _config;
     private readonly KvCache _cache;
@@ -72,9 +74,11 @@ internal sealed class DoubleSparsityPolicy : AttentionPolicy
         if (_labels[layer] is { } labels) _backend.AppendLabels(_shape, labels, batch, k);
     }
 
+    public override int Mode(StepBatch batch) => batch.MaxLength <= _options.DenseBelow ? DenseMode : SparseMode;
+
     public override void Attend(int layer, StepBatch batch, DeviceSpan q, DeviceSpan y)
     {
-        if (_labels[layer] is not { } labels || batch.MaxLength <= _options.DenseBelow)
+        if (_labels[layer] is not { } labels || Mode(batch) == DenseMode)
         {
             _backend.Attend(_shape, _cache.Layers[layer], batch, q, y);
             return;

@@ -26,6 +26,7 @@ public sealed class GpuBackend : ComputeBackend
     private readonly GpuLabels _labels;
     private readonly GpuScore _score;
     private readonly GpuSelect _select;
+    private readonly GpuPositions _positions;
     private bool _disposed;
 
     private GpuBackend(GpuDevice device, bool leaveOpen, bool tensorCores)
@@ -44,6 +45,7 @@ public sealed class GpuBackend : ComputeBackend
         _labels = new GpuLabels(device);
         _score = new GpuScore(device);
         _select = new GpuSelect(device, _score, Memory);
+        _positions = new GpuPositions(device);
     }
 
     /// <inheritdoc/>
@@ -148,6 +150,15 @@ public sealed class GpuBackend : ComputeBackend
     /// <inheritdoc/>
     public override void AttendSelected(AttentionShape shape, KvLayer cache, StepBatch batch, DeviceSpan q, TokenSets sets, DeviceSpan y) =>
         _decode.Selected(shape, cache, batch, q, sets, y, Stream);
+
+    /// <inheritdoc/>
+    public override bool Records => _device.IsCuda;
+
+    /// <inheritdoc/>
+    public override RecordedWork Record(Action work) => new CudaGraph(_device, work);
+
+    /// <inheritdoc/>
+    public override void AdvancePositions(StepBatch batch) => _positions.Advance(batch, Stream);
 
     /// <inheritdoc/>
     public override void Dispose()

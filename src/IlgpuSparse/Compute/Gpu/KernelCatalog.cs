@@ -16,6 +16,7 @@ internal static class KernelCatalog
         .. MatMulKernel.Variants,
         RopeKernel.Variant,
         SwiGluKernel.Variant,
+        AdvanceKernel.Variant,
         ExpertRouteKernel.ChooseVariant,
         ExpertRouteKernel.ListVariant,
         .. AppendKvKernel.Variants,

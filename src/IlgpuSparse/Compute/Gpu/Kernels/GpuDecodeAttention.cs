@@ -7,7 +7,7 @@ namespace IlgpuSparse.Compute.Gpu.Kernels;
 
 /// <summary>
 /// Attention of one new token a sequence: <see cref="TensorDecodeKernel"/> on CUDA for 16-bit K and V, else <see cref="PortableAttentionKernel"/>. Lengths and counts are read on the device.
-/// A launch that was recorded into a graph stays right until a sequence is longer than <see cref="AttentionLaunch.Bucket"/> of the batch's length at recording.
+/// A launch that was recorded into a graph stays right until a sequence is longer than <see cref="StepBatch.GridLength"/> at recording.
 /// </summary>
 /// <param name="device">The device.</param>
 /// <param name="ledger">Where scratch memory is accounted.</param>
@@ -54,7 +54,7 @@ internal sealed class GpuDecodeAttention(GpuDevice device, MemoryLedger ledger, 
         var queries = GpuBuffer.View<float>(q, floats);
         var outputs = GpuBuffer.View<float>(y, floats);
         var view = AttentionLaunch.View(cache, batch, sets);
-        int entries = AttentionLaunch.Bucket(batch.MaxLength);
+        int entries = batch.GridLength;
         if (shape.Window > 0) entries = Math.Min(entries, shape.Window + TensorDecodeKernel.TileTokens);
         if (sets is not null) entries = Math.Min(entries, sets.Capacity);
         if (TensorVariant(cache.Format, shape.HeadDim, sets is not null) is var (variant, tuning)) Tensor(variant, tuning, shape, batch, sets, entries, view, queries, outputs, stream);

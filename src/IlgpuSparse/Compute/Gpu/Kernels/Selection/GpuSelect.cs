@@ -65,7 +65,7 @@ internal sealed class GpuSelect(GpuDevice device, GpuScore score, MemoryLedger m
 
     // The range that a window leaves begins at a tile, so it may reach over 15 tokens more than are visible.
     private static int Span(AttentionShape shape, StepBatch batch) =>
-        shape.Window > 0 ? Math.Min(batch.MaxLength, shape.Window + LabelLayer.TileTokens - 1) : batch.MaxLength;
+        shape.Window > 0 ? Math.Min(batch.GridLength, shape.Window + LabelLayer.TileTokens - 1) : batch.GridLength;
 
     private bool OneGroup(AttentionShape shape, StepBatch batch) => Span(shape, batch) <= OneGroupTokens;
 
