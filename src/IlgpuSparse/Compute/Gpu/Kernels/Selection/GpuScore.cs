@@ -27,13 +27,13 @@ internal sealed class GpuScore(GpuDevice device)
 
     /// <summary>Whether <see cref="ScoreKernel"/> takes these labels and queries on <paramref name="device"/>.</summary>
     public static bool TakesTensorCores(GpuDevice device, LabelLayer labels, ScoreView score) =>
-        device.IsCuda && labels.Channels <= QueryFragments.MaxChannels && (score.Sum != 0 || score.HeadsPerSet <= ScoreKernel.MaxHeads);
+        device.IsCuda && labels.Channels <= ScoreKernel.MaxChannels && (score.Sum != 0 || score.HeadsPerSet <= ScoreKernel.MaxHeads);
 
     /// <summary>Launches <see cref="ScoreKernel"/>; <paramref name="mode"/> is one of its constants.</summary>
     public void Launch(LabelView labels, ScoreView score, SelectView select, LabelFormat format, StepBatch batch, int sets, int mode, AcceleratorStream stream)
     {
         int laneWords = ScoreKernel.LaneWords(format, labels.ChannelCount), units = ScoreKernel.Units(mode, laneWords);
-        int tiles = score.Sum != 0 || score.HeadsPerSet <= QueryFragments.TileHeads ? 1 : ScoreKernel.MaxHeads / QueryFragments.TileHeads;
+        int tiles = ScoreKernel.Tiles(score.Sum != 0 ? 1 : score.HeadsPerSet);
         int group = ScoreKernel.GroupSize(mode);
         // what a window leaves is scored from a multiple of a warp's units on
         int unit = units * ScoreKernel.UnitTokens, span = score.Window > 0 ? Math.Min(batch.GridLength, score.Window + unit - 1) : batch.GridLength;

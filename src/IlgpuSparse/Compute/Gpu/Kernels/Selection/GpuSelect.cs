@@ -52,6 +52,12 @@ internal sealed class GpuSelect(GpuDevice device, GpuScore score, MemoryLedger m
         var view = View(shape, rule, batch, scores, sets);
         view.Scratch = Memory(scores).View();
         bool oneGroup = OneGroup(shape, batch);
+        if (oneGroup && !ScoreKernel.HasSelection(labels.Format, ScoreKernel.LaneWords(labels.Format, labels.Channels)))
+        {
+            score.Run(shape, labels, batch, q, reduction, scores, stream);
+            Run(shape, rule, batch, scores, sets, stream);
+            return;
+        }
         score.Launch(GpuLabels.View(shape, labels, batch), scoreView, view, labels.Format, batch, scores.Sets, oneGroup ? ScoreKernel.WithSelection : ScoreKernel.WithHistogram, stream);
         if (!oneGroup) Finish(shape, batch, scores.Sets, view, stream);
     }

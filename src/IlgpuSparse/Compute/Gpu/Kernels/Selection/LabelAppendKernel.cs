@@ -10,7 +10,7 @@ internal static class LabelAppendKernel
     /// <summary>Most threads a token and kv head.</summary>
     public const int MaxLanes = 32;
 
-    public static KernelVariant Variant(LabelFormat format) => KernelVariant.Of(typeof(LabelAppendKernel), nameof(Run), GroupSize, LabelBits.Of(format));
+    public static KernelVariant Variant(LabelFormat format) => KernelVariant.Of(typeof(LabelAppendKernel), nameof(Run), GroupSize, LabelBits.Of(format)) with { MinGroups = 8 };
 
     public static IEnumerable<KernelVariant> Variants => Enum.GetValues<LabelFormat>().Select(Variant);
 

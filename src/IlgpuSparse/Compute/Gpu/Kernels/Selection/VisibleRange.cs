@@ -48,10 +48,8 @@ internal struct VisibleRange
     public readonly int Origin => First & ~(LabelLayer.TileTokens - 1);
 
     /// <summary>The key of <paramref name="token"/>.</summary>
-    public readonly uint Key(int token, float score)
-    {
-        uint key = SortableKey.Of(score);
-        if (token < SinkEnd || token >= RecentStart) key = SortableKey.Forced;
-        return token >= First && token <= Last ? key : 0u;
-    }
+    public readonly uint Key(int token, float score) => InsideKey(token, score) & ~(uint)(((token - First) | (Last - token)) >> 31);
+
+    /// <summary>The key of a visible token. Signs stand for comparisons here and in <see cref="Key"/>: this is done for every token of the context, and conditions become branches.</summary>
+    public readonly uint InsideKey(int token, float score) => SortableKey.Of(score) | (uint)(((token - SinkEnd) | (RecentStart - 1 - token)) >> 31);
 }

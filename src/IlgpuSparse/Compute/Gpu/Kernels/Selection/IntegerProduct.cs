@@ -1,0 +1,153 @@
+using ILGPU;
+
+namespace IlgpuSparse.Compute.Gpu.Kernels.Selection;
+
+/// <summary>
+/// Labels of 1, 2, 4 or 8 bits: codes spread into the bytes of a register by one AND (and a shift for all but the first), multiplied exactly by integer tensor cores. A query (times the
+/// quantiser steps) is a 24-bit integer: its upper two bytes are the columns of one product, its lowest byte is a column of a second one. Floating-point tensor cores would take twice the
+/// instructions and cut addends off.
+/// </summary>
+internal readonly struct IntegerProduct<TBits> : ILabelProduct
+    where TBits : struct, ILabelBits
+{
+    /// <summary>What the largest channel of a query becomes, so that its upper byte stays within ±127.</summary>
+    private const float Largest = (127 << 16) + (127 << 8) + 127;
+
+    public static int Registers => 1 << TBits.ByteShift;
+
+    public static int Parts => 2;
+
+    public static void Prepare<TWords>(LabelView labels, ScoreView score, QuerySet set, ArrayView<float> queries, ArrayView<U2> fragments, ArrayView<float> factors, ArrayView<float> summands)
+        where TWords : struct, IKernelCount
+    {
+        int warps = Group.DimX >> 5, lane = Group.IdxX & 31;
+        for (int slot = Group.IdxX >> 5; slot < set.Tiles * ScoreKernel.TileHeads; slot += warps)
+            Round<TWords>(labels, score, set, slot, lane, queries, factors, summands);
+        Group.Barrier();
+
+        int products = (TWords.Value << TBits.ByteShift) + 1 >> 1;
+        for (int i = Group.IdxX; i < set.Tiles * products * 64; i += Group.DimX)
+        {
+            int unit = i >> 6, tile = set.Tiles == 1 ? 0 : unit / products, register = 2 * (unit - tile * products);
+            int column = (i & 31) >> 2, word = i & 3;
+            int query = (tile * ScoreKernel.TileHeads + (column >> 1)) * ScoreKernel.MaxChannels;
+            // bytes 2 and 1, then byte 0 and nothing
+            int shift = (i & 32) == 0 ? 16 - 8 * (column & 1) : 0;
+            bool empty = (i & 32) != 0 && (column & 1) != 0;
+            fragments[i] = new U2
+            {
+                X = empty ? 0u : Bytes(labels, queries, query, word + 4 * (register >> TBits.ByteShift), register & (1 << TBits.ByteShift) - 1, shift),
+                Y = empty || (TWords.Value << TBits.ByteShift) == 1
+                    ? 0u : Bytes(labels, queries, query, word + 4 * (register + 1 >> TBits.ByteShift), register + 1 & (1 << TBits.ByteShift) - 1, shift),
+            };
+        }
+        Group.Barrier();
+    }
+
+    public static F4 Multiply<TWords>(U4[] words, int first, U2[] query, float factor)
+        where TWords : struct, IKernelCount
+    {
+        var p = Products<TWords>(words, first, query);
+        F4 result;
+        result.X = Score(p.Low.X, p.Low.Y, p.LowRest.X, factor);
+        result.Y = Score(p.Low.Z, p.Low.W, p.LowRest.Z, factor);
+        result.Z = Score(p.High.X, p.High.Y, p.HighRest.X, factor);
+        result.W = Score(p.High.Z, p.High.W, p.HighRest.Z, factor);
+        return result;
+    }
+
+    public static float MultiplyOwn<TWords>(U4[] words, int first, U2[] query, float factor)
+        where TWords : struct, IKernelCount
+    {
+        var p = Products<TWords>(words, first, query);
+        return Score(LabelProduct.Own(p.Low.X, p.Low.Z, p.High.X, p.High.Z), LabelProduct.Own(p.Low.Y, p.Low.W, p.High.Y, p.High.W),
+            LabelProduct.Own(p.LowRest.X, p.LowRest.Z, p.HighRest.X, p.HighRest.Z), factor);
+    }
+
+    private static float Score(int upper, int middle, int lowest, float factor) => (upper * 256 + middle) * (256f * factor) + lowest * factor;
+
+    private static IntegerProducts Products<TWords>(U4[] words, int first, U2[] query)
+        where TWords : struct, IKernelCount
+    {
+        var sums = new IntegerProducts();
+        for (int m = 0; m < TWords.Slots << TBits.ByteShift; m++)
+        {
+            if (2 * m < TWords.Value << TBits.ByteShift)
+            {
+                int left = 2 * m & (1 << TBits.ByteShift) - 1, right = 2 * m + 1 & (1 << TBits.ByteShift) - 1;
+                var a = words[first + (2 * m >> TBits.ByteShift)];
+                var lowRows = new U4 { X = Spread(a.X, left), Y = Spread(a.Y, left) };
+                var highRows = new U4 { X = Spread(a.Z, left), Y = Spread(a.W, left) };
+                if (2 * m + 1 < TWords.Value << TBits.ByteShift)
+                {
+                    var b = words[first + (2 * m + 1 >> TBits.ByteShift)];
+                    lowRows.Z = Spread(b.X, right);
+                    lowRows.W = Spread(b.Y, right);
+                    highRows.Z = Spread(b.Z, right);
+                    highRows.W = Spread(b.W, right);
+                }
+                sums.Low = TensorCore.Multiply(lowRows, query[2 * m], sums.Low);
+                sums.High = TensorCore.Multiply(highRows, query[2 * m], sums.High);
+                sums.LowRest = TensorCore.Multiply(lowRows, query[2 * m + 1], sums.LowRest);
+                sums.HighRest = TensorCore.Multiply(highRows, query[2 * m + 1], sums.HighRest);
+            }
+        }
+        return sums;
+    }
+
+    // One query a warp: its channels times the steps as integers, and what makes scores of the products.
+    private static void Round<TWords>(LabelView labels, ScoreView score, QuerySet set, int slot, int lane, ArrayView<float> queries, ArrayView<float> factors, ArrayView<float> summands)
+        where TWords : struct, IKernelCount
+    {
+        int own = slot * ScoreKernel.MaxChannels + lane, head = set.Query(slot);
+        float largest = 0f;
+        for (int i = 0; i < ScoreKernel.MaxChannels / 32; i++)
+        {
+            int c = lane + 32 * i;
+            // without a branch, so that the loads of all four start together
+            int inside = Math.Min(c, labels.ChannelCount - 1);
+            float value = score.Query(set.Row, set.FirstHead, head, labels.Channels[set.Channels + inside]);
+            if (labels.Static != 0) value *= labels.Steps[set.Channels + inside];
+            value = c < labels.ChannelCount ? value : 0f;
+            queries[own + 32 * i] = value; // each lane rounds its own below; an array here would lie in local memory
+            largest = Math.Max(largest, Math.Abs(value));
+        }
+        for (int d = 0; d < 5; d++) largest = Math.Max(largest, Warp.ShuffleXor(largest, 1 << d));
+        // a query of zeros, or of numbers too large to be scored, scores nothing
+        float unit = largest > 1e-30f && largest < 1e30f ? Largest / largest : 0f;
+        int sum = 0;
+        for (int i = 0; i < ScoreKernel.MaxChannels / 32; i++)
+        {
+            int rounded = TensorCore.Nearest(queries[own + 32 * i] * unit);
+            queries[own + 32 * i] = Interop.IntAsFloat((uint)rounded);
+            sum += rounded;
+        }
+        for (int d = 0; d < 5; d++) sum += Warp.ShuffleXor(sum, 1 << d);
+        if (lane == 0)
+        {
+            float factor = unit > 0f ? largest / Largest * score.Scale : 0f;
+            factors[slot] = factor;
+            summands[slot] = (labels.PerToken != 0 ? 1f : -0.5f * ((1 << TBits.Bits) - 1)) * sum * factor;
+        }
+    }
+
+    // A byte (bits from `shift` on) of each of the query's channels that meet codes number `place` of the bytes of a word.
+    private static uint Bytes(LabelView labels, ArrayView<float> queries, int query, int word, int place, int shift)
+    {
+        uint packed = 0;
+        if (word < labels.Words)
+        {
+            int channel = query + word * 2 * TBits.Pairs + place;
+            for (int i = 0; i < 4; i++)
+            {
+                int value = (int)Interop.FloatAsInt(queries[channel + (i << TBits.ByteShift)]);
+                // the lower bytes count from -128 to 127, so each carries into the next what is from 128 on
+                int carry = (0x8080 & (1 << shift) - 1);
+                packed |= ((uint)(value + carry >> shift) & 0xffu) << (8 * i);
+            }
+        }
+        return packed;
+    }
+
+    private static uint Spread(uint word, int place) => (word >> (place * TBits.Bits)) & (0x01010101u * ((1u << TBits.Bits) - 1u));
+}
