@@ -10,8 +10,8 @@ namespace IlgpuSparse.Compute.Gpu.Kernels.Selection;
 internal readonly struct IntegerProduct<TBits> : ILabelProduct
     where TBits : struct, ILabelBits
 {
-    /// <summary>What the largest channel of a query becomes, so that its upper byte stays within ±127.</summary>
-    private const float Largest = (127 << 16) + (127 << 8) + 127;
+    /// <summary>What the largest channel of a query becomes: a little less than 127 in each byte, so that rounding cannot carry its upper byte to 128.</summary>
+    private const float Largest = 8_355_000f;
 
     public static int Registers => 1 << TBits.ByteShift;
 
