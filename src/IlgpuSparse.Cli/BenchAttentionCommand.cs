@@ -10,6 +10,8 @@ namespace IlgpuSparse.Cli;
 /// <summary><c>ilgpusparse bench attention</c>: the attention of one decode step, checked, then timed over contexts, head layouts and budgets.</summary>
 internal sealed class BenchAttentionCommand
 {
+    private const string Benchmark = "attention";
+
     private static readonly Option<string> s_contexts = new("--contexts")
     {
         Description = "Tokens in the cache, separated by commas; K stands for 1024.",
@@ -41,6 +43,12 @@ internal sealed class BenchAttentionCommand
     private static readonly Option<string?> s_baseline = new("--baseline") { Description = "Times of PyTorch on the same device to compare with, one JSON object a line.", HelpName = "path" };
     private static readonly Option<string?> s_output = new("--output", "-o") { Description = "Write the JSON document there too, after every configuration.", HelpName = "path" };
     private static readonly Option<string?> s_markdown = new("--markdown") { Description = "Write the table there as Markdown.", HelpName = "path" };
+    private static readonly Option<string?> s_plot = new("--plot") { Description = "Write plots (PNG, SVG) into that directory: time, speed-up and rate over the context.", HelpName = "directory" };
+    private static readonly Option<string?> s_plotFrom = new("--plot-from")
+    {
+        Description = "Measure nothing: take the results of an earlier run from its JSON document, for --plot, --markdown, --baseline.",
+        HelpName = "path",
+    };
     private static readonly Option<string> s_backend = ModelOptions.Backend();
     private static readonly Option<int> s_threads = ModelOptions.Threads();
     private static readonly Option<bool> s_json = ModelOptions.Json();
@@ -58,7 +66,7 @@ internal sealed class BenchAttentionCommand
             On CUDA a step is timed replayed from a graph (the headline) and launched call by call.
             """)
         {
-            s_contexts, s_heads, s_batches, s_attention, s_kvType, s_stages, s_samples, s_seed, s_cold, s_baseline, s_output, s_markdown, s_backend, s_threads, s_json,
+            s_contexts, s_heads, s_batches, s_attention, s_kvType, s_stages, s_samples, s_seed, s_cold, s_baseline, s_output, s_markdown, s_plot, s_plotFrom, s_backend, s_threads, s_json,
         };
         command.SetAction((arguments, cancellation) => CommandGuard.Run(() => new BenchAttentionCommand(arguments).Run(cancellation)));
         return command;
@@ -66,14 +74,42 @@ internal sealed class BenchAttentionCommand
 
     private int Run(CancellationToken cancellation)
     {
+        var baseline = _arguments.GetValue(s_baseline) is { } path ? AttentionBaseline.Load(path) : null;
+        if (_arguments.GetValue(s_plotFrom) is not { } from)
+        {
+            var (measured, cancelled) = Measure(baseline, cancellation);
+            Report(measured);
+            return cancelled ? 130 : measured.Rows.Any(r => r.Failed) ? 1 : 0;
+        }
+        var saved = JsonOutput.Read<BenchDocument>(File.ReadAllText(from), from);
+        if (saved.Benchmark != Benchmark) throw new FormatException($"{from} holds results of '{saved.Benchmark}', not of '{Benchmark}'");
+        Report(baseline is null ? saved : saved with { Rows = [.. saved.Rows.Select(baseline.Compare)] });
+        return 0;
+    }
+
+    private void Report(BenchDocument document)
+    {
+        Save(document);
+        var table = new BenchTable(document.Rows);
+        if (_arguments.GetValue(s_json)) JsonOutput.Write(document);
+        else
+        {
+            Console.Out.WriteLine(document.Summary);
+            table.Write(AnsiConsole.Console);
+        }
+        if (_arguments.GetValue(s_markdown) is { } markdown) File.WriteAllText(markdown, $"{document.Summary}\n\n{table.ToMarkdown()}");
+        if (_arguments.GetValue(s_plot) is not { } plots) return;
+        foreach (string file in AttentionPlots.Save(document, plots)) CommandGuard.Errors.WriteLine(file);
+    }
+
+    private (BenchDocument Document, bool Cancelled) Measure(AttentionBaseline? baseline, CancellationToken cancellation)
+    {
         var grid = ReadGrid();
-        string? baselinePath = _arguments.GetValue(s_baseline);
-        var baseline = baselinePath is null ? null : AttentionBaseline.Load(baselinePath);
         var settings = ReadSettings();
         using var backend = ComputeBackends.Create(_arguments.GetValue(s_backend)!, _arguments.GetValue(s_threads));
         var document = new BenchDocument
         {
-            Benchmark = "attention",
+            Benchmark = Benchmark,
             Command = "ilgpusparse " + string.Join(' ', _arguments.Tokens.Select(t => t.Value)),
             Date = DateTime.UtcNow,
             Backend = backend.Name,
@@ -82,16 +118,9 @@ internal sealed class BenchAttentionCommand
             Samples = settings.Samples,
             Rows = [],
         };
-        bool json = _arguments.GetValue(s_json);
-        if (!json) AnsiConsole.WriteLine($"{document.Backend}: {document.Device}; seed {document.Seed}, medians of {document.Samples}");
+        CommandGuard.Errors.WriteLine($"{document.Backend}: {document.Device}; seed {document.Seed}");
         var (rows, cancelled) = Measure(backend, grid, settings, baseline, document, cancellation);
-        document = document with { Rows = rows };
-        Save(document);
-        var table = new BenchTable(rows);
-        if (_arguments.GetValue(s_markdown) is { } markdown) File.WriteAllText(markdown, table.ToMarkdown());
-        if (json) JsonOutput.Write(document);
-        else table.Write(AnsiConsole.Console);
-        return cancelled ? 130 : rows.Any(r => r.Failed) ? 1 : 0;
+        return (document with { Rows = rows }, cancelled);
     }
 
     private (List<BenchRow> Rows, bool Cancelled) Measure(
@@ -104,13 +133,15 @@ internal sealed class BenchAttentionCommand
         {
             try
             {
-                report("copy", 0);
-                using var benchmark = new AttentionBenchmark(backend, grid, settings, baseline, cancellation);
-                rows.Add(benchmark.YardstickRow);
+                report("memory rate", 0);
+                var yardstick = Yardstick.Measure(backend, settings.Samples, cancellation);
+                rows.Add(yardstick.Row);
+                using var benchmark = new AttentionBenchmark(backend, grid, settings, yardstick, cancellation);
                 for (int i = 0; i < grid.Count; i++)
                 {
                     report(grid[i].ToString(), i);
-                    rows.AddRange(benchmark.Measure(grid[i]));
+                    var measured = benchmark.Measure(grid[i]);
+                    rows.AddRange(baseline is null ? measured : measured.Select(baseline.Compare));
                     Save(document with { Rows = rows });
                 }
             }
@@ -125,7 +156,7 @@ internal sealed class BenchAttentionCommand
         {
             errors.Progress().AutoClear(true).Start(progress =>
             {
-                var task = progress.AddTask("copy", maxValue: grid.Count);
+                var task = progress.AddTask("memory rate", maxValue: grid.Count);
                 All((what, done) =>
                 {
                     task.Description = Markup.Escape(what);

@@ -5,8 +5,7 @@ namespace IlgpuSparse.Cli.Benchmarks;
 /// <summary>Times of PyTorch on the same device, one JSON object a line: <c>what</c> is <c>sdpa</c> or <c>torch-double-sparsity</c>, with <c>hq</c>, <c>hk</c>, <c>s</c> and <c>us</c>; fp16, batch 1, 128 channels a head.</summary>
 internal sealed class AttentionBaseline
 {
-    /// <summary>Channels a head that the times are of.</summary>
-    public const int HeadDim = 128;
+    private const int HeadDim = 128;
 
     private readonly Dictionary<(int Heads, int KvHeads, int Context), double> _sdpa = [];
     private readonly Dictionary<(int Heads, int KvHeads, int Context), double> _doubleSparsity = [];
@@ -46,6 +45,13 @@ internal sealed class AttentionBaseline
 
     /// <summary>Double Sparsity of PyTorch operations, µs; null when it was not measured.</summary>
     public double? DoubleSparsity(int heads, int kvHeads, int context) => _doubleSparsity.TryGetValue((heads, kvHeads, context), out double us) ? us : null;
+
+    /// <summary><paramref name="row"/> with the times to compare it with, if it is of a step of the same kind.</summary>
+    public BenchRow Compare(BenchRow row) => row is not { What: BenchRow.Step, Batch: 1, KvFormat: "f16", HeadDim: HeadDim } ? row : row with
+    {
+        SdpaMicroseconds = Sdpa(row.Heads, row.KvHeads, row.Context),
+        TorchMicroseconds = DoubleSparsity(row.Heads, row.KvHeads, row.Context),
+    };
 
     private void Add(JsonElement row)
     {

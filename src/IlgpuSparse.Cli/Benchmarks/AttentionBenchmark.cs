@@ -21,38 +21,31 @@ internal sealed class AttentionBenchmark : IDisposable
     private readonly RandomPattern _pattern;
     private readonly StepTimer _timer;
     private readonly Yardstick _yardstick;
-    private readonly AttentionBaseline? _baseline;
     private readonly long _coldBytes;
     private readonly bool _stages;
-    private readonly CancellationToken _cancellation;
 
     /// <summary>Prepares for <paramref name="configurations"/>.</summary>
     /// <param name="backend">What is measured.</param>
     /// <param name="configurations">The largest of them decides how many random numbers are drawn.</param>
     /// <param name="settings">How to measure.</param>
-    /// <param name="baseline">Times to compare with, or null.</param>
+    /// <param name="yardstick">What rates are shares of.</param>
     /// <param name="cancellation">Ends a measurement.</param>
-    public AttentionBenchmark(ComputeBackend backend, IReadOnlyList<AttentionConfiguration> configurations, BenchSettings settings, AttentionBaseline? baseline, CancellationToken cancellation)
+    public AttentionBenchmark(ComputeBackend backend, IReadOnlyList<AttentionConfiguration> configurations, BenchSettings settings, Yardstick yardstick, CancellationToken cancellation)
     {
         _backend = backend;
-        _baseline = baseline;
         _stages = settings.Stages;
-        _cancellation = cancellation;
+        _yardstick = yardstick;
         _coldBytes = settings.ColdBytes ?? DefaultColdBytes(backend);
         long floats = configurations.Max(AttentionWorkload.PatternFloats);
         long tokens = configurations.Max(c => (long)c.Context * c.Layout.KvHeads * c.Layout.HeadDim);
         _pattern = new RandomPattern(backend, settings.Seed, (int)Math.Max(2 * floats, Math.Clamp(tokens, LeastPattern, MostPattern)));
         _timer = new StepTimer(backend, settings.Samples, cancellation);
-        _yardstick = Yardstick.Measure(backend, settings.Samples, cancellation);
     }
-
-    /// <summary>The yardstick's row.</summary>
-    public BenchRow YardstickRow => new() { What = _yardstick.What, Launched = _yardstick.Timing, Bytes = _yardstick.Bytes, Share = 1 };
 
     /// <summary>Rows of <paramref name="configuration"/>: the step, its stages if they were asked for; or one row that says what went wrong.</summary>
     public IReadOnlyList<BenchRow> Measure(AttentionConfiguration configuration)
     {
-        var row = Describe(configuration, "step");
+        var row = Describe(configuration, BenchRow.Step);
         try
         {
             int layers = Layers(configuration);
@@ -117,23 +110,17 @@ internal sealed class AttentionBenchmark : IDisposable
         yield return ("attend", layer => policy.AttendSelected(layer, workload.Batch, workload.Queries, workload.Results), workload.StepBytes - batch * context * labels + indices);
     }
 
-    private BenchRow Describe(AttentionConfiguration c, string what)
+    private static BenchRow Describe(AttentionConfiguration c, string what) => new()
     {
-        bool compared = what == "step" && c.Batch == 1 && c.KvFormat == KvFormat.F16 && c.Layout.HeadDim == AttentionBaseline.HeadDim;
-        return new BenchRow
-        {
-            What = what,
-            Heads = c.Layout.Heads,
-            KvHeads = c.Layout.KvHeads,
-            HeadDim = c.Layout.HeadDim,
-            Context = c.Context,
-            Batch = c.Batch,
-            KvFormat = c.KvFormat.ToString().ToLowerInvariant(),
-            Attention = c.Attention.ToString(),
-            SdpaMicroseconds = compared ? _baseline?.Sdpa(c.Layout.Heads, c.Layout.KvHeads, c.Context) : null,
-            TorchMicroseconds = compared ? _baseline?.DoubleSparsity(c.Layout.Heads, c.Layout.KvHeads, c.Context) : null,
-        };
-    }
+        What = what,
+        Heads = c.Layout.Heads,
+        KvHeads = c.Layout.KvHeads,
+        HeadDim = c.Layout.HeadDim,
+        Context = c.Context,
+        Batch = c.Batch,
+        KvFormat = c.KvFormat.ToString().ToLowerInvariant(),
+        Attention = c.Attention.ToString(),
+    };
 
     // As many that what is read between two visits of a layer exceeds the caches.
     private int Layers(AttentionConfiguration c)

@@ -1,3 +1,4 @@
+using System.Runtime.InteropServices;
 using IlgpuSparse.Attention.Policies;
 using IlgpuSparse.Compute;
 
@@ -147,9 +148,9 @@ internal sealed class AttentionCheck
         problem = count == budget ? null : $"sequence {row} set {set} has {count:N0} tokens, the budget is {budget:N0}";
         if (problem is not null) return [];
         var scores = new float[context];
-        policy.Scores.Buffer.Download(System.Runtime.InteropServices.MemoryMarshal.AsBytes(scores.AsSpan()), (long)index * policy.Scores.Capacity * sizeof(float));
+        policy.Scores.Buffer.Download(MemoryMarshal.AsBytes(scores.AsSpan()), (long)index * policy.Scores.Capacity * sizeof(float));
         var tokens = new int[count];
-        policy.Sets.Indices.Download(System.Runtime.InteropServices.MemoryMarshal.AsBytes(tokens.AsSpan()), (long)index * policy.Sets.Capacity * sizeof(int));
+        policy.Sets.Indices.Download(MemoryMarshal.AsBytes(tokens.AsSpan()), (long)index * policy.Sets.Capacity * sizeof(int));
         int[] expected = Best(scores, rule, budget);
         for (int i = 0; i < count; i++)
         {
@@ -174,6 +175,9 @@ internal sealed class AttentionCheck
     // Labels keep r of d channels, so their scores follow the logits; scores of other keys, or garbage, do not.
     private string? Correlate(int row, int set, int sets, float[] scores)
     {
+        // a one-bit code of a normal number keeps 2/π of its variance, every finer one more; of a few tokens nothing can be said
+        double least = 0.5 * Math.Sqrt(2 / Math.PI * Math.Min(1.0, (double)_configuration.Attention.Channels / _configuration.Layout.HeadDim)) - 3 / Math.Sqrt(scores.Length);
+        if (least <= 0) return null;
         int heads = _configuration.Layout.Heads / sets;
         double[] exact = Logits(row, set * heads);
         for (int h = 1; h < heads; h++)
@@ -181,7 +185,7 @@ internal sealed class AttentionCheck
             double[] other = Logits(row, set * heads + h);
             for (int t = 0; t < exact.Length; t++) exact[t] = _configuration.Attention.Reduction == GroupReduction.Max ? Math.Max(exact[t], other[t]) : exact[t] + other[t];
         }
-        double n = exact.Length, meanX = exact.Average(), meanY = scores.Average(s => (double)s), xy = 0, xx = 0, yy = 0;
+        double meanX = exact.Average(), meanY = scores.Average(s => (double)s), xy = 0, xx = 0, yy = 0;
         for (int t = 0; t < exact.Length; t++)
         {
             double x = exact[t] - meanX, y = scores[t] - meanY;
@@ -190,8 +194,6 @@ internal sealed class AttentionCheck
             yy += y * y;
         }
         double correlation = xy / Math.Sqrt(xx * yy);
-        // a one-bit code of a normal number keeps 2/π of its variance, every finer one more
-        double least = 0.5 * Math.Sqrt(2 / Math.PI * Math.Min(1.0, (double)_configuration.Attention.Channels / _configuration.Layout.HeadDim)) - 3 / Math.Sqrt(n);
         if (!(correlation >= least)) return $"sequence {row} set {set}: scores follow the exact logits with a correlation of {correlation:0.00}, at least {least:0.00} is expected";
         Correlation = Math.Min(Correlation ?? 1, correlation);
         return null;

@@ -1,3 +1,5 @@
+using System.Text.Json.Serialization;
+
 namespace IlgpuSparse.Cli.Benchmarks;
 
 /// <summary>A benchmark's results with what is needed to read them.</summary>
@@ -23,6 +25,10 @@ internal sealed record BenchDocument
 
     /// <summary>Measurements each median is of.</summary>
     public required int Samples { get; init; }
+
+    /// <summary>All but the results, in words.</summary>
+    [JsonIgnore]
+    public string Summary => $"`{Command}` on {Backend} ({Device}), {Date:yyyy-MM-dd}; seed {Seed}, medians of {Samples}.";
 
     /// <summary>Results, the yardstick first.</summary>
     public required IReadOnlyList<BenchRow> Rows { get; init; }

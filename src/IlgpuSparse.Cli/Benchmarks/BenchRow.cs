@@ -3,6 +3,12 @@ namespace IlgpuSparse.Cli.Benchmarks;
 /// <summary>One measurement, as the table and the JSON document have it. What was not measured is null.</summary>
 internal sealed record BenchRow
 {
+    /// <summary><see cref="What"/> of a whole step.</summary>
+    public const string Step = "step";
+
+    /// <summary><see cref="Attention"/> of full attention.</summary>
+    public const string Dense = "dense";
+
     /// <summary>step for the whole, else the stage: append, score, select (scores and sets), attend; or copy, read.</summary>
     public required string What { get; init; }
 
@@ -70,7 +76,7 @@ internal sealed record BenchRow
     public double? SpeedUp => SdpaMicroseconds / Microseconds;
 
     /// <summary>PyTorch Double Sparsity over time.</summary>
-    public double? OverTorch => Attention == "dense" ? null : TorchMicroseconds / Microseconds;
+    public double? OverTorch => Attention == Dense ? null : TorchMicroseconds / Microseconds;
 
     /// <summary>Why there is no measurement.</summary>
     public string? Problem { get; init; }

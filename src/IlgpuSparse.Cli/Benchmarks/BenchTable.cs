@@ -48,7 +48,7 @@ internal sealed class BenchTable
             foreach (string name in section.Names) table.AddColumn(new TableColumn(name));
             foreach (var (row, cells) in section.Rows)
             {
-                var style = row.Failed ? new Style(Color.Red) : row.Problem is not null ? new Style(Color.Yellow) : row.What == "step" ? Style.Plain : new Style(Color.Grey);
+                var style = row.Failed ? new Style(Color.Red) : row.Problem is not null ? new Style(Color.Yellow) : row.What == BenchRow.Step ? Style.Plain : new Style(Color.Grey);
                 table.AddRow(cells.Select(c => new Text(c, style)));
             }
             if (section.Title.Length > 0) console.WriteLine(section.Title);

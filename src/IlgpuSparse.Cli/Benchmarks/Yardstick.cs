@@ -15,6 +15,9 @@ internal sealed record Yardstick(string What, long Bytes, Timing Timing)
     /// <summary>Gigabytes (10⁹) a second.</summary>
     public double GigabytesPerSecond => Bytes / Timing.Median / 1e3;
 
+    /// <summary>As a row of results.</summary>
+    public BenchRow Row => new() { What = What, Launched = Timing, Bytes = Bytes, Share = 1 };
+
     /// <summary>Measures <paramref name="backend"/>.</summary>
     public static Yardstick Measure(ComputeBackend backend, int samples, CancellationToken cancellation)
     {
