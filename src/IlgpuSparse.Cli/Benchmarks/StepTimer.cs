@@ -14,7 +14,6 @@ internal sealed class StepTimer : IDisposable
     private const double WarmMicroseconds = 20_000;
 
     private readonly ComputeBackend _backend;
-    private readonly GpuDevice? _device;
     private readonly GpuTimer? _events;
     private readonly int _samples;
     private readonly CancellationToken _cancellation;
@@ -23,12 +22,11 @@ internal sealed class StepTimer : IDisposable
     public StepTimer(ComputeBackend backend, int samples, CancellationToken cancellation)
     {
         (_backend, _samples, _cancellation) = (backend, samples, cancellation);
-        _device = (backend as GpuBackend)?.Device;
-        if (_device is not null) _events = new GpuTimer(_device);
+        if (backend is GpuBackend gpu) _events = new GpuTimer(gpu.Device);
     }
 
     /// <summary>Whether <see cref="Replayed"/> can be asked.</summary>
-    public bool HasGraphs => _device?.Kind == GpuKind.Cuda;
+    public bool HasGraphs => _backend.Records;
 
     /// <summary>One call after the other, each sample a rotation over <paramref name="layers"/>.</summary>
     public Timing Launched(Action<int> step, int layers)
@@ -41,16 +39,15 @@ internal sealed class StepTimer : IDisposable
     }
 
     /// <summary>A graph of the rotation (of several, when it is short), and how many kernels and copies a step has in it.</summary>
-    /// <exception cref="NotSupportedException">Not CUDA.</exception>
+    /// <exception cref="NotSupportedException"><see cref="HasGraphs"/> is false.</exception>
     public (Timing Timing, double NodesPerStep) Replayed(Action<int> step, int layers)
     {
         int steps = layers * ((LeastSteps + layers - 1) / layers);
-        using var graph = new CudaGraph(_device ?? throw new NotSupportedException($"graphs need CUDA, not {_backend.Name}"), () =>
+        using var graph = _backend.Record(() =>
         {
             for (int i = 0; i < steps; i++) step(i % layers);
         });
-        var timing = Sample(graph.Launch, steps);
-        return (timing, (double)graph.Nodes / steps);
+        return (Sample(graph.Run, steps), (double)graph.Nodes / steps);
     }
 
     private Timing Sample(Action run, int steps)
