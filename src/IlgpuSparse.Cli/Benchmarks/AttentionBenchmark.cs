@@ -24,22 +24,20 @@ internal sealed class AttentionBenchmark : IDisposable
     private readonly long _coldBytes;
     private readonly bool _stages;
 
-    /// <summary>Prepares for <paramref name="configurations"/>.</summary>
-    /// <param name="backend">What is measured.</param>
-    /// <param name="configurations">The largest of them decides how many random numbers are drawn.</param>
-    /// <param name="settings">How to measure.</param>
-    /// <param name="yardstick">What rates are shares of.</param>
-    /// <param name="cancellation">Ends a measurement.</param>
-    public AttentionBenchmark(ComputeBackend backend, IReadOnlyList<AttentionConfiguration> configurations, BenchSettings settings, Yardstick yardstick, CancellationToken cancellation)
+    /// <summary>Prepares for <paramref name="configurations"/>, the largest of which decides how many random numbers are drawn.</summary>
+    /// <param name="session">Where and how to measure.</param>
+    /// <param name="configurations">What will be measured.</param>
+    /// <param name="stages">Whether the parts of a step are timed alone too.</param>
+    public AttentionBenchmark(BenchSession session, IReadOnlyList<AttentionConfiguration> configurations, bool stages)
     {
-        _backend = backend;
-        _stages = settings.Stages;
-        _yardstick = yardstick;
-        _coldBytes = settings.ColdBytes ?? DefaultColdBytes(backend);
+        _backend = session.Backend;
+        _yardstick = session.Yardstick;
+        _stages = stages;
+        _coldBytes = session.Settings.ColdBytes ?? DefaultColdBytes(_backend);
         long floats = configurations.Max(AttentionWorkload.PatternFloats);
         long tokens = configurations.Max(c => (long)c.Context * c.Layout.KvHeads * c.Layout.HeadDim);
-        _pattern = new RandomPattern(backend, settings.Seed, (int)Math.Max(2 * floats, Math.Clamp(tokens, LeastPattern, MostPattern)));
-        _timer = new StepTimer(backend, settings.Samples, cancellation);
+        _pattern = new RandomPattern(_backend, session.Settings.Seed, (int)Math.Max(2 * floats, Math.Clamp(tokens, LeastPattern, MostPattern)));
+        _timer = new StepTimer(_backend, session.Settings.Samples, session.Cancellation);
     }
 
     /// <summary>Rows of <paramref name="configuration"/>: the step, its stages if they were asked for; or one row that says what went wrong.</summary>
@@ -72,22 +70,24 @@ internal sealed class AttentionBenchmark : IDisposable
         row = row with { Error = check.Error, Correlation = check.Correlation };
         if (problem is not null) return [row with { Problem = "wrong result: " + problem, Failed = true }];
 
-        row = Time(row, workload.Step, workload.Layers, workload.StepBytes);
+        row = Time(row, workload, workload.Step, workload.StepBytes);
         problem = check.Outputs();
         row = row with { Error = Math.Max(row.Error!.Value, check.Error) };
         if (problem is not null) return [row with { Problem = "wrong result after the timed runs: " + problem, Failed = true }];
         var rows = new List<BenchRow> { row };
-        if (_stages) rows.AddRange(Stages(configuration, workload).Select(stage => Time(Describe(configuration, stage.What) with { Layers = workload.Layers }, stage.Run, workload.Layers, stage.Bytes)));
+        if (_stages) rows.AddRange(Stages(configuration, workload).Select(stage => Time(Describe(configuration, stage.What) with { Layers = workload.Layers }, workload, stage.Run, stage.Bytes)));
         return rows;
     }
 
-    private BenchRow Time(BenchRow row, Action<int> step, int layers, long bytes)
+    private BenchRow Time(BenchRow row, AttentionWorkload workload, Action<int> step, long bytes)
     {
-        var launched = _timer.Launched(step, layers);
-        row = row with { Launched = launched, Bytes = bytes };
+        AttentionCheck.Poison(workload.Results);
+        row = row with { Launched = _timer.Launched(step, workload.Layers), Bytes = bytes };
         if (_timer.HasGraphs)
         {
-            var (graph, nodes) = _timer.Replayed(step, layers);
+            // again: what is judged afterwards has to come from the graph
+            AttentionCheck.Poison(workload.Results);
+            var (graph, nodes) = _timer.Replayed(step, workload.Layers);
             row = row with { Graph = graph, Nodes = nodes };
         }
         return row with { Share = row.GigabytesPerSecond / _yardstick.GigabytesPerSecond };

@@ -33,7 +33,7 @@ internal sealed record LinePlot(string Title, string YLabel, bool LogY)
             plot.SavePng(path + ".png", Width, Height);
             plot.SaveSvg(path + ".svg", Width, Height);
         }
-        catch (Exception e) when (e is DllNotFoundException or TypeInitializationException { InnerException: DllNotFoundException })
+        catch (Exception e) when (e.GetBaseException() is DllNotFoundException)
         {
             throw new NotSupportedException("plots need the native library of SkiaSharp, which is not part of this copy: make them from the JSON document elsewhere (--plot-from)", e);
         }

@@ -7,7 +7,7 @@ namespace IlgpuSparse.Tests.Cli.Benchmarks;
 /// <summary>The CPU's operations with one fault in the attention of decode steps.</summary>
 /// <param name="fault">
 /// output: one number is wrong; nothing: nothing is written; append: decode steps do not append; set, count: the selection; labels: scores have nothing to do with the keys; later: right for the
-/// first time only.
+/// first time only; replay: recorded work does nothing.
 /// </param>
 internal sealed class FaultyBackend(string fault) : ComputeBackend
 {
@@ -80,6 +80,10 @@ internal sealed class FaultyBackend(string fault) : ComputeBackend
         Spoil(shape, batch, y);
     }
 
+    public override bool Records => fault == "replay";
+
+    public override RecordedWork Record(Action work) => new NothingRecorded();
+
     public override void Dispose() => _backend.Dispose();
 
     private void Spoil(AttentionShape shape, StepBatch batch, DeviceSpan y)
@@ -93,5 +97,16 @@ internal sealed class FaultyBackend(string fault) : ComputeBackend
             values[0] += 0.01f * MathF.Sqrt(values.Sum(x => x * x));
             span.Upload<float>(values);
         }
+    }
+
+    private sealed class NothingRecorded : RecordedWork
+    {
+        public override int Nodes => 1;
+
+        public override void Run() { }
+
+        public override void Update(Action work) { }
+
+        public override void Dispose() { }
     }
 }
