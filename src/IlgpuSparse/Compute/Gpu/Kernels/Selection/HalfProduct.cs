@@ -64,21 +64,15 @@ internal readonly struct HalfProduct : ILabelProduct
     // One query a warp, scaled, with what makes scores of the products.
     private static void Scale(LabelView labels, ScoreView score, QuerySet set, int slot, int lane, ArrayView<float> queries, ArrayView<float> factors, ArrayView<float> summands)
     {
-        int own = slot * ScoreKernel.MaxChannels + lane, head = set.Query(slot);
-        float largest = 0f;
-        for (int i = 0; i < ScoreKernel.MaxChannels / 32; i++)
-        {
-            int c = lane + 32 * i;
-            // without a branch, so that the loads of all four start together
-            float value = score.Query(set.Row, set.FirstHead, head, labels.Channels[set.Channels + Math.Min(c, labels.ChannelCount - 1)]);
-            value = c < labels.ChannelCount ? value : 0f;
-            queries[own + 32 * i] = value; // each lane scales its own below; an array here would lie in local memory
-            largest = Math.Max(largest, Math.Abs(value));
-        }
-        for (int d = 0; d < 5; d++) largest = Math.Max(largest, Warp.ShuffleXor(largest, 1 << d));
+        var value = set.Load(labels, score, slot, lane);
+        float largest = QuerySet.Largest(value);
         int exponent = (int)(Interop.FloatAsInt(largest) >> 23);
         float up = PowerOfTwo(141 - exponent), down = PowerOfTwo(exponent - 141);
-        for (int i = 0; i < ScoreKernel.MaxChannels / 32; i++) queries[own + 32 * i] *= up;
+        int own = slot * ScoreKernel.MaxChannels + lane;
+        queries[own] = value.X * up;
+        queries[own + 32] = value.Y * up;
+        queries[own + 64] = value.Z * up;
+        queries[own + 96] = value.W * up;
         if (lane == 0)
         {
             factors[slot] = down * score.Scale;

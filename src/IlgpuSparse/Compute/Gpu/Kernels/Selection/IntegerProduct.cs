@@ -22,7 +22,7 @@ internal readonly struct IntegerProduct<TBits> : ILabelProduct
     {
         int warps = Group.DimX >> 5, lane = Group.IdxX & 31;
         for (int slot = Group.IdxX >> 5; slot < set.Tiles * ScoreKernel.TileHeads; slot += warps)
-            Round<TWords>(labels, score, set, slot, lane, queries, factors, summands);
+            Round(labels, score, set, slot, lane, queries, factors, summands);
         Group.Barrier();
 
         int products = (TWords.Value << TBits.ByteShift) + 1 >> 1;
@@ -33,12 +33,13 @@ internal readonly struct IntegerProduct<TBits> : ILabelProduct
             int query = (tile * ScoreKernel.TileHeads + (column >> 1)) * ScoreKernel.MaxChannels;
             // bytes 2 and 1, then byte 0 and nothing
             int shift = (i & 32) == 0 ? 16 - 8 * (column & 1) : 0;
-            bool empty = (i & 32) != 0 && (column & 1) != 0;
+            uint present = (i & 32) != 0 && (column & 1) != 0 ? 0u : uint.MaxValue;
             fragments[i] = new U2
             {
-                X = empty ? 0u : Bytes(labels, queries, query, word + 4 * (register >> TBits.ByteShift), register & (1 << TBits.ByteShift) - 1, shift),
-                Y = empty || (TWords.Value << TBits.ByteShift) == 1
-                    ? 0u : Bytes(labels, queries, query, word + 4 * (register + 1 >> TBits.ByteShift), register + 1 & (1 << TBits.ByteShift) - 1, shift),
+                X = present & Bytes(labels, queries, query, word + 4 * (register >> TBits.ByteShift), register & (1 << TBits.ByteShift) - 1, shift),
+                // a word of eight-bit codes is half a product when it is a lane's only one
+                Y = (TWords.Value << TBits.ByteShift) == 1
+                    ? 0u : present & Bytes(labels, queries, query, word + 4 * (register + 1 >> TBits.ByteShift), register + 1 & (1 << TBits.ByteShift) - 1, shift),
             };
         }
         Group.Barrier();
@@ -96,32 +97,23 @@ internal readonly struct IntegerProduct<TBits> : ILabelProduct
     }
 
     // One query a warp: its channels times the steps as integers, and what makes scores of the products.
-    private static void Round<TWords>(LabelView labels, ScoreView score, QuerySet set, int slot, int lane, ArrayView<float> queries, ArrayView<float> factors, ArrayView<float> summands)
-        where TWords : struct, IKernelCount
+    private static void Round(LabelView labels, ScoreView score, QuerySet set, int slot, int lane, ArrayView<float> queries, ArrayView<float> factors, ArrayView<float> summands)
     {
-        int own = slot * ScoreKernel.MaxChannels + lane, head = set.Query(slot);
-        float largest = 0f;
-        for (int i = 0; i < ScoreKernel.MaxChannels / 32; i++)
-        {
-            int c = lane + 32 * i;
-            // without a branch, so that the loads of all four start together
-            int inside = Math.Min(c, labels.ChannelCount - 1);
-            float value = score.Query(set.Row, set.FirstHead, head, labels.Channels[set.Channels + inside]);
-            if (labels.Static != 0) value *= labels.Steps[set.Channels + inside];
-            value = c < labels.ChannelCount ? value : 0f;
-            queries[own + 32 * i] = value; // each lane rounds its own below; an array here would lie in local memory
-            largest = Math.Max(largest, Math.Abs(value));
-        }
-        for (int d = 0; d < 5; d++) largest = Math.Max(largest, Warp.ShuffleXor(largest, 1 << d));
+        var value = set.Load(labels, score, slot, lane);
+        float largest = QuerySet.Largest(value);
         // a query of zeros, or of numbers too large to be scored, scores nothing
         float unit = largest > 1e-30f && largest < 1e30f ? Largest / largest : 0f;
-        int sum = 0;
-        for (int i = 0; i < ScoreKernel.MaxChannels / 32; i++)
-        {
-            int rounded = TensorCore.Nearest(queries[own + 32 * i] * unit);
-            queries[own + 32 * i] = Interop.IntAsFloat((uint)rounded);
-            sum += rounded;
-        }
+        I4 rounded;
+        rounded.X = TensorCore.Nearest(value.X * unit);
+        rounded.Y = TensorCore.Nearest(value.Y * unit);
+        rounded.Z = TensorCore.Nearest(value.Z * unit);
+        rounded.W = TensorCore.Nearest(value.W * unit);
+        int own = slot * ScoreKernel.MaxChannels + lane;
+        queries[own] = Interop.IntAsFloat((uint)rounded.X);
+        queries[own + 32] = Interop.IntAsFloat((uint)rounded.Y);
+        queries[own + 64] = Interop.IntAsFloat((uint)rounded.Z);
+        queries[own + 96] = Interop.IntAsFloat((uint)rounded.W);
+        int sum = rounded.X + rounded.Y + rounded.Z + rounded.W;
         for (int d = 0; d < 5; d++) sum += Warp.ShuffleXor(sum, 1 << d);
         if (lane == 0)
         {
@@ -134,20 +126,17 @@ internal readonly struct IntegerProduct<TBits> : ILabelProduct
     // A byte (bits from `shift` on) of each of the query's channels that meet codes number `place` of the bytes of a word.
     private static uint Bytes(LabelView labels, ArrayView<float> queries, int query, int word, int place, int shift)
     {
-        uint packed = 0;
-        if (word < labels.Words)
-        {
-            int channel = query + word * 2 * TBits.Pairs + place;
-            for (int i = 0; i < 4; i++)
-            {
-                int value = (int)Interop.FloatAsInt(queries[channel + (i << TBits.ByteShift)]);
-                // the lower bytes count from -128 to 127, so each carries into the next what is from 128 on
-                int carry = (0x8080 & (1 << shift) - 1);
-                packed |= ((uint)(value + carry >> shift) & 0xffu) << (8 * i);
-            }
-        }
-        return packed;
+        // a word that the label does not have meets zeros
+        int channel = query + Math.Min(word, labels.Words - 1) * 2 * TBits.Pairs + place;
+        uint packed = Byte(queries[channel], shift)
+            | Byte(queries[channel + (1 << TBits.ByteShift)], shift) << 8
+            | Byte(queries[channel + (2 << TBits.ByteShift)], shift) << 16
+            | Byte(queries[channel + (3 << TBits.ByteShift)], shift) << 24;
+        return word < labels.Words ? packed : 0u;
     }
+
+    // The lower bytes count from -128 to 127, so each carries into the next what is from 128 on.
+    private static uint Byte(float bits, int shift) => (uint)((int)Interop.FloatAsInt(bits) + (0x8080 & (1 << shift) - 1) >> shift) & 0xffu;
 
     private static uint Spread(uint word, int place) => (word >> (place * TBits.Bits)) & (0x01010101u * ((1u << TBits.Bits) - 1u));
 }
