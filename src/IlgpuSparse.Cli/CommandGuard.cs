@@ -6,8 +6,7 @@ namespace IlgpuSparse.Cli;
 /// <summary>Turns what can go wrong in a command into one line on the error stream and an exit code: 1 for bad input, 130 for a cancelled run.</summary>
 internal static class CommandGuard
 {
-    /// <summary>The error stream: messages, and progress of commands whose output is a document.</summary>
-    public static IAnsiConsole Errors { get; } = AnsiConsole.Create(new AnsiConsoleSettings { Out = new AnsiConsoleOutput(Console.Error) });
+    private static readonly IAnsiConsole s_errors = AnsiConsole.Create(new AnsiConsoleSettings { Out = new AnsiConsoleOutput(Console.Error) });
 
     /// <summary>Runs <paramref name="body"/> away from the thread that listens for Ctrl-C.</summary>
     public static async Task<int> Run(Func<int> body)
@@ -18,14 +17,14 @@ internal static class CommandGuard
         }
         catch (OperationCanceledException)
         {
-            Errors.MarkupLine("[yellow]cancelled[/]");
+            s_errors.MarkupLine("[yellow]cancelled[/]");
             return 130;
         }
         catch (Exception e) when (e is ModelFormatException or ArgumentException or FormatException or IOException or UnauthorizedAccessException
             or InsufficientMemoryException or NotSupportedException or InvalidOperationException or ArithmeticException)
         {
-            Errors.Write(new Markup("[red]error:[/] "));
-            Errors.WriteLine(e.Message);
+            s_errors.Write(new Markup("[red]error:[/] "));
+            s_errors.WriteLine(e.Message);
             return 1;
         }
     }

@@ -34,7 +34,7 @@ internal sealed class BenchRun(ParseResult arguments, string benchmark, Func<Ben
             Samples = settings.Samples,
             Rows = [],
         };
-        CommandGuard.Errors.WriteLine($"{document.Backend}: {document.Device}; seed {document.Seed}");
+        ProgressConsole.Instance.WriteLine($"{document.Backend}: {document.Device}; seed {document.Seed}");
         var yardstick = Yardstick.Measure(backend, settings.Samples, cancellation);
         var session = new BenchSession(backend, settings, yardstick, compare, rows => Save(document with { Rows = rows }), cancellation);
         measure(session);
@@ -54,7 +54,7 @@ internal sealed class BenchRun(ParseResult arguments, string benchmark, Func<Ben
         }
         if (arguments.GetValue(BenchOptions.Markdown) is { } markdown) File.WriteAllText(markdown, $"{document.Summary}\n\n{table.ToMarkdown()}");
         if (arguments.GetValue(BenchOptions.Plot) is not { } directory) return;
-        foreach (string file in plots(document, directory)) CommandGuard.Errors.WriteLine(file);
+        foreach (string file in plots(document, directory)) ProgressConsole.Instance.WriteLine(file);
     }
 
     private void Save(BenchDocument document)

@@ -44,7 +44,7 @@ internal sealed class BenchSession
     /// <summary>Measures each of <paramref name="grid"/>, with progress on the error stream.</summary>
     public void Each<T>(IReadOnlyList<T> grid, Func<T, IReadOnlyList<BenchRow>> measure) where T : notnull
     {
-        var errors = CommandGuard.Errors;
+        var errors = ProgressConsole.Instance;
         if (!errors.Profile.Capabilities.Interactive)
         {
             All((what, done) => errors.WriteLine($"{done + 1}/{grid.Count} {what}"));
