@@ -35,6 +35,7 @@ internal static class BenchAttentionCommand
         HelpName = "f32|f16|bf16|int8",
     };
     private static readonly Option<bool> s_stages = new("--stages") { Description = "Time the parts of a step alone too: append, score, select (scores and sets), attend." };
+    private static readonly Option<bool> s_tunings = new("--tunings") { Description = "Time attending with every launch choice of its CUDA kernel: what the defaults are chosen from." };
     private static readonly Option<string?> s_baseline = new("--baseline") { Description = "Times of PyTorch on the same device to compare with, one JSON object a line.", HelpName = "path" };
 
     /// <summary>The command.</summary>
@@ -46,7 +47,7 @@ internal static class BenchAttentionCommand
             On CUDA a step is timed replayed from a graph (the headline) and launched call by call.
             """)
         {
-            s_contexts, s_heads, s_batches, s_attention, s_kvType, s_stages, s_baseline,
+            s_contexts, s_heads, s_batches, s_attention, s_kvType, s_stages, s_tunings, s_baseline,
         };
         BenchOptions.AddTo(command);
         command.SetAction((arguments, cancellation) => CommandGuard.Run(() => Run(arguments, cancellation)));
@@ -60,7 +61,7 @@ internal static class BenchAttentionCommand
         var run = new BenchRun(arguments, "attention", row => baseline?.Compare(row) ?? row, AttentionPlots.Save);
         return run.Execute(session =>
         {
-            using var benchmark = new AttentionBenchmark(session, grid, arguments.GetValue(s_stages));
+            using var benchmark = new AttentionBenchmark(session, grid, arguments.GetValue(s_stages), arguments.GetValue(s_tunings));
             session.Each(grid, benchmark.Measure);
         }, cancellation);
     }

@@ -7,6 +7,7 @@ using IlgpuSparse.Attention.Policies;
 using IlgpuSparse.Cache;
 using IlgpuSparse.Compute;
 using IlgpuSparse.Compute.Gpu;
+using IlgpuSparse.Compute.Gpu.Kernels.Attention;
 
 namespace IlgpuSparse.Cli.Benchmarks;
 
@@ -23,16 +24,19 @@ internal sealed class AttentionBenchmark : IDisposable
     private readonly Yardstick _yardstick;
     private readonly long _coldBytes;
     private readonly bool _stages;
+    private readonly bool _tunings;
 
     /// <summary>Prepares for <paramref name="configurations"/>, the largest of which decides how many random numbers are drawn.</summary>
     /// <param name="session">Where and how to measure.</param>
     /// <param name="configurations">What will be measured.</param>
     /// <param name="stages">Whether the parts of a step are timed alone too.</param>
-    public AttentionBenchmark(BenchSession session, IReadOnlyList<AttentionConfiguration> configurations, bool stages)
+    /// <param name="tunings">Whether the last part, attending, is timed with every launch choice of its tensor-core kernel.</param>
+    public AttentionBenchmark(BenchSession session, IReadOnlyList<AttentionConfiguration> configurations, bool stages, bool tunings)
     {
         _backend = session.Backend;
         _yardstick = session.Yardstick;
-        _stages = stages;
+        _stages = stages || tunings;
+        _tunings = tunings;
         _coldBytes = session.Settings.ColdBytes ?? DefaultColdBytes(_backend);
         long floats = configurations.Max(AttentionWorkload.PatternFloats);
         long tokens = configurations.Max(c => (long)c.Context * c.Layout.KvHeads * c.Layout.HeadDim);
@@ -97,17 +101,32 @@ internal sealed class AttentionBenchmark : IDisposable
     {
         var shape = workload.Shape;
         long kv = KvBytes(configuration), labels = workload.Policy.AuxiliaryBytesPerToken / workload.Layers, batch = configuration.Batch, context = configuration.Context;
-        yield return ("append", workload.Append, batch * (2L * shape.KvHeads * shape.HeadDim * sizeof(float) + kv + labels));
+        if (!_tunings) yield return ("append", workload.Append, batch * (2L * shape.KvHeads * shape.HeadDim * sizeof(float) + kv + labels));
         if (workload.Policy is not DoubleSparsityPolicy policy || !policy.IsSparse(0, workload.Batch))
         {
-            yield return ("attend", layer => workload.Policy.Attend(layer, workload.Batch, workload.Queries, workload.Results), workload.StepBytes);
+            foreach (string what in Attending()) yield return (what, layer => workload.Policy.Attend(layer, workload.Batch, workload.Queries, workload.Results), workload.StepBytes);
             yield break;
         }
         long sets = policy.Sets.Sets, budget = configuration.Attention.Rule.Budget(configuration.Context);
         long scoring = batch * context * (labels + sets * sizeof(float)), indices = batch * sets * budget * sizeof(int);
-        yield return ("score", layer => _backend.Score(shape, policy.Labels(layer)!, workload.Batch, workload.Queries, configuration.Attention.Reduction, policy.Scores), scoring);
+        if (!_tunings) yield return ("score", layer => _backend.Score(shape, policy.Labels(layer)!, workload.Batch, workload.Queries, configuration.Attention.Reduction, policy.Scores), scoring);
         yield return ("select", layer => policy.Select(layer, workload.Batch, workload.Queries), scoring + indices);
-        yield return ("attend", layer => policy.AttendSelected(layer, workload.Batch, workload.Queries, workload.Results), workload.StepBytes - batch * context * labels + indices);
+        foreach (string what in Attending())
+            yield return (what, layer => policy.AttendSelected(layer, workload.Batch, workload.Queries, workload.Results), workload.StepBytes - batch * context * labels + indices);
+    }
+
+    // The names of the attend stage, each to be timed before the next is asked for: one, or one for every launch choice, which is in force meanwhile.
+    private IEnumerable<string> Attending()
+    {
+        yield return "attend";
+        if (!_tunings || _backend is not GpuBackend { Device.Kind: GpuKind.Cuda } gpu) yield break;
+        var (dense, selected) = (gpu.DenseTuning, gpu.SelectedTuning);
+        foreach (var tuning in DecodeTuning.Candidates)
+        {
+            gpu.DenseTuning = gpu.SelectedTuning = tuning;
+            yield return $"attend, {tuning}";
+        }
+        (gpu.DenseTuning, gpu.SelectedTuning) = (dense, selected);
     }
 
     private static BenchRow Describe(AttentionConfiguration c, string what) => new()

@@ -1,5 +1,6 @@
 using ILGPU.Runtime;
 using IlgpuSparse.Compute.Gpu.Kernels;
+using IlgpuSparse.Compute.Gpu.Kernels.Attention;
 using IlgpuSparse.Compute.Gpu.Kernels.Selection;
 using IlgpuSparse.Model;
 
@@ -61,6 +62,12 @@ public sealed class GpuBackend : ComputeBackend
 
     /// <summary>The device.</summary>
     public GpuDevice Device => _device;
+
+    /// <summary>Launch choices of dense decode.</summary>
+    internal DecodeTuning DenseTuning { get => _decode.DenseTuning; set => _decode.DenseTuning = value; }
+
+    /// <summary>Launch choices of decode over selected tokens.</summary>
+    internal DecodeTuning SelectedTuning { get => _decode.SelectedTuning; set => _decode.SelectedTuning = value; }
 
     private AcceleratorStream Stream => _device.Stream;
 

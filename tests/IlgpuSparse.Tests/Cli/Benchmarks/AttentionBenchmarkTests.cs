@@ -103,7 +103,7 @@ public sealed class AttentionBenchmarkTests(Accelerators accelerators)
         var configuration = new AttentionConfiguration(s_layout, 100, 1, KvFormat.F16, AttentionOptions.Dense);
         using var cancellation = new CancellationTokenSource();
         var session = Session(backend, cancellation.Token);
-        using var benchmark = new AttentionBenchmark(session, [configuration], stages: false);
+        using var benchmark = new AttentionBenchmark(session, [configuration], stages: false, tunings: false);
         session.Each([configuration, configuration, configuration], c =>
         {
             var rows = benchmark.Measure(c);
@@ -116,7 +116,7 @@ public sealed class AttentionBenchmarkTests(Accelerators accelerators)
 
     private IReadOnlyList<BenchRow> Measure(ComputeBackend backend, AttentionConfiguration configuration, bool stages = true, AttentionConfiguration? pattern = null)
     {
-        using var benchmark = new AttentionBenchmark(Session(backend, CancellationToken.None), [pattern ?? configuration], stages);
+        using var benchmark = new AttentionBenchmark(Session(backend, CancellationToken.None), [pattern ?? configuration], stages, tunings: false);
         return benchmark.Measure(configuration);
     }
 

@@ -17,11 +17,14 @@ internal readonly record struct DecodeTuning(int Warps, int Stages, int Waves, i
     public static IReadOnlyList<DecodeTuning> Candidates { get; } =
     [
         .. from pipeline in new[] { (4, 2), (4, 3), (4, 4), (8, 2), (8, 3) }
-           from waves in new[] { 1, 2, 4 }
+           from waves in new[] { 1, 2, 4, 8 }
            select new DecodeTuning(pipeline.Item1, pipeline.Item2, waves, 64),
         new(4, 3, 1, 128),
         new(4, 3, 1, 256),
     ];
+
+    /// <inheritdoc/>
+    public override string ToString() => $"{Warps} warps x {Stages} tiles, {Waves} waves, {MinSplitTokens} tokens";
 
     /// <summary>The type that makes the pipeline a constant of the kernel.</summary>
     public Type Pipeline => (Warps, Stages) switch
