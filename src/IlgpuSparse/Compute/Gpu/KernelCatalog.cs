@@ -28,8 +28,14 @@ internal static class KernelCatalog
         .. ScoreKernel.Variants,
         SelectPortableKernel.Variant,
         SelectSetKernel.Variant,
-        HistogramKernel.Variant,
+        HistogramKernel.Variant(mass: false),
+        HistogramKernel.Variant(mass: true),
         FilterKernel.Variant,
-        PlaceKernel.Variant,
+        PlaceKernel.Variant(mass: false),
+        PlaceKernel.Variant(mass: true),
+        MassSetKernel.Variant,
+        MassFilterKernel.Variant,
+        MassCandidateKernel.Variant,
+        MassPortableKernel.Variant,
     ];
 }
