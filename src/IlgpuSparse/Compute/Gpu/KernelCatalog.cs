@@ -21,6 +21,8 @@ internal static class KernelCatalog
         ExpertRouteKernel.ListVariant,
         .. AppendKvKernel.Variants,
         .. TensorDecodeKernel.Variants,
+        .. TensorInt8Kernel.Variants,
+        .. F32DecodeKernel.Variants,
         .. PortableAttentionKernel.Variants,
         PortableMergeKernel.Variant,
         .. LabelAppendKernel.Variants,

@@ -101,7 +101,7 @@ internal static class ScoreKernel
     {
         // the queries first, then the histogram
         var bins = SharedMemory.Allocate<uint>(SortableKey.TopBins);
-        var fragments = SharedMemory.Allocate<U2>(TTiles.Slots * TWords.Slots * TProduct.Registers * TProduct.Parts * 16);
+        var fragments = SharedMemory.Allocate<U2>(TTiles.Slots * (TWords.Value * TProduct.Registers + 1 >> 1) * TProduct.Parts * 32);
         var factors = SharedMemory.Allocate<float>(TTiles.Slots * TileHeads);
         var summands = SharedMemory.Allocate<float>(TTiles.Slots * TileHeads);
         int set = Grid.IdxY, row = Grid.IdxZ;
