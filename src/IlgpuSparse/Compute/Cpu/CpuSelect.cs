@@ -4,7 +4,7 @@ using IlgpuSparse.Compute.Cpu.Selection;
 
 namespace IlgpuSparse.Compute.Cpu;
 
-/// <summary>Scores to token sets: the forced tokens of the rule and the best of the others, ascending.</summary>
+/// <summary>Scores to token sets: the forced tokens of the rule and the best of the others, ascending, as many as the budget or as the mass asks for.</summary>
 internal static unsafe class CpuSelect
 {
     public static void Run(WorkerPool pool, AttentionShape shape, SelectionRule rule, StepBatch batch, TokenScores scores, TokenSets sets)
@@ -40,6 +40,8 @@ internal static unsafe class CpuSelect
             Indices = CpuBuffer.Pointer<int>(sets.Indices),
             IndexStride = sets.Capacity,
             Counts = CpuBuffer.Pointer<int>(sets.Counts),
+            Shares = sets.Shares is null ? null : CpuBuffer.Pointer<float>(sets.Shares),
+            MassScale = TokenMass.Scale(rule.Temperature),
             Positions = CpuBuffer.Pointer<int>(batch.Positions),
             Scratch = pool.Scratch,
         };
@@ -53,7 +55,8 @@ internal static unsafe class CpuSelect
         public AttentionShape Shape;
         public SelectionRule Rule;
         public int Longest, Sets, ScoreStride, IndexStride;
-        public float* Scores;
+        public float* Scores, Shares;
+        public float MassScale;
         public int* Indices, Counts, Positions;
         public CpuScratch Scratch;
 
@@ -61,7 +64,17 @@ internal static unsafe class CpuSelect
         {
             int position = Positions[task / Sets], first = Shape.FirstVisible(position), visible = position + 1 - first, budget = Rule.Budget(visible);
             int* target = Indices + (long)task * IndexStride;
+            Best(task, worker, position, first, visible, budget, target);
             Counts[task] = budget;
+            if (Rule.Share == 0 && Shares is null) return;
+            byte* scratch = (byte*)Scratch.Worker(worker).Reserve(MassTrim.ScratchBytes);
+            Counts[task] = new MassTrim(Rule, MassScale).Run(Scores + (long)task * ScoreStride, first, position, target, budget, scratch, out float share);
+            if (Shares is not null) Shares[task] = share;
+        }
+
+        // Exact top-k.
+        private readonly void Best(int task, int worker, int position, int first, int visible, int budget, int* target)
+        {
             if (budget == visible)
             {
                 for (int i = 0; i < visible; i++) target[i] = first + i;

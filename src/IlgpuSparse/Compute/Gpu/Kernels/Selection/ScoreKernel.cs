@@ -21,6 +21,12 @@ internal static class ScoreKernel
     /// <summary>Scores and sets.</summary>
     public const int WithSelection = 2;
 
+    /// <summary>As <see cref="WithHistogram"/>, and the maximum in <see cref="SelectScratch.Maxima"/>: for a selection by mass.</summary>
+    public const int WithMaximum = 4;
+
+    /// <summary>Scores and sets by mass.</summary>
+    public const int WithMassSelection = 8;
+
     /// <summary>Tokens a warp scores at once.</summary>
     public const int UnitTokens = 32;
 
@@ -33,7 +39,10 @@ internal static class ScoreKernel
     /// <summary>Most channels.</summary>
     public const int MaxChannels = 128;
 
-    public static int GroupSize(int mode) => mode == WithSelection ? 1024 : 256;
+    /// <summary>Whether the kernel leaves finished sets.</summary>
+    public static bool Selects(int mode) => mode is WithSelection or WithMassSelection;
+
+    public static int GroupSize(int mode) => Selects(mode) ? 1024 : 256;
 
     /// <summary>Words a lane loads of a token: a quarter of all, rounded up to what there are variants for.</summary>
     public static int LaneWords(LabelFormat format, int channels)
@@ -44,7 +53,7 @@ internal static class ScoreKernel
     }
 
     /// <summary>Units a warp has under way: enough for 64 bytes a lane.</summary>
-    public static int Units(int mode, int laneWords) => mode == WithSelection ? 1 : Math.Max(1, 4 / laneWords);
+    public static int Units(int mode, int laneWords) => Selects(mode) ? 1 : Math.Max(1, 4 / laneWords);
 
     /// <summary>
     /// Tokens a group of threads: whole steps of <paramref name="step"/> tokens, as few as make one wave of groups over the multiprocessors, so that preparing the queries and writing
@@ -52,7 +61,7 @@ internal static class ScoreKernel
     /// </summary>
     public static int ChunkTokens(int mode, int step, long tokens, int multiprocessors)
     {
-        long groups = (long)multiprocessors * (mode == WithSelection ? 1 : 4);
+        long groups = (long)multiprocessors * (Selects(mode) ? 1 : 4);
         long steps = (tokens + groups * step - 1) / (groups * step);
         return (int)Math.Clamp(steps, 1, 64) * step;
     }
@@ -65,7 +74,7 @@ internal static class ScoreKernel
     {
         CudaOnly = true,
         // said so that the driver does not save registers for more groups, and spill
-        MinGroups = mode == WithSelection || laneWords >= 8 ? 1 : 2,
+        MinGroups = Selects(mode) || laneWords >= 8 ? 1 : 2,
     };
 
     /// <summary>Tiles as a constant of the kernel, for sets of <paramref name="queries"/>: 0 for a single query, whose scores every lane has.</summary>
@@ -78,8 +87,8 @@ internal static class ScoreKernel
         from laneWords in new[] { 1, 2, 4, 8, 16 }
         where laneWords >= LaneWords(format, 1) && laneWords <= LaneWords(format, MaxChannels)
         from tiles in new[] { 0, 1, 8 }
-        from mode in new[] { ScoresOnly, WithHistogram, WithSelection }
-        where mode != WithSelection || HasSelection(format, laneWords)
+        from mode in new[] { ScoresOnly, WithHistogram, WithSelection, WithMaximum, WithMassSelection }
+        where !Selects(mode) || HasSelection(format, laneWords)
         select Variant(format, laneWords, Units(mode, laneWords), tiles, mode);
 
     /// <summary>Grid (chunks, sets, rows).</summary>
@@ -92,7 +101,7 @@ internal static class ScoreKernel
     {
         // the queries first, then the histogram
         var bins = SharedMemory.Allocate<uint>(SortableKey.TopBins);
-        var fragments = SharedMemory.Allocate<U2>(TTiles.Slots * TWords.Slots * TProduct.Registers * TProduct.Parts * 16);
+        var fragments = SharedMemory.Allocate<U2>(TTiles.Slots * (TWords.Value * TProduct.Registers + 1 >> 1) * TProduct.Parts * 32);
         var factors = SharedMemory.Allocate<float>(TTiles.Slots * TileHeads);
         var summands = SharedMemory.Allocate<float>(TTiles.Slots * TileHeads);
         int set = Grid.IdxY, row = Grid.IdxZ;
@@ -115,7 +124,7 @@ internal static class ScoreKernel
             // the first labels are on their way while the queries are prepared
             if (token < end) LabelWords.Load<TWords, TUnits>(labels, labels.BlockTable[table + (token >> KvLayer.BlockShift)], kvHead, token, policy, words);
             TProduct.Prepare<TWords>(labels, score, queries, bins.Cast<float>(), fragments, factors, summands);
-            if (TMode.Value == WithHistogram)
+            if (TMode.Value == WithHistogram || TMode.Value == WithMaximum)
             {
                 for (int i = Group.IdxX; i < SortableKey.TopBins; i += Group.DimX) bins[i] = 0u;
                 Group.Barrier();
@@ -127,6 +136,7 @@ internal static class ScoreKernel
             // a single query's, in registers
             var query = LabelProduct.Query<TProduct, TWords>(fragments, 0, Group.IdxX & 31);
             float factor = factors[0], summand = summands[0];
+            uint maximum = 0;
             while (token < end)
             {
                 int next = token + stride;
@@ -148,7 +158,8 @@ internal static class ScoreKernel
                         if (((own - first) | (end - 1 - own)) >= 0)
                         {
                             score.Scores[output + own] = value;
-                            if (TMode.Value == WithHistogram) Atomic.Add(ref bins[SortableKey.TopBin(range.InsideKey(own, value))], 1u);
+                            if (TMode.Value == WithMaximum) maximum = Math.Max(maximum, SortableKey.Of(value));
+                            if (TMode.Value == WithHistogram || TMode.Value == WithMaximum) Atomic.Add(ref bins[SortableKey.TopBin(range.InsideKey(own, value))], 1u);
                         }
                     }
                 }
@@ -158,7 +169,8 @@ internal static class ScoreKernel
                 }
                 token = next;
             }
-            if (TMode.Value == WithHistogram)
+            if (TMode.Value == WithMaximum) HistogramKernel.FlushMaximum(maximum, select.Scratch, (long)row * Grid.DimY + set);
+            if (TMode.Value == WithHistogram || TMode.Value == WithMaximum)
             {
                 Group.Barrier();
                 HistogramKernel.Flush(bins, select.Scratch, (long)row * Grid.DimY + set);
@@ -171,6 +183,18 @@ internal static class ScoreKernel
                 long number = (long)row * Grid.DimY + set;
                 int chunks = (position - origin) / score.ChunkTokens + 1;
                 if (Arrival.IsLast(ref select.Scratch.Arrivals[number], chunks, ref search[0])) SetSelection.Run(select, range, number, bins, search, above, tied);
+            }
+            if (TMode.Value == WithMassSelection)
+            {
+                var search = SharedMemory.Allocate<uint>(RankSearch.ScratchWords);
+                var sums = SharedMemory.Allocate<ulong>(MassSearch.SumWords);
+                var above = SharedMemory.Allocate<ulong>(GroupScan.MaxWarps);
+                var tied = SharedMemory.Allocate<ulong>(GroupScan.MaxWarps);
+                var high = SharedMemory.Allocate<uint>(MassSetSelection.Bins);
+                long number = (long)row * Grid.DimY + set;
+                int chunks = (position - origin) / score.ChunkTokens + 1;
+                var masses = new MassBins { Counts = bins.SubView(0, MassSetSelection.Bins), Low = bins.SubView(MassSetSelection.Bins, MassSetSelection.Bins), High = high };
+                if (Arrival.IsLast(ref select.Scratch.Arrivals[number], chunks, ref search[0])) MassSetSelection.Run(select, range, number, masses, search, sums, above, tied);
             }
         }
     }

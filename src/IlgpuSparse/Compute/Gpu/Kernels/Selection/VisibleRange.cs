@@ -44,6 +44,13 @@ internal struct VisibleRange
         return Math.Min((int)wanted, select.SetCapacity);
     }
 
+    /// <summary>Fewest tokens of a set by mass: the device's form of <see cref="SelectionRule.Least"/>.</summary>
+    public readonly int Least(SelectView select)
+    {
+        int wanted = Math.Max(select.Floor, select.Sinks + Math.Max(1, select.Recent));
+        return Math.Min(Math.Min(wanted, Last - First + 1), select.SetCapacity);
+    }
+
     /// <summary>Where chunks of tokens are counted from: the range's start, rounded down so that 16-byte loads are aligned.</summary>
     public readonly int Origin => First & ~(LabelLayer.TileTokens - 1);
 
