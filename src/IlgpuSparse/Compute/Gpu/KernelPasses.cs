@@ -20,11 +20,14 @@ internal readonly struct KernelPasses(int unroll) : IBackendHook
     public void InitializedKernelContext(IRContext kernelContext, Method kernelMethod)
     {
         if (unroll < 2) return;
-        // The optimiser folds `if (TBits.Bits == 16)` but leaves the value of the dead arm in the phi behind it. A loop that ends in that phi (the last thing of the other arm) would be
-        // unrolled into nothing, its result never written: dead arms have to be out of the phis first.
         kernelContext.Transform(Transformer.Create(TransformerConfiguration.Empty, new UnreachableCodeElimination(), new DeadCodeElimination(), new SimplifyControlFlow()));
-        kernelContext.Transform(Transformer.Create(TransformerConfiguration.Empty,
-            new LoopUnrolling(unroll), new UnreachableCodeElimination(), new DeadCodeElimination(), new SimplifyControlFlow()));
+        var builder = Transformer.CreateBuilder(TransformerConfiguration.Empty);
+        builder.Add(new LoopExits());
+        builder.Add(new LoopUnrolling(unroll));
+        builder.Add(new UnreachableCodeElimination());
+        builder.Add(new DeadCodeElimination());
+        builder.Add(new SimplifyControlFlow());
+        kernelContext.Transform(builder.ToTransformer());
     }
 
     public void OptimizedKernelContext(IRContext kernelContext, Method kernelMethod)
