@@ -40,18 +40,22 @@ internal static class LabelAppendKernel
         float minimum = 0f, step = 0f;
         if (TBits.Bits != 16)
         {
+            float low = float.PositiveInfinity, high = float.NegativeInfinity;
             if (labels.PerToken != 0)
             {
-                float low = float.PositiveInfinity, high = float.NegativeInfinity;
                 for (int c = lane; c < labels.ChannelCount; c += lanes)
                 {
                     float k = keys[key + labels.Channels[channels + c]];
                     if (k < low) low = k;
                     if (k > high) high = k;
                 }
-                lows[Group.IdxX] = low;
-                highs[Group.IdxX] = high;
-                Group.Barrier();
+            }
+            // outside the condition, although all threads agree on it: PoCL goes wrong after a barrier inside of one
+            lows[Group.IdxX] = low;
+            highs[Group.IdxX] = high;
+            Group.Barrier();
+            if (labels.PerToken != 0)
+            {
                 int first = Group.IdxX - lane;
                 for (int i = 0; i < lanes; i++)
                 {

@@ -9,7 +9,7 @@ internal static class SelectPortableKernel
 
     private const int Bins = 256;
 
-    public static KernelVariant Variant => KernelVariant.Of(Run, GroupSize);
+    public static KernelVariant Variant => KernelVariant.Of(Run, GroupSize) with { Unroll = 0 };
 
     /// <summary>Grid (sets, rows).</summary>
     public static void Run(SelectView select)
