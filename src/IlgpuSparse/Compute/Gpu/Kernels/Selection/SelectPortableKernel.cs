@@ -9,6 +9,7 @@ internal static class SelectPortableKernel
 
     private const int Bins = 256;
 
+    // without unrolling: its loop over the bins is a constant one too long to be unrolled whole
     public static KernelVariant Variant => KernelVariant.Of(Run, GroupSize) with { Unroll = 0 };
 
     /// <summary>Grid (sets, rows).</summary>
