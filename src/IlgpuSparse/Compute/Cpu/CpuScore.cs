@@ -1,3 +1,5 @@
+using System.Numerics;
+using System.Runtime.CompilerServices;
 using System.Runtime.Intrinsics;
 using System.Runtime.Intrinsics.X86;
 using IlgpuSparse.Compute.Cpu.Labels;
@@ -9,8 +11,9 @@ internal static unsafe class CpuScore
 {
     private const int BlockTiles = KvLayer.BlockTokens / LabelLayer.TileTokens;
 
-    // Codes that are scored while as many are fetched: blocks lie anywhere, and the processor's own prefetch stops at every page.
-    private const int StepBytes = 4096;
+    // Codes are fetched this far ahead, a step at a time: blocks lie anywhere, and the processor's own prefetch stops at every page. More lines at once than a core can have
+    // under way would only hold up the scoring.
+    private const int AheadBytes = 4096, StepBytes = 1024;
 
     // Blocks a task at least: below this the tables cost more than the labels.
     private const int LeastBlocks = 4;
@@ -83,6 +86,7 @@ internal static unsafe class CpuScore
         public bool SumQueries;
         public CpuScratch Scratch;
 
+        [MethodImpl(MethodImplOptions.AggressiveOptimization)]
         public readonly void Execute(int task, int worker)
         {
             int stream = task / Chunks, chunk = task - stream * Chunks;
@@ -103,12 +107,13 @@ internal static unsafe class CpuScore
 
             float* output = Scores + ((long)row * Sets + (reduce || heads == 1 && Sets == Shape.KvHeads ? kvHead : kvHead * Shape.GroupSize)) * Capacity;
             int* table = BlockTable + (long)row * TableStride;
-            int stepTiles = Math.Clamp(StepBytes / (LabelLayer.TileTokens * sizeof(uint) * Coding.Words), 2, BlockTiles);
+            int tileBytes = LabelLayer.TileTokens * sizeof(uint) * Coding.Words;
+            int stepTiles = RoundDown(Math.Clamp(StepBytes / tileBytes, 1, BlockTiles)), aheadTiles = Math.Max(AheadBytes / tileBytes, stepTiles);
             for (int tile = firstTile; tile < endTile;)
             {
-                int block = table[tile / BlockTiles], inBlock = tile % BlockTiles, count = Math.Min(Math.Min(endTile - tile, BlockTiles - inBlock), stepTiles);
+                int block = table[tile / BlockTiles], inBlock = tile % BlockTiles, count = Math.Min(endTile - tile, stepTiles - inBlock % stepTiles);
                 uint* codes = Labels.Block(block, kvHead) + (long)inBlock * LabelLayer.TileTokens * Coding.Words;
-                if (Sse.IsSupported && tile + count < endTile) Prefetch(table[(tile + count) / BlockTiles], kvHead, (tile + count) % BlockTiles, stepTiles);
+                if (Sse.IsSupported && tile + aheadTiles < endTile) Prefetch(table[(tile + aheadTiles) / BlockTiles], kvHead, (tile + aheadTiles) % BlockTiles, count);
                 float* raw = reduce ? group : output + (long)tile * LabelLayer.TileTokens;
                 long stride = reduce ? KvLayer.BlockTokens : Capacity;
                 TScorer.Score(Coding, codes, count, tables, heads, raw, stride);
@@ -128,6 +133,9 @@ internal static unsafe class CpuScore
             byte* scales = (byte*)(Labels.BlockScales(block, kvHead) + inBlock * LabelLayer.TileTokens);
             for (int i = 0; i < tiles; i++) Sse.Prefetch0(scales + i * Line);
         }
+
+        // A power of two divides a block, so that no step crosses its end.
+        private static int RoundDown(int tiles) => 1 << BitOperations.Log2((uint)tiles);
 
         // The query at the label's channels, with 1/√d and the steps folded in; of the whole group when its queries are summed. Returns the sum over the channels.
         private readonly float Weigh(int row, int kvHead, int head, float* weights)

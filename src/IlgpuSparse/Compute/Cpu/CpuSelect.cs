@@ -35,6 +35,7 @@ internal static unsafe class CpuSelect
             Rule = rule,
             Longest = longest,
             Sets = sets.Sets,
+            Tasks = batch.Rows * sets.Sets,
             Scores = CpuBuffer.Pointer<float>(scores.Buffer),
             ScoreStride = scores.Capacity,
             Indices = CpuBuffer.Pointer<int>(sets.Indices),
@@ -43,7 +44,7 @@ internal static unsafe class CpuSelect
             Positions = CpuBuffer.Pointer<int>(batch.Positions),
             Scratch = pool.Scratch,
         };
-        pool.Run(ref job, batch.Rows * sets.Sets);
+        pool.Run(ref job, job.Tasks);
     }
 
     private struct Job<TLanes, T> : IParallelJob
@@ -52,13 +53,15 @@ internal static unsafe class CpuSelect
     {
         public AttentionShape Shape;
         public SelectionRule Rule;
-        public int Longest, Sets, ScoreStride, IndexStride;
+        public int Longest, Sets, Tasks, ScoreStride, IndexStride;
         public float* Scores;
         public int* Indices, Counts, Positions;
         public CpuScratch Scratch;
 
-        public readonly void Execute(int task, int worker)
+        public readonly void Execute(int index, int worker)
         {
+            // The last scores first: scoring went the other way and left them in the caches.
+            int task = Tasks - 1 - index;
             int position = Positions[task / Sets], first = Shape.FirstVisible(position), visible = position + 1 - first, budget = Rule.Budget(visible);
             int* target = Indices + (long)task * IndexStride;
             Counts[task] = budget;

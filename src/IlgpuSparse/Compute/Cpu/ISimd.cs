@@ -64,6 +64,9 @@ internal unsafe interface ISimd<TSelf> where TSelf : struct, ISimd<TSelf>
     /// <summary>Union of integer lanes.</summary>
     static abstract TSelf Or(TSelf a, TSelf b);
 
+    /// <summary>(bits &amp; mask) | other, one instruction where the processor has it.</summary>
+    static abstract TSelf Merge(TSelf bits, TSelf mask, TSelf other);
+
     /// <summary>Integer lanes shifted left.</summary>
     static abstract TSelf ShiftLeft(TSelf bits, int count);
 
