@@ -104,8 +104,8 @@ internal sealed unsafe class AttentionWorkload : IDisposable
     /// <summary>One token attends to tokens that lie anywhere.</summary>
     public void Selected() => _backend.AttendSelected(_shape, _layers[Next()], _decode, _q, _sets, _y);
 
-    /// <summary>The labels of one token are appended, and all are scored.</summary>
-    public void Score() => Score(Next());
+    /// <summary>All labels are scored.</summary>
+    public void Score() => _backend.Score(_shape, _labels[Next()], _decode, _q, GroupReduction.Sum, _scores);
 
     /// <summary>The best of the last scores are chosen.</summary>
     public void Select() => _backend.Select(_shape, _rule, _decode, _scores, _chosen);
@@ -114,8 +114,8 @@ internal sealed unsafe class AttentionWorkload : IDisposable
     public void SparseStep()
     {
         int layer = Next();
-        Score(layer);
-        Select();
+        _backend.AppendLabels(_shape, _labels[layer], _decode, _k);
+        _backend.ScoreAndSelect(_shape, _labels[layer], _decode, _q, GroupReduction.Sum, _rule, _scores, _chosen);
         _backend.AttendSelected(_shape, _layers[layer], _decode, _q, _chosen, _y);
     }
 
@@ -123,12 +123,6 @@ internal sealed unsafe class AttentionWorkload : IDisposable
     public void Prefill() => _backend.Attend(_shape, _layers[0], _prefill, _q, _y);
 
     private int Next() => _next = (_next + 1) % _layers.Length;
-
-    private void Score(int layer)
-    {
-        _backend.AppendLabels(_shape, _labels[layer], _decode, _k);
-        _backend.Score(_shape, _labels[layer], _decode, _q, GroupReduction.Sum, _scores);
-    }
 
     private LabelLayer RandomLabels(int blocks, Random random)
     {

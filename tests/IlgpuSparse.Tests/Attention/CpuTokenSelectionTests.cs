@@ -1,7 +1,5 @@
-using System.Runtime.Intrinsics;
 using IlgpuSparse.Compute;
 using IlgpuSparse.Compute.Cpu;
-using IlgpuSparse.Compute.Cpu.Selection;
 
 namespace IlgpuSparse.Tests.Attention;
 
@@ -23,11 +21,11 @@ public class CpuTokenSelectionTests : TokenSelectionTests, IDisposable
 public sealed class CpuTokenSelection256Tests : CpuTokenSelectionTests
 {
     protected override void Select(AttentionShape shape, SelectionRule rule, StepBatch batch, TokenScores scores, TokenSets sets) =>
-        CpuSelect.Run<KeyLanes256, Vector256<int>>(Pool, shape, rule, batch, scores, sets);
+        CpuSelect.Run(Pool, shape, rule, batch, scores, sets, vectorBits: 256);
 }
 
 public sealed class CpuTokenSelection128Tests : CpuTokenSelectionTests
 {
     protected override void Select(AttentionShape shape, SelectionRule rule, StepBatch batch, TokenScores scores, TokenSets sets) =>
-        CpuSelect.Run<KeyLanes128, Vector128<int>>(Pool, shape, rule, batch, scores, sets);
+        CpuSelect.Run(Pool, shape, rule, batch, scores, sets, vectorBits: 128);
 }

@@ -87,6 +87,10 @@ public sealed unsafe class CpuBackend : ComputeBackend
         CpuSelect.Run(_pool, shape, rule, batch, scores, sets);
 
     /// <inheritdoc/>
+    public override void ScoreAndSelect(AttentionShape shape, LabelLayer labels, StepBatch batch, DeviceSpan q, GroupReduction reduction, SelectionRule rule, TokenScores scores, TokenSets sets) =>
+        CpuScore.Run(_pool, shape, labels, batch, q, reduction, scores, new SelectJob(_pool.Scratch, shape, rule, batch, scores, sets, vectorBits: 512));
+
+    /// <inheritdoc/>
     public override void AttendSelected(AttentionShape shape, KvLayer cache, StepBatch batch, DeviceSpan q, TokenSets sets, DeviceSpan y) =>
         CpuDecodeAttention.Selected(_pool, shape, cache, batch, q, sets, y);
 

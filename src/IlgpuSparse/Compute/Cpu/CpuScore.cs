@@ -18,29 +18,33 @@ internal static unsafe class CpuScore
     // Blocks a task at least: below this the tables cost more than the labels.
     private const int LeastBlocks = 4;
 
-    public static void Run(WorkerPool pool, AttentionShape shape, LabelLayer labels, StepBatch batch, DeviceSpan q, GroupReduction reduction, TokenScores scores)
+    /// <summary>
+    /// See <see cref="ComputeBackend.Score"/>. Whoever has finished the scores of a kv head goes on with <paramref name="selection"/> for its sets, while they are in its caches and without
+    /// waiting for the others.
+    /// </summary>
+    public static void Run(WorkerPool pool, AttentionShape shape, LabelLayer labels, StepBatch batch, DeviceSpan q, GroupReduction reduction, TokenScores scores, SelectJob? selection = null)
     {
         if (labels.Format is LabelFormat.Int4 or LabelFormat.Int2 or LabelFormat.Int1)
         {
-            if (Avx512F.IsSupported) Run<NibbleScorer, Simd512>(pool, shape, labels, batch, q, reduction, scores);
-            else if (Avx2.IsSupported) Run<CrumbScorer, Simd256>(pool, shape, labels, batch, q, reduction, scores);
-            else Run<FieldScorer<Simd128>, Simd128>(pool, shape, labels, batch, q, reduction, scores);
+            if (Avx512F.IsSupported) Run<NibbleScorer, Simd512>(pool, shape, labels, batch, q, reduction, scores, selection);
+            else if (Avx2.IsSupported) Run<CrumbScorer, Simd256>(pool, shape, labels, batch, q, reduction, scores, selection);
+            else Run<FieldScorer<Simd128>, Simd128>(pool, shape, labels, batch, q, reduction, scores, selection);
         }
-        else if (Vector512.IsHardwareAccelerated) RunPlain<Simd512>(pool, shape, labels, batch, q, reduction, scores);
-        else if (Vector256.IsHardwareAccelerated) RunPlain<Simd256>(pool, shape, labels, batch, q, reduction, scores);
-        else RunPlain<Simd128>(pool, shape, labels, batch, q, reduction, scores);
+        else if (Vector512.IsHardwareAccelerated) RunPlain<Simd512>(pool, shape, labels, batch, q, reduction, scores, selection);
+        else if (Vector256.IsHardwareAccelerated) RunPlain<Simd256>(pool, shape, labels, batch, q, reduction, scores, selection);
+        else RunPlain<Simd128>(pool, shape, labels, batch, q, reduction, scores, selection);
     }
 
     /// <summary>With vectors of a given width and without lookups.</summary>
-    public static void RunPlain<V>(WorkerPool pool, AttentionShape shape, LabelLayer labels, StepBatch batch, DeviceSpan q, GroupReduction reduction, TokenScores scores)
+    public static void RunPlain<V>(WorkerPool pool, AttentionShape shape, LabelLayer labels, StepBatch batch, DeviceSpan q, GroupReduction reduction, TokenScores scores, SelectJob? selection = null)
         where V : struct, ISimd<V>
     {
-        if (labels.Format == LabelFormat.F16) Run<HalfScorer<V>, V>(pool, shape, labels, batch, q, reduction, scores);
-        else Run<FieldScorer<V>, V>(pool, shape, labels, batch, q, reduction, scores);
+        if (labels.Format == LabelFormat.F16) Run<HalfScorer<V>, V>(pool, shape, labels, batch, q, reduction, scores, selection);
+        else Run<FieldScorer<V>, V>(pool, shape, labels, batch, q, reduction, scores, selection);
     }
 
     /// <summary>With a given scorer, which must know the format.</summary>
-    public static void Run<TScorer, V>(WorkerPool pool, AttentionShape shape, LabelLayer labels, StepBatch batch, DeviceSpan q, GroupReduction reduction, TokenScores scores)
+    public static void Run<TScorer, V>(WorkerPool pool, AttentionShape shape, LabelLayer labels, StepBatch batch, DeviceSpan q, GroupReduction reduction, TokenScores scores, SelectJob? selection = null)
         where TScorer : struct, ILabelScorer
         where V : struct, ISimd<V>
     {
@@ -70,6 +74,12 @@ internal static unsafe class CpuScore
             Chunks = chunks,
             Scratch = pool.Scratch,
         };
+        if (selection is { } select)
+        {
+            job.Selection = select;
+            job.Finished = (int*)pool.Scratch.Attention.Reserve((long)streams * sizeof(int));
+            new Span<int>(job.Finished, streams).Clear();
+        }
         pool.Run(ref job, streams * chunks);
     }
 
@@ -85,11 +95,22 @@ internal static unsafe class CpuScore
         public int Capacity, Sets, TableStride, ChunkBlocks, Chunks;
         public bool SumQueries;
         public CpuScratch Scratch;
+        public SelectJob Selection;
+        /// <summary>Finished chunks a stream; null without selection.</summary>
+        public int* Finished;
 
-        [MethodImpl(MethodImplOptions.AggressiveOptimization)]
         public readonly void Execute(int task, int worker)
         {
-            int stream = task / Chunks, chunk = task - stream * Chunks;
+            int stream = task / Chunks;
+            Score(stream, task - stream * Chunks, worker);
+            if (Finished == null || Interlocked.Increment(ref Finished[stream]) < Chunks) return;
+            int sets = Sets / Shape.KvHeads;
+            for (int set = 0; set < sets; set++) Selection.Execute(stream * sets + set, worker);
+        }
+
+        [MethodImpl(MethodImplOptions.AggressiveOptimization)]
+        private readonly void Score(int stream, int chunk, int worker)
+        {
             int row = stream / Shape.KvHeads, kvHead = stream - row * Shape.KvHeads, position = Positions[row];
             int firstTile = Math.Max(Shape.FirstVisible(position) / LabelLayer.TileTokens, chunk * ChunkBlocks * BlockTiles);
             int endTile = Math.Min(position / LabelLayer.TileTokens + 1, (chunk + 1) * ChunkBlocks * BlockTiles);
