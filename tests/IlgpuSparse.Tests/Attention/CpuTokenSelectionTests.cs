@@ -5,11 +5,13 @@ namespace IlgpuSparse.Tests.Attention;
 
 public class CpuTokenSelectionTests : TokenSelectionTests, IDisposable
 {
-    private readonly CpuBackend _backend = new(threads: 3);
+    private readonly CpuBackend _backend;
+
+    public CpuTokenSelectionTests() : this(vectorBits: 512) { }
+
+    protected CpuTokenSelectionTests(int vectorBits) => _backend = new CpuBackend(threads: 3) { VectorBits = vectorBits };
 
     protected override ComputeBackend Backend => _backend;
-
-    private protected WorkerPool Pool => _backend.Pool;
 
     public void Dispose()
     {
@@ -18,14 +20,6 @@ public class CpuTokenSelectionTests : TokenSelectionTests, IDisposable
     }
 }
 
-public sealed class CpuTokenSelection256Tests : CpuTokenSelectionTests
-{
-    protected override void Select(AttentionShape shape, SelectionRule rule, StepBatch batch, TokenScores scores, TokenSets sets) =>
-        CpuSelect.Run(Pool, shape, rule, batch, scores, sets, vectorBits: 256);
-}
+public sealed class CpuTokenSelection256Tests() : CpuTokenSelectionTests(vectorBits: 256);
 
-public sealed class CpuTokenSelection128Tests : CpuTokenSelectionTests
-{
-    protected override void Select(AttentionShape shape, SelectionRule rule, StepBatch batch, TokenScores scores, TokenSets sets) =>
-        CpuSelect.Run(Pool, shape, rule, batch, scores, sets, vectorBits: 128);
-}
+public sealed class CpuTokenSelection128Tests() : CpuTokenSelectionTests(vectorBits: 128);

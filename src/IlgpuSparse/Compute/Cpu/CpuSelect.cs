@@ -4,7 +4,7 @@ namespace IlgpuSparse.Compute.Cpu;
 internal static class CpuSelect
 {
     /// <summary>See <see cref="ComputeBackend.Select"/>. Vectors are at most <paramref name="vectorBits"/> wide.</summary>
-    public static void Run(WorkerPool pool, AttentionShape shape, SelectionRule rule, StepBatch batch, TokenScores scores, TokenSets sets, int vectorBits = 512)
+    public static void Run(WorkerPool pool, AttentionShape shape, SelectionRule rule, StepBatch batch, TokenScores scores, TokenSets sets, int vectorBits)
     {
         var job = new SelectJob(pool.Scratch, shape, rule, batch, scores, sets, vectorBits);
         pool.Run(ref job, batch.Rows * sets.Sets);

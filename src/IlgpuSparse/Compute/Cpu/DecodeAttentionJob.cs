@@ -99,7 +99,7 @@ internal unsafe struct DecodeAttentionJob<V, TElement> : IParallelJob
         float* queries = weights + heads * KvTile.Tokens;
         for (int h = 0; h < heads; h++)
         {
-            PrepareQuery(Q + ((long)unit * heads + h) * Shape.HeadDim, queries + h * width);
+            DecodeKernels<V, TElement>.PrepareQuery(Q + ((long)unit * heads + h) * Shape.HeadDim, Shape.HeadDim, Shape.Scale, queries + h * width);
             states[h * stride] = float.NegativeInfinity;
             states[h * stride + 1] = 0;
             new Span<float>(states + h * stride + StateHeader, width).Clear();
@@ -153,22 +153,6 @@ internal unsafe struct DecodeAttentionJob<V, TElement> : IParallelJob
         return count;
     }
 
-    // Scales to logits in units of log 2 and orders the channels as the elements unpack.
-    private readonly void PrepareQuery(float* q, float* prepared)
-    {
-        float factor = Shape.Scale * 1.44269504f * TElement.Unit;
-        int pairs = DecodeKernels<V, TElement>.Pairs(Shape.HeadDim);
-        for (int p = 0; p < pairs; p++, prepared += 2 * V.Count)
-        {
-            int first = DecodeKernels<V, TElement>.FirstChannel(p, Shape.HeadDim);
-            for (int i = 0; i < 2 * V.Count; i++)
-            {
-                int slot = TElement.Interleaved ? (i & 1) * V.Count + (i >> 1) : i;
-                prepared[slot] = first + i < p * 2 * V.Count ? 0 : q[first + i] * factor;
-            }
-        }
-    }
-
     // Turns a tile's logits into weights relative to the running maximum.
     [MethodImpl(MethodImplOptions.AggressiveOptimization)]
     private static void Soften(float* weights, int count, float* state, int width)
@@ -213,14 +197,6 @@ internal unsafe struct DecodeAttentionJob<V, TElement> : IParallelJob
                 V.Store(s == 0 ? scaled : V.Add(V.Load(total + i), scaled), total + i);
             }
         }
-        float unitOverSum = sum == 0 ? 0 : TElement.Unit / sum;
-        float* y = Y + ((long)unit * HeadsPerSet + head) * Shape.HeadDim;
-        total += StateHeader;
-        for (int p = 0; p < width / (2 * V.Count); p++, total += 2 * V.Count)
-        {
-            int first = DecodeKernels<V, TElement>.FirstChannel(p, Shape.HeadDim);
-            for (int i = 0; i < 2 * V.Count; i++)
-                y[first + i] = total[TElement.Interleaved ? (i & 1) * V.Count + (i >> 1) : i] * unitOverSum;
-        }
+        DecodeKernels<V, TElement>.Finish(total + StateHeader, sum, Shape.HeadDim, Y + ((long)unit * HeadsPerSet + head) * Shape.HeadDim);
     }
 }

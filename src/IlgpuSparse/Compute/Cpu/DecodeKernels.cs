@@ -19,6 +19,47 @@ internal static unsafe class DecodeKernels<V, TElement>
     /// <summary>First channel of <paramref name="pair"/>.</summary>
     public static int FirstChannel(int pair, int headDim) => Math.Min(pair * 2 * V.Count, headDim - 2 * V.Count);
 
+    /// <summary>A query scaled to logits in units of log 2, in the order in which the elements unpack: <paramref name="prepared"/> is 2·Count numbers a pair.</summary>
+    public static void PrepareQuery(float* q, int headDim, float scale, float* prepared)
+    {
+        float factor = scale * 1.44269504f * TElement.Unit;
+        int pairs = Pairs(headDim);
+        for (int p = 0; p < pairs; p++, prepared += 2 * V.Count)
+        {
+            int first = FirstChannel(p, headDim);
+            for (int i = 0; i < 2 * V.Count; i++) prepared[Slot(i)] = first + i < p * 2 * V.Count ? 0 : q[first + i] * factor;
+        }
+    }
+
+    /// <summary>Weighted values over the <paramref name="sum"/> of their weights, back in the order of the channels; zeros when there are none.</summary>
+    public static void Finish(float* values, float sum, int headDim, float* y)
+    {
+        float factor = sum == 0 ? 0 : TElement.Unit / sum;
+        int pairs = Pairs(headDim);
+        for (int p = 0; p < pairs; p++, values += 2 * V.Count)
+        {
+            int first = FirstChannel(p, headDim);
+            for (int i = 0; i < 2 * V.Count; i++) y[first + i] = values[Slot(i)] * factor;
+        }
+    }
+
+    /// <summary>A row as it unpacks, 2·Count floats a pair, the pairs <paramref name="stride"/> floats apart.</summary>
+    [MethodImpl(MethodImplOptions.AggressiveOptimization)]
+    public static void Unpack(byte* row, int headDim, float* target, long stride)
+    {
+        var constants = TElement.Constants<V>();
+        int pairs = Pairs(headDim);
+        for (int p = 0; p < pairs; p++, target += stride)
+        {
+            byte* source = row + FirstChannel(p, headDim) * TElement.Bytes;
+            V.Store(TElement.First(source, constants), target);
+            V.Store(TElement.Second(source, constants), target + V.Count);
+        }
+    }
+
+    // Where a pair's channel i lies in the order of unpacking.
+    private static int Slot(int i) => TElement.Interleaved ? (i & 1) * V.Count + (i >> 1) : i;
+
     /// <summary>Logits of <paramref name="heads"/> heads: <paramref name="scores"/> <c>[head][KvTile.Tokens]</c>. Prefetches the next rows on the way.</summary>
     public static void Logits(in KvTile tile, float* queries, int heads, int headDim, float* scores)
     {
