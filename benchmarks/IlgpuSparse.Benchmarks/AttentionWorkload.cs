@@ -9,7 +9,9 @@ namespace IlgpuSparse.Benchmarks;
 /// </summary>
 internal sealed unsafe class AttentionWorkload : IDisposable
 {
-    private const long StreamedBytes = 1L << 30;
+    /// <summary>Bytes of K and V of all layers at least.</summary>
+    public const long StreamedBytes = 1L << 30;
+
     private const int LabelChannels = 64;
 
     private readonly CpuBackend _backend;
