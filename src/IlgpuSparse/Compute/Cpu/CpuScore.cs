@@ -108,7 +108,7 @@ internal static unsafe class CpuScore
             for (int set = 0; set < sets; set++) Selection.Execute(stream * sets + set, worker);
         }
 
-        [MethodImpl(MethodImplOptions.AggressiveOptimization)]
+        [MethodImpl(MethodImplOptions.AggressiveOptimization | MethodImplOptions.NoInlining)]
         private readonly void Score(int stream, int chunk, int worker)
         {
             int row = stream / Shape.KvHeads, kvHead = stream - row * Shape.KvHeads, position = Positions[row];

@@ -88,7 +88,7 @@ internal unsafe struct DecodeAttentionJob<V, TElement> : IParallelJob
         return position - Shape.FirstVisible(position) + 1;
     }
 
-    [MethodImpl(MethodImplOptions.AggressiveOptimization)]
+    [MethodImpl(MethodImplOptions.AggressiveOptimization | MethodImplOptions.NoInlining)]
     private readonly void Attend(int unit, int begin, int end, float* states, int worker)
     {
         int heads = HeadsPerSet, width = Width, stride = StateStride, rowBytes = Shape.HeadDim * TElement.Bytes;
@@ -121,7 +121,7 @@ internal unsafe struct DecodeAttentionJob<V, TElement> : IParallelJob
     }
 
     // Byte offsets of the rows of up to a tile's tokens from list entry begin.
-    [MethodImpl(MethodImplOptions.AggressiveOptimization)]
+    [MethodImpl(MethodImplOptions.AggressiveOptimization | MethodImplOptions.NoInlining)]
     private readonly int Locate(int unit, int begin, int end, long* offsets)
     {
         int count = Math.Min(_tileTokens, end - begin);
@@ -154,7 +154,7 @@ internal unsafe struct DecodeAttentionJob<V, TElement> : IParallelJob
     }
 
     // Turns a tile's logits into weights relative to the running maximum.
-    [MethodImpl(MethodImplOptions.AggressiveOptimization)]
+    [MethodImpl(MethodImplOptions.AggressiveOptimization | MethodImplOptions.NoInlining)]
     private static void Soften(float* weights, int count, float* state, int width)
     {
         int padded = (count + V.Count - 1) / V.Count * V.Count;

@@ -44,7 +44,7 @@ internal static unsafe class DecodeKernels<V, TElement>
     }
 
     /// <summary>A row as it unpacks, 2·Count floats a pair, the pairs <paramref name="stride"/> floats apart.</summary>
-    [MethodImpl(MethodImplOptions.AggressiveOptimization)]
+    [MethodImpl(MethodImplOptions.AggressiveOptimization | MethodImplOptions.NoInlining)]
     public static void Unpack(byte* row, int headDim, float* target, long stride)
     {
         var constants = TElement.Constants<V>();
@@ -89,7 +89,7 @@ internal static unsafe class DecodeKernels<V, TElement>
         }
     }
 
-    [MethodImpl(MethodImplOptions.AggressiveOptimization)]
+    [MethodImpl(MethodImplOptions.AggressiveOptimization | MethodImplOptions.NoInlining)]
     private static void Logits1(in KvTile tile, float* q, int pairs, int last, float* scores, bool prefetch)
     {
         var constants = TElement.Constants<V>();
@@ -117,7 +117,7 @@ internal static unsafe class DecodeKernels<V, TElement>
         }
     }
 
-    [MethodImpl(MethodImplOptions.AggressiveOptimization)]
+    [MethodImpl(MethodImplOptions.AggressiveOptimization | MethodImplOptions.NoInlining)]
     private static void Logits2(in KvTile tile, float* q, int pairs, int last, float* scores, bool prefetch)
     {
         var constants = TElement.Constants<V>();
@@ -166,7 +166,7 @@ internal static unsafe class DecodeKernels<V, TElement>
     }
 
     // Two tokens by four heads: eight sums, which leave room for the queries in sixteen registers as in thirty-two.
-    [MethodImpl(MethodImplOptions.AggressiveOptimization)]
+    [MethodImpl(MethodImplOptions.AggressiveOptimization | MethodImplOptions.NoInlining)]
     private static void Logits4(in KvTile tile, float* q, int pairs, int last, float* scores, bool prefetch)
     {
         var constants = TElement.Constants<V>();
@@ -211,7 +211,7 @@ internal static unsafe class DecodeKernels<V, TElement>
     }
 
     // Four pairs at a time: eight sums, so that the multiply-adds of a token do not wait for those of the one before.
-    [MethodImpl(MethodImplOptions.AggressiveOptimization)]
+    [MethodImpl(MethodImplOptions.AggressiveOptimization | MethodImplOptions.NoInlining)]
     private static void Accumulate1(in KvTile tile, float* weights, int pairs, int last, float* sums, bool prefetch)
     {
         var constants = TElement.Constants<V>();
@@ -278,7 +278,7 @@ internal static unsafe class DecodeKernels<V, TElement>
         }
     }
 
-    [MethodImpl(MethodImplOptions.AggressiveOptimization)]
+    [MethodImpl(MethodImplOptions.AggressiveOptimization | MethodImplOptions.NoInlining)]
     private static void Accumulate2(in KvTile tile, float* weights, int pairs, int last, float* sums, int stride, bool prefetch)
     {
         var constants = TElement.Constants<V>();
@@ -309,7 +309,7 @@ internal static unsafe class DecodeKernels<V, TElement>
         }
     }
 
-    [MethodImpl(MethodImplOptions.AggressiveOptimization)]
+    [MethodImpl(MethodImplOptions.AggressiveOptimization | MethodImplOptions.NoInlining)]
     private static void Accumulate4(in KvTile tile, float* weights, int pairs, int last, float* sums, int stride, bool prefetch)
     {
         var constants = TElement.Constants<V>();

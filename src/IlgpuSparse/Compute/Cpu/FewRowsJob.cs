@@ -76,7 +76,7 @@ internal unsafe struct FewRowsJob<V, F> : IParallelJob where V : struct, ISimd<V
     }
 
     // Sums are [output, row] vectors.
-    [MethodImpl(MethodImplOptions.AggressiveOptimization)]
+    [MethodImpl(MethodImplOptions.AggressiveOptimization | MethodImplOptions.NoInlining)]
     private readonly void Products4(float* a, float* b, int column, int columns, int row, float* sums)
     {
         float* x0 = _operands.XRow(row) + column, x1 = x0 + _operands.Columns, x2 = x1 + _operands.Columns, x3 = x2 + _operands.Columns;
@@ -112,7 +112,7 @@ internal unsafe struct FewRowsJob<V, F> : IParallelJob where V : struct, ISimd<V
     }
 
     // Sums in the same order as Products4, so that a row's result does not depend on its place in the batch.
-    [MethodImpl(MethodImplOptions.AggressiveOptimization)]
+    [MethodImpl(MethodImplOptions.AggressiveOptimization | MethodImplOptions.NoInlining)]
     private readonly void Products1(float* a, float* b, int column, int columns, int row, float* sums)
     {
         float* x0 = _operands.XRow(row) + column, sumsA = sums + row * V.Count, sumsB = sumsA + _operands.Rows * V.Count;

@@ -39,7 +39,7 @@ internal static unsafe class PanelPacking
     /// <summary>
     /// Transposes <paramref name="columns"/> numbers of <paramref name="outputs"/> rows, <see cref="DecodedStride"/> apart, to <paramref name="target"/> <c>[columns, outputs]</c>.
     /// </summary>
-    [MethodImpl(MethodImplOptions.AggressiveOptimization)]
+    [MethodImpl(MethodImplOptions.AggressiveOptimization | MethodImplOptions.NoInlining)]
     public static void Transpose(float* decoded, int columns, float* target, int outputs)
     {
         int c = 0;

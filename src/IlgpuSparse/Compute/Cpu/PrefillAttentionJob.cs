@@ -122,7 +122,7 @@ internal unsafe struct PrefillAttentionJob<V, TElement> : IParallelJob
     }
 
     // Turns the logits of a row into weights relative to its running maximum: zero outside of what it sees.
-    [MethodImpl(MethodImplOptions.AggressiveOptimization)]
+    [MethodImpl(MethodImplOptions.AggressiveOptimization | MethodImplOptions.NoInlining)]
     private static void Soften(float* logits, int begin, int end, float* state, float* sums, int width)
     {
         if (begin >= end)
