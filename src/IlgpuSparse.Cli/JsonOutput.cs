@@ -15,5 +15,22 @@ internal static class JsonOutput
     };
 
     /// <summary>Writes <paramref name="document"/>.</summary>
-    public static void Write(object document) => Console.Out.WriteLine(JsonSerializer.Serialize(document, s_options));
+    public static void Write(object document) => Console.Out.WriteLine(Text(document));
+
+    /// <summary>What <see cref="Write"/> writes.</summary>
+    public static string Text(object document) => JsonSerializer.Serialize(document, s_options);
+
+    /// <summary>Reads a document back.</summary>
+    /// <exception cref="FormatException">It is none; <paramref name="source"/> is named.</exception>
+    public static T Read<T>(string text, string source)
+    {
+        try
+        {
+            return JsonSerializer.Deserialize<T>(text, s_options) ?? throw new FormatException($"{source} holds null");
+        }
+        catch (JsonException e)
+        {
+            throw new FormatException($"{source}: {e.Message}", e);
+        }
+    }
 }

@@ -34,8 +34,8 @@ internal static class ModelOptions
     {
         var option = new Option<KvFormat>("--kv-type")
         {
-            Description = $"Element type of the stored K and V: f32, f16 or bf16. Default: {standard.ToString().ToLowerInvariant()}.",
-            HelpName = "f32|f16|bf16",
+            Description = $"Element type of the stored K and V: f32, f16, bf16, or int8 with a scale a token. Default: {standard.ToString().ToLowerInvariant()}.",
+            HelpName = "f32|f16|bf16|int8",
             DefaultValueFactory = _ => standard,
         };
         return option;

@@ -12,6 +12,7 @@ var root = new RootCommand("""
 {
     GenerateCommand.Create(),
     CalibrateCommand.Create(),
+    BenchCommand.Create(),
     InspectCommand.Create(),
     DoctorCommand.Create(),
 };

@@ -8,7 +8,7 @@ using IlgpuSparse.Model;
 namespace IlgpuSparse.Attention;
 
 /// <summary>
-/// The attention of decode steps as one string can say it: <c>dense</c>, or <c>double-sparsity:tokens=1/16,channels=64,bits=2,sinks=4,window=64,dense-layers=2,dense-below=512,scaling=static,sets=group,reduce=max</c>
+/// The attention of decode steps as one string can say it: <c>dense</c>, or <c>double-sparsity:tokens=1/16,top-p=0.95,min-tokens=64,channels=64,bits=2,sinks=4,window=64,dense-layers=2,dense-below=512,scaling=static,sets=group,reduce=max</c>
 /// (every part may be left out).
 /// </summary>
 public sealed record AttentionOptions
@@ -22,7 +22,7 @@ public sealed record AttentionOptions
     /// <summary>Method.</summary>
     public AttentionKind Kind { get; init; }
 
-    /// <summary>Budget: a fraction of the visible tokens, or a number of tokens.</summary>
+    /// <summary>Budget: a fraction of the visible tokens, or a number of tokens; fewer where they hold enough of the estimated mass.</summary>
     public SelectionRule Rule { get; init; } = new(1, 16, 1);
 
     /// <summary>Channels a label, r.</summary>
@@ -54,7 +54,8 @@ public sealed record AttentionOptions
         if (method == "dense") return rest.Length == 0 ? Dense : throw new FormatException($"'dense' takes no settings, got '{rest}'");
         if (method != "double-sparsity") throw new FormatException($"unknown attention '{method}'; there are: dense, double-sparsity");
         var options = DoubleSparsity;
-        int sinks = 0, window = 1;
+        int sinks = 0, window = 1, floor = 0;
+        float topP = 1;
         foreach (string part in rest.Split(',', StringSplitOptions.RemoveEmptyEntries | StringSplitOptions.TrimEntries))
         {
             string[] pair = part.Split('=', 2);
@@ -62,6 +63,8 @@ public sealed record AttentionOptions
             switch (pair[0])
             {
                 case "tokens": options = options with { Rule = ParseBudget(value) }; break;
+                case "top-p": topP = Share(part, value); break;
+                case "min-tokens": floor = Number(part, value, 1, 1 << 30); break;
                 case "channels": options = options with { Channels = Number(part, value, 1, 256) }; break;
                 case "bits":
                     options = options with
@@ -87,10 +90,11 @@ public sealed record AttentionOptions
                 case "dense-layers": options = options with { DenseLayers = Number(part, value, 0, 1 << 10) }; break;
                 case "dense-below": options = options with { DenseBelow = Number(part, value, 0, int.MaxValue) }; break;
                 default:
-                    throw new FormatException($"unknown setting '{pair[0]}' of double-sparsity; there are: tokens, channels, bits, scaling, sets, reduce, sinks, window, dense-layers, dense-below");
+                    throw new FormatException($"unknown setting '{pair[0]}' of double-sparsity; there are: tokens, top-p, min-tokens, channels, bits, scaling, sets, reduce, sinks, window, dense-layers, dense-below");
             }
         }
-        return options with { Rule = options.Rule with { Sinks = sinks, Recent = window } };
+        if (options.Rule.Numerator == 0 && floor > options.Rule.MinTokens) throw new FormatException($"min-tokens={floor} is more than tokens={options.Rule.MinTokens}");
+        return options with { Rule = options.Rule with { Sinks = sinks, Recent = window, TopP = topP, Floor = floor } };
     }
 
     /// <summary>The string form, every setting that differs from the defaults said.</summary>
@@ -99,6 +103,8 @@ public sealed record AttentionOptions
         if (Kind == AttentionKind.Dense) return "dense";
         string tokens = Rule.Numerator > 0 ? $"{Rule.Numerator}/{Rule.Denominator}" : Rule.MinTokens.ToString(CultureInfo.InvariantCulture);
         string text = $"double-sparsity:tokens={tokens},channels={Channels},bits={LabelFormat.Bits()}";
+        if (Rule.TopP < 1) text += string.Create(CultureInfo.InvariantCulture, $",top-p={Rule.TopP}");
+        if (Rule.Floor > 0) text += $",min-tokens={Rule.Floor}";
         if (Scaling != LabelScaling.Static) text += ",scaling=token";
         if (SetPerQueryHead) text += ",sets=head";
         if (Reduction != GroupReduction.Max) text += ",reduce=sum";
@@ -130,6 +136,10 @@ public sealed record AttentionOptions
         if (parts.Length == 1 && int.TryParse(value, NumberStyles.None, CultureInfo.InvariantCulture, out int tokens) && tokens > 0) return new SelectionRule(0, 1, tokens);
         throw new FormatException($"tokens={value}: the budget is a fraction from 1/{1 << 20} to 1/1, or a positive number of tokens");
     }
+
+    private static float Share(string part, string value) =>
+        float.TryParse(value, NumberStyles.AllowDecimalPoint, CultureInfo.InvariantCulture, out float share) && share >= 1f / 65536 && share <= 1
+            ? share : throw new FormatException($"{part}: expected a share of the attention mass from {1f / 65536} to 1, such as 0.95");
 
     private static int Number(string part, string value, int least, int most) =>
         int.TryParse(value, NumberStyles.None, CultureInfo.InvariantCulture, out int n) && n >= least && n <= most

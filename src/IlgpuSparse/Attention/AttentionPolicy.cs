@@ -19,6 +19,11 @@ public abstract class AttentionPolicy : IDisposable
     /// <summary>Attention of a decode step in <paramref name="layer"/>: <paramref name="q"/> and <paramref name="y"/> are <c>[row, head, headDim]</c>; the row's own key and value are in the cache.</summary>
     public abstract void Attend(int layer, StepBatch batch, DeviceSpan q, DeviceSpan y);
 
+    /// <summary>
+    /// Which of its ways this step takes, as a small number: steps of as many rows and the same mode ask for the same operations, so that one recording serves them.
+    /// </summary>
+    public virtual int Mode(StepBatch batch) => 0;
+
     /// <summary>Bytes of K, V and auxiliary data that a step at <paramref name="position"/> reads over all layers.</summary>
     public abstract long BytesRead(int position);
 

@@ -72,7 +72,8 @@ public abstract class ComputeBackend : IDisposable
 
     /// <summary>
     /// Exact top-k of each set: the forced tokens of <paramref name="rule"/>, then the highest scores, lower positions first among equals, until
-    /// <see cref="SelectionRule.Budget"/> of the visible tokens are in. Positions come out ascending.
+    /// <see cref="SelectionRule.Budget"/> of the visible tokens are in, or <see cref="SelectionRule.Least"/> that hold <see cref="SelectionRule.TopP"/> of the estimated mass.
+    /// Positions come out ascending. Counts stay on the device.
     /// </summary>
     public abstract void Select(AttentionShape shape, SelectionRule rule, StepBatch batch, TokenScores scores, TokenSets sets);
 
@@ -88,6 +89,19 @@ public abstract class ComputeBackend : IDisposable
 
     /// <summary>As <see cref="Attend"/> over the tokens of <paramref name="sets"/> alone. Decode batches only.</summary>
     public abstract void AttendSelected(AttentionShape shape, KvLayer cache, StepBatch batch, DeviceSpan q, TokenSets sets, DeviceSpan y);
+
+    /// <summary>Whether <see cref="Record"/> saves anything here.</summary>
+    public virtual bool Records => false;
+
+    /// <summary>
+    /// Records the operations that <paramref name="work"/> asks for, without doing them, so that they can be done again at the cost of one call. The same
+    /// work must have been done once before (kernels are loaded and scratch memory is allocated then), it must not copy between host and device, and it is bound to the buffers it used.
+    /// </summary>
+    /// <exception cref="NotSupportedException"><see cref="Records"/> is false.</exception>
+    public virtual RecordedWork Record(Action work) => throw new NotSupportedException($"the {Name} backend records no work");
+
+    /// <summary>Adds one to each row's position of a decode step on the device, as the last operation of recorded work that is run for one token after another.</summary>
+    public virtual void AdvancePositions(StepBatch batch) => throw new NotSupportedException($"the {Name} backend records no work");
 
     /// <inheritdoc/>
     public abstract void Dispose();

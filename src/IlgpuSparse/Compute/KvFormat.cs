@@ -9,7 +9,7 @@ public enum KvFormat
     F16,
     /// <summary>bfloat16.</summary>
     BF16,
-    /// <summary>Signed bytes with one fp32 scale a token and kv head (max |x| / 127). Not offered by every backend.</summary>
+    /// <summary>Signed bytes with one fp32 scale a token and kv head (max |x| / 127).</summary>
     Int8,
 }
 

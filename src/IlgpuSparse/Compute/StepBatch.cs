@@ -1,3 +1,5 @@
+using System.Numerics;
+
 namespace IlgpuSparse.Compute;
 
 /// <summary>
@@ -8,6 +10,9 @@ public sealed class StepBatch : IDisposable
 {
     private readonly int[] _positions;
     private readonly int[] _blockTable;
+    // what lies on the device: only what differs is sent
+    private readonly int[] _sentPositions;
+    private readonly int[] _sentBlocks;
 
     /// <summary>Allocates for up to <paramref name="maxRows"/> tokens of sequences with up to <paramref name="maxBlocks"/> cache blocks.</summary>
     public StepBatch(ComputeBackend backend, int maxRows, int maxSequences, int maxBlocks)
@@ -16,6 +21,8 @@ public sealed class StepBatch : IDisposable
         MaxBlocks = maxBlocks;
         _positions = new int[maxRows];
         _blockTable = new int[maxSequences * maxBlocks];
+        _sentPositions = [.. Enumerable.Repeat(-1, maxRows)];
+        _sentBlocks = [.. Enumerable.Repeat(-1, maxSequences * maxBlocks)];
         Positions = backend.Allocate(maxRows * sizeof(int), "step");
         BlockTable = backend.Allocate((long)maxSequences * maxBlocks * sizeof(int), "step");
     }
@@ -32,8 +39,14 @@ public sealed class StepBatch : IDisposable
     /// <summary>Whether the rows are consecutive tokens of one sequence; row 0 of <see cref="BlockTable"/> serves all of them then.</summary>
     public bool IsPrefill { get; private set; }
 
-    /// <summary>Largest position + 1 of the pass, as far as the host knows: sizes grids and scratch.</summary>
+    /// <summary>Largest position + 1 of the pass.</summary>
     public int MaxLength { get; private set; }
+
+    /// <summary>
+    /// What grids and scratch are sized for: <see cref="MaxLength"/>, in decode steps rounded up by at most an eighth (or to a block), so that a recorded step stays right for the steps
+    /// that follow. Kernels read the true lengths from <see cref="Positions"/>.
+    /// </summary>
+    public int GridLength { get; private set; }
 
     /// <summary>Position of each row in its sequence, int32 <c>[row]</c>, on the device.</summary>
     public DeviceBuffer Positions { get; }
@@ -53,7 +66,7 @@ public sealed class StepBatch : IDisposable
         ArgumentOutOfRangeException.ThrowIfGreaterThan(rows, MaxRows);
         Rows = rows;
         IsPrefill = true;
-        MaxLength = start + rows;
+        MaxLength = GridLength = start + rows;
         for (int i = 0; i < rows; i++) _positions[i] = start + i;
         blocks.CopyTo(_blockTable);
         Send(sequences: 1);
@@ -72,13 +85,28 @@ public sealed class StepBatch : IDisposable
             MaxLength = Math.Max(MaxLength, positions[i] + 1);
             blocks[i].CopyTo(_blockTable.AsSpan(i * MaxBlocks, MaxBlocks));
         }
+        long step = Math.Max(KvLayer.BlockTokens, BitOperations.RoundUpToPowerOf2((uint)Math.Max(1, MaxLength)) >> 4);
+        GridLength = (int)Math.Min((MaxLength + step - 1) / step * step, (long)MaxBlocks * KvLayer.BlockTokens);
         Send(sequences: Rows);
+    }
+
+    /// <summary>Counts in that the device has moved the positions of the last decode step on by one (<see cref="ComputeBackend.AdvancePositions"/>).</summary>
+    internal void NoteAdvanced()
+    {
+        for (int i = 0; i < Rows; i++) _sentPositions[i]++;
     }
 
     private void Send(int sequences)
     {
-        ((DeviceSpan)Positions).Upload<int>(_positions.AsSpan(0, Rows));
-        ((DeviceSpan)BlockTable).Upload<int>(_blockTable.AsSpan(0, sequences * MaxBlocks));
+        Send(Positions, _positions.AsSpan(0, Rows), _sentPositions);
+        Send(BlockTable, _blockTable.AsSpan(0, sequences * MaxBlocks), _sentBlocks);
+    }
+
+    private static void Send(DeviceSpan target, ReadOnlySpan<int> values, int[] sent)
+    {
+        if (values.SequenceEqual(sent.AsSpan(0, values.Length))) return;
+        target.Upload(values);
+        values.CopyTo(sent);
     }
 
     /// <inheritdoc/>

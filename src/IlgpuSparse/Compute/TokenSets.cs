@@ -5,12 +5,14 @@ namespace IlgpuSparse.Compute;
 /// <param name="Counts">How many of them are valid.</param>
 /// <param name="Sets">Sets a row: kv heads, or query heads with the paper's per-query-head option.</param>
 /// <param name="Capacity">Room a set.</param>
-public sealed record TokenSets(DeviceBuffer Indices, DeviceBuffer Counts, int Sets, int Capacity) : IDisposable
+/// <param name="Shares">Where a selection leaves each set's share of the estimated attention mass, fp32 <c>[row, set]</c>; null when nobody asks.</param>
+public sealed record TokenSets(DeviceBuffer Indices, DeviceBuffer Counts, int Sets, int Capacity, DeviceBuffer? Shares = null) : IDisposable
 {
     /// <inheritdoc/>
     public void Dispose()
     {
         Indices.Dispose();
         Counts.Dispose();
+        Shares?.Dispose();
     }
 }

@@ -23,6 +23,7 @@ public sealed class LlamaDecoder : IDisposable
     private readonly DeviceBuffer _ids, _x, _normed, _q, _k, _v, _attended, _gate, _up, _logits;
     private readonly DeviceBuffer? _router;
     private readonly float[] _hostLogits;
+    private readonly RecordedSteps _steps;
     private readonly int _maxRows;
 
     /// <summary>Allocates caches and scratch for <paramref name="options"/>.</summary>
@@ -39,6 +40,7 @@ public sealed class LlamaDecoder : IDisposable
         var c = weights.Config;
         _shape = new AttentionShape(c.Heads, c.KvHeads, c.HeadDim, c.SlidingWindow);
         _maxRows = MaxRows(options);
+        _steps = new RecordedSteps(backend);
         try
         {
             Cache = new KvCache(backend, c, options.KvFormat, options.Capacity);
@@ -161,9 +163,10 @@ public sealed class LlamaDecoder : IDisposable
         }
         _batch.SetDecode(positions, blocks);
         ((DeviceSpan)_ids).Upload(tokens);
-        Forward();
+        _steps.Run(_batch, Policy.Mode(_batch), Step);
+        if (_backend.Records) _batch.NoteAdvanced();
         foreach (var sequence in sequences) sequence.Advance(1);
-        Logits(0, tokens.Length);
+        Download(tokens.Length);
         return _hostLogits.AsSpan(0, tokens.Length * Config.VocabularySize);
     }
 
@@ -220,15 +223,30 @@ public sealed class LlamaDecoder : IDisposable
         }
     }
 
+    // A decode step from the ids to the logits: nothing here depends on lengths that only the host knows.
+    private void Step()
+    {
+        Forward();
+        Project(0, _batch.Rows);
+        if (_backend.Records) _backend.AdvancePositions(_batch);
+    }
+
     // Logits of rows first .. first + count - 1 of the last pass, into the host buffer.
     private void Logits(int first, int count)
+    {
+        Project(first, count);
+        Download(count);
+    }
+
+    private void Project(int first, int count)
     {
         var c = Config;
         var x = ((DeviceSpan)_x).SkipFloats((long)first * c.HiddenSize);
         _backend.RmsNorm(x, _weights.Norm, c.NormEpsilon, count, _normed);
         _backend.MatMul(_weights.Output, _normed, count, _logits);
-        ((DeviceSpan)_logits).Download(_hostLogits.AsSpan(0, count * c.VocabularySize));
     }
+
+    private void Download(int rows) => ((DeviceSpan)_logits).Download(_hostLogits.AsSpan(0, rows * Config.VocabularySize));
 
     private void CheckIds(ReadOnlySpan<int> tokens)
     {
@@ -248,6 +266,7 @@ public sealed class LlamaDecoder : IDisposable
     /// <summary>Frees caches and scratch; the weights stay.</summary>
     public void Dispose()
     {
+        _steps.Dispose();
         foreach (var buffer in _scratch) buffer.Dispose();
         _rope?.Dispose();
         _batch?.Dispose();

@@ -25,7 +25,9 @@ internal sealed class AttentionCase : IDisposable
         int[] free = [.. Enumerable.Range(0, total)];
         random.Shuffle(free);
         long bytes = (long)total * KvLayer.BlockTokens * rowFloats * format.ElementBytes();
-        Cache = new KvLayer(format, Poisoned(bytes), Poisoned(bytes));
+        bool scaled = format == KvFormat.Int8;
+        long scaleBytes = (long)total * KvLayer.BlockTokens * shape.KvHeads * sizeof(float);
+        Cache = new KvLayer(format, Poisoned(bytes), Poisoned(bytes), scaled ? Poisoned(scaleBytes) : null, scaled ? Poisoned(scaleBytes) : null);
         _blocks = new int[lengths.Length][];
         _k = new float[lengths.Length][];
         _v = new float[lengths.Length][];
@@ -46,8 +48,8 @@ internal sealed class AttentionCase : IDisposable
                 backend.Synchronize();
                 start += rows;
             }
-            for (int i = 0; i < _k[s].Length; i++) _k[s][i] = KvRounding.Round(format, _k[s][i]);
-            for (int i = 0; i < _v[s].Length; i++) _v[s][i] = KvRounding.Round(format, _v[s][i]);
+            for (int i = 0; i < _k[s].Length; i += shape.HeadDim) KvRounding.Round(format, _k[s].AsSpan(i, shape.HeadDim));
+            for (int i = 0; i < _v[s].Length; i += shape.HeadDim) KvRounding.Round(format, _v[s].AsSpan(i, shape.HeadDim));
         }
     }
 

@@ -9,6 +9,7 @@ public class AttentionOptionsTests
     [InlineData("dense")]
     [InlineData("double-sparsity:tokens=1/16,channels=64,bits=2")]
     [InlineData("double-sparsity:tokens=512,channels=32,bits=4,scaling=token,sets=head,reduce=sum,sinks=4,window=64,dense-layers=2,dense-below=1024")]
+    [InlineData("double-sparsity:tokens=1/16,channels=64,bits=2,top-p=0.95,min-tokens=64")]
     [InlineData("double-sparsity:tokens=3/100,channels=8,bits=16")]
     public void The_string_form_survives_a_round_trip(string text) => Assert.Equal(text, AttentionOptions.Parse(text).ToString());
 
@@ -31,9 +32,25 @@ public class AttentionOptionsTests
     [InlineData("double-sparsity:bits=3")]
     [InlineData("double-sparsity:channels=0")]
     [InlineData("double-sparsity:window=0")]
+    [InlineData("double-sparsity:top-p=0")]
+    [InlineData("double-sparsity:top-p=1.5")]
+    [InlineData("double-sparsity:top-p=half")]
+    [InlineData("double-sparsity:min-tokens=0")]
+    [InlineData("double-sparsity:tokens=100,min-tokens=101")]
     [InlineData("double-sparsity:colour=red")]
     [InlineData("double-sparsity:scaling=log")]
     public void Nonsense_is_refused_with_what_there_is(string text) => Assert.NotEmpty(Assert.Throws<FormatException>(() => AttentionOptions.Parse(text)).Message);
+
+    [Fact]
+    public void A_mass_has_a_cap_and_a_floor()
+    {
+        var rule = AttentionOptions.Parse("double-sparsity:top-p=0.95,tokens=1/16,min-tokens=64,sinks=4,window=16").Rule;
+        Assert.Equal((512, 64), (rule.Budget(8192), rule.Least(8192)));
+        Assert.Equal((64, 64), (rule.Budget(100), rule.Least(100)));
+        Assert.Equal((30, 30), (rule.Budget(30), rule.Least(30)));
+        Assert.Equal((512, 20), ((rule with { Floor = 0 }).Budget(8192), (rule with { Floor = 0 }).Least(8192)));
+        Assert.Equal(512, (rule with { TopP = 1 }).Least(8192));
+    }
 
     [Theory]
     [InlineData(1, 16, 1, 0, 1, 1, 1)]

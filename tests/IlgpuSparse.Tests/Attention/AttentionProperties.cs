@@ -38,7 +38,7 @@ public abstract class AttentionProperties : IDisposable
     {
         var shapes = new TheoryData<int, int, int, KvFormat>();
         foreach (int headDim in new[] { 64, 80, 96, 128, 256 })
-            foreach (var format in new[] { KvFormat.F32, KvFormat.F16, KvFormat.BF16 })
+            foreach (var format in Enum.GetValues<KvFormat>())
             {
                 shapes.Add(3, 3, headDim, format);
                 shapes.Add(8, 2, headDim, format);
@@ -47,6 +47,8 @@ public abstract class AttentionProperties : IDisposable
         foreach (int headDim in new[] { 16, 18, 30, 34, 100, 126 }) shapes.Add(6, 2, headDim, KvFormat.F16);
         shapes.Add(4, 2, 16, KvFormat.F32);
         shapes.Add(4, 2, 22, KvFormat.BF16);
+        shapes.Add(4, 2, 20, KvFormat.Int8);
+        shapes.Add(6, 2, 100, KvFormat.Int8);
         return shapes;
     }
 
@@ -97,6 +99,9 @@ public abstract class AttentionProperties : IDisposable
     [InlineData(6, 1, 64, KvFormat.F32, true)]
     [InlineData(4, 2, 256, KvFormat.F16, false)]
     [InlineData(4, 4, 96, KvFormat.BF16, true)]
+    [InlineData(4, 2, 128, KvFormat.Int8, false)]
+    [InlineData(4, 4, 80, KvFormat.Int8, true)]
+    [InlineData(8, 1, 256, KvFormat.F32, false)]
     public void SelectedTokensMatchTheReference(int heads, int kvHeads, int headDim, KvFormat format, bool setPerQueryHead)
     {
         using var test = Case(new(heads, kvHeads, headDim), format, 1, 40, 700, 1500);
@@ -138,6 +143,7 @@ public abstract class AttentionProperties : IDisposable
     [InlineData(4, 4, 128, KvFormat.F16)]
     [InlineData(8, 2, 64, KvFormat.BF16)]
     [InlineData(5, 1, 80, KvFormat.F32)]
+    [InlineData(8, 2, 96, KvFormat.Int8)]
     public void SelectingEveryTokenIsDenseAttention(int heads, int kvHeads, int headDim, KvFormat format)
     {
         using var test = Case(new(heads, kvHeads, headDim), format, 1, 257, 1023);
@@ -161,6 +167,7 @@ public abstract class AttentionProperties : IDisposable
     [InlineData(8, 2, 64, KvFormat.F16, 1)]
     [InlineData(8, 2, 64, KvFormat.F16, 37)]
     [InlineData(3, 3, 128, KvFormat.F32, 300)]
+    [InlineData(4, 2, 64, KvFormat.Int8, 0)]
     public void PrefillMatchesTheReferenceRowByRow(int heads, int kvHeads, int headDim, KvFormat format, int window)
     {
         using var test = Case(new(heads, kvHeads, headDim, window), format, 700);

@@ -73,6 +73,51 @@ public abstract class TokenSelectionTests
         }
     }
 
+    [Theory]
+    [MemberData(nameof(Patterns))]
+    public void MassEndsASet(string pattern)
+    {
+        var lengths = Lengths.Append(_random.Next(1, Lengths.Max())).ToArray();
+        Check(new AttentionShape(2, 2, 64), new SelectionRule(1, 4, 1, TopP: 0.9f), pattern, lengths);
+        Check(new AttentionShape(2, 1, 64), new SelectionRule(1, 1, 1, Sinks: 4, Recent: 16, TopP: _random.NextSingle() * 0.99f + 0.001f, Floor: _random.Next(200)), pattern, lengths);
+        Check(new AttentionShape(1, 1, 64), new SelectionRule(0, 1, _random.Next(1, 300), _random.Next(5), _random.Next(5), TopP: 0.5f, Floor: _random.Next(50), Temperature: 3 * _random.NextSingle()), pattern, lengths);
+    }
+
+    [Theory]
+    [InlineData(1)]
+    [InlineData(2)]
+    [InlineData(64)]
+    [InlineData(300)]
+    public void FloorsAndCapsAroundTheLength(int tokens)
+    {
+        int[] lengths = [1, .. Enumerable.Range(tokens - 1, 4).Where(n => n > 0)];
+        foreach (string pattern in (string[])["normal", "equal", "two values"])
+        {
+            Check(new AttentionShape(2, 2, 64), new SelectionRule(0, 1, tokens, TopP: 0.99f), pattern, lengths);
+            Check(new AttentionShape(2, 2, 64), new SelectionRule(1, 1, 1, TopP: 1f / 65536, Floor: tokens), pattern, lengths);
+            Check(new AttentionShape(2, 2, 64), new SelectionRule(1, 1, 1, TopP: 0.3f, Sinks: tokens, Recent: tokens), pattern, lengths);
+            Check(new AttentionShape(2, 2, 64), new SelectionRule(1, 1, 1, TopP: 0.9999f, Sinks: tokens / 2), pattern, lengths);
+        }
+    }
+
+    [Fact]
+    public void MassInASlidingWindow()
+    {
+        foreach (int window in (int[])[1, 16, 100, 5000])
+            Check(new AttentionShape(2, 2, 64, window), new SelectionRule(1, 2, 4, Sinks: 2, Recent: 3, TopP: 0.8f), "normal", [.. Lengths]);
+    }
+
+    [Fact]
+    public void RandomRulesByMass()
+    {
+        for (int i = 0; i < 30; i++)
+        {
+            var rule = new SelectionRule(_random.Next(0, 9), _random.Next(9, 20), _random.Next(1, 500), _random.Next(20), _random.Next(100), MathF.Pow(_random.NextSingle(), 0.3f) * 0.999f + 0.0001f, _random.Next(300), 5 * _random.NextSingle());
+            string pattern = Patterns.ElementAt(_random.Next(Patterns.Count)).Data;
+            Check(new AttentionShape(4, 2, 64, _random.Next(2) * _random.Next(2000)), rule, pattern, _random.Next(1, 3000), _random.Next(1, Lengths.Max()));
+        }
+    }
+
     private void Check(AttentionShape shape, SelectionRule rule, string pattern, params int[] lengths)
     {
         int sets = shape.KvHeads, rows = lengths.Length, capacity = (lengths.Max() + 15) / 16 * 16, room = lengths.Max(rule.Budget);
@@ -83,13 +128,18 @@ public abstract class TokenSelectionTests
         using var batch = new StepBatch(Backend, rows, rows, capacity / KvLayer.BlockTokens + 1);
         batch.SetDecode([.. lengths.Select(n => n - 1)], [.. lengths.Select(n => new int[(n + KvLayer.BlockTokens - 1) / KvLayer.BlockTokens])]);
         using var scores = new TokenScores(Backend.Allocate(values.Length * sizeof(float), "test"), sets, capacity);
-        using var chosen = new TokenSets(Backend.Allocate((long)rows * sets * room * sizeof(int), "test"), Backend.Allocate(rows * sets * sizeof(int), "test"), sets, room);
+        // shares are to be had without a rule by mass too
+        bool withShares = rule.TopP < 1 ? _random.Next(4) > 0 : _random.Next(4) == 0;
+        using var chosen = new TokenSets(Backend.Allocate((long)rows * sets * room * sizeof(int), "test"), Backend.Allocate(rows * sets * sizeof(int), "test"), sets, room,
+            withShares ? Backend.Allocate(rows * sets * sizeof(float), "test") : null);
+        if (withShares) ((DeviceSpan)chosen.Shares!).Upload<float>(Enumerable.Repeat(float.NaN, rows * sets).ToArray());
         ((DeviceSpan)scores.Buffer).Upload<float>(values);
         ((DeviceSpan)chosen.Indices).Upload<int>(Enumerable.Repeat(-7, rows * sets * room).ToArray());
         ((DeviceSpan)chosen.Counts).Upload<int>(Enumerable.Repeat(-7, rows * sets).ToArray());
 
         Select(shape, rule, batch, scores, chosen);
 
+        float[]? shares = withShares ? ((DeviceSpan)chosen.Shares!).ToArray<float>(rows * sets) : null;
         int[] counts = ((DeviceSpan)chosen.Counts).ToArray<int>(rows * sets), indices = ((DeviceSpan)chosen.Indices).ToArray<int>(rows * sets * room);
         for (int i = 0; i < rows * sets; i++)
         {
@@ -99,6 +149,12 @@ public abstract class TokenSelectionTests
             Assert.True(counts[i] == expected.Length, $"{counts[i]} tokens, not {expected.Length}: {where}");
             int wrong = indices.AsSpan(i * room, expected.Length).CommonPrefixLength(expected);
             Assert.True(wrong == expected.Length, $"place {wrong} holds {(wrong < expected.Length ? indices[i * room + wrong] : 0)}, not {expected.ElementAtOrDefault(wrong)}: {where}");
+            if (shares is null) continue;
+            double share = ReferenceSelection.Share(values.AsSpan(i * capacity, capacity), shape.FirstVisible(position), position, expected, rule.Temperature);
+            Assert.True(Math.Abs(shares[i] - share) <= 2e-4, $"a share of {shares[i]}, not {share}: {where}");
+            // enough, and not enough without one of the tokens
+            if (rule.TopP < 1 && expected.Length > rule.Least(position + 1 - shape.FirstVisible(position)) && expected.Length < rule.Budget(position + 1 - shape.FirstVisible(position)))
+                Assert.True(share >= rule.TopP - 3e-4, $"a share of {share}: {where}");
         }
     }
 

@@ -68,6 +68,28 @@ public class CommandLineTests
         Assert.Equal(3, generated.GetProperty("newTokens").GetInt32());
     }
 
+    [Fact]
+    public void Bench_attention_measures_and_saves_what_can_be_plotted_later()
+    {
+        string file = Path.GetTempFileName();
+        var json = RunJson("bench", "attention", "--backend", "cpu", "--contexts", "100,1K", "--heads", "4x2x64", "--samples", "2", "--cold", "0", "--output", file);
+        Assert.Equal("cpu", json.GetProperty("backend").GetString());
+        var rows = json.GetProperty("rows").EnumerateArray().ToList();
+        Assert.Equal(1 + 2 * 3, rows.Count);
+        Assert.All(rows, row => Assert.True(row.GetProperty("microseconds").GetDouble() > 0));
+        var saved = RunJson("bench", "attention", "--plot-from", file);
+        File.Delete(file);
+        Assert.Equal(json.GetRawText(), saved.GetRawText());
+    }
+
+    [Fact]
+    public void A_benchmark_that_cannot_run_fails()
+    {
+        var result = Run(null, "bench", "attention", "--backend", "cpu", "--contexts", "100", "--heads", "4x2x64", "--kv-type", "int8", "-a", "dense");
+        Assert.Equal(1, result.ExitCode);
+        Assert.Contains("does not store", result.Output);
+    }
+
     public static readonly TheoryData<string, string[]> BadCalls = new()
     {
         { "no such model", ["generate", "--model", "nowhere.gguf"] },
@@ -80,6 +102,9 @@ public class CommandLineTests
         { "'x' is not a token id", ["inspect", "logits", "--ids", "1,x"] },
         { "one of the two", ["inspect", "logits"] },
         { "--window 10", ["calibrate", "--window", "10"] },
+        { "3 query heads are no multiple of 2", ["bench", "attention", "--heads", "3x2"] },
+        { "--contexts 0", ["bench", "attention", "--contexts", "0"] },
+        { "dense-layers has no meaning", ["bench", "attention", "-a", "double-sparsity:dense-layers=1"] },
     };
 
     [Theory]

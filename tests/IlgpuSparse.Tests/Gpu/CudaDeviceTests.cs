@@ -43,7 +43,7 @@ public sealed class CudaDeviceTests(Accelerators accelerators)
         using var graph = new CudaGraph(device, work);
         Assert.Equal(2, graph.Nodes);
         Assert.Equal(1f, ((DeviceSpan)gate).ToArray<float>(1)[0]); // recording runs nothing
-        graph.Launch();
+        graph.Run();
         float once = Silu(1f, 2f), twice = Silu(once, 2f);
         Check(gate, 512, twice);
 
@@ -53,20 +53,20 @@ public sealed class CudaDeviceTests(Accelerators accelerators)
             swiGlu.Run(gate, up, 1024, device.Stream);
         });
         Fill(gate, 1f);
-        graph.Launch();
+        graph.Run();
         Check(gate, 1024, twice);
 
         graph.Update(() => swiGlu.Run(gate, up, 1024, device.Stream)); // another shape
         Assert.Equal(1, graph.Nodes);
         Fill(gate, 1f);
-        graph.Launch();
+        graph.Run();
         Check(gate, 1024, once);
 
         // a recording that fails leaves the stream usable
         Assert.Throws<InvalidOperationException>(() => new CudaGraph(device, () => gate.Upload(new byte[16])));
         Assert.Throws<InvalidOperationException>(() => new CudaGraph(device, () => device.Kernels.Load<Action>(SwiGluKernel.Variant with { Unroll = 3 })));
         Fill(gate, 1f);
-        graph.Launch();
+        graph.Run();
         Check(gate, 1024, once);
     }
 

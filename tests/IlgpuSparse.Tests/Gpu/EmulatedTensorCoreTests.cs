@@ -21,6 +21,20 @@ public sealed class EmulatedTensorCoreTests(Accelerators accelerators)
     [InlineData(2, 1, 128, KvFormat.BF16, 0, new[] { 130 })]
     [InlineData(1, 1, 256, KvFormat.F16, 0, new[] { 19 })]
     [InlineData(2, 1, 64, KvFormat.F16, 21, new[] { 290, 7 })]
+    [InlineData(3, 3, 64, KvFormat.F32, 0, new[] { 1, 16, 37 })]
+    [InlineData(8, 2, 64, KvFormat.F32, 0, new[] { 300, 21 })]
+    [InlineData(8, 1, 80, KvFormat.F32, 0, new[] { 33 })]
+    [InlineData(10, 1, 96, KvFormat.F32, 0, new[] { 50 })]
+    [InlineData(2, 1, 128, KvFormat.F32, 0, new[] { 130 })]
+    [InlineData(3, 1, 256, KvFormat.F32, 0, new[] { 19 })]
+    [InlineData(2, 1, 64, KvFormat.F32, 21, new[] { 290, 7 })]
+    [InlineData(3, 3, 64, KvFormat.Int8, 0, new[] { 1, 16, 37 })]
+    [InlineData(8, 2, 64, KvFormat.Int8, 0, new[] { 300, 21 })]
+    [InlineData(8, 1, 80, KvFormat.Int8, 0, new[] { 33 })]
+    [InlineData(10, 1, 96, KvFormat.Int8, 0, new[] { 50 })]
+    [InlineData(2, 1, 128, KvFormat.Int8, 0, new[] { 130 })]
+    [InlineData(1, 1, 256, KvFormat.Int8, 0, new[] { 19 })]
+    [InlineData(2, 1, 64, KvFormat.Int8, 21, new[] { 290, 7 })]
     public void DenseDecode(int heads, int kvHeads, int headDim, KvFormat format, int window, int[] lengths)
     {
         using var backend = GpuBackend.CreateEmulatingTensorCores(accelerators.Open(GpuKind.CpuAccelerator));
@@ -37,6 +51,10 @@ public sealed class EmulatedTensorCoreTests(Accelerators accelerators)
     [InlineData(4, 2, 64, KvFormat.F16, false)]
     [InlineData(4, 2, 64, KvFormat.BF16, true)]
     [InlineData(2, 2, 80, KvFormat.F16, false)]
+    [InlineData(4, 2, 64, KvFormat.Int8, false)]
+    [InlineData(4, 2, 64, KvFormat.F32, false)]
+    [InlineData(2, 2, 256, KvFormat.F32, true)]
+    [InlineData(2, 2, 80, KvFormat.Int8, true)]
     public void SelectedTokens(int heads, int kvHeads, int headDim, KvFormat format, bool setPerQueryHead)
     {
         var random = new Random(_seed);

@@ -24,14 +24,21 @@ internal static partial class KernelCode
     /// <summary>OpenCL C for a vendor that ILGPU has no shuffles for.</summary>
     public static string OpenCl(KernelVariant variant)
     {
-        using var backend = new CLBackend(Context, new CLCapabilityContext(float16: false, float64: false, genericAddressSpace: true, int64_Atomics: true, subGroups: false), CLDeviceVendor.AMD, CLCVersion.CL20);
+        using var backend = OpenClBackend(Context);
         return ((CLCompiledKernel)variant.Compile(backend)).Source;
     }
+
+    /// <summary>ILGPU's backend for that vendor.</summary>
+    public static CLBackend OpenClBackend(Context context) =>
+        new(context, new CLCapabilityContext(float16: false, float64: false, genericAddressSpace: true, int64_Atomics: true, subGroups: false), CLDeviceVendor.AMD, CLCVersion.CL20);
 
     /// <summary>The body of the kernel entry, without the stubs that ILGPU leaves for own intrinsics.</summary>
     public static string Entry(string ptx) => ptx[ptx.IndexOf(".entry", StringComparison.Ordinal)..];
 
-    /// <summary>What no kernel may contain: local memory, calls, generic-address loads and stores, branches marked uniform, double precision.</summary>
+    /// <summary>
+    /// What no kernel may contain: local memory, calls, generic-address loads and stores, branches marked uniform, double precision, more static shared memory than a group can have, registers
+    /// that are read and never written.
+    /// </summary>
     public static IEnumerable<string> Faults(string ptx)
     {
         foreach (Match match in Local().Matches(ptx)) yield return "local memory: " + match.Value.Trim();
@@ -40,6 +47,9 @@ internal static partial class KernelCode
         foreach (Match match in Call().Matches(entry)) yield return "call: " + match.Value.Trim();
         foreach (Match match in Uniform().Matches(entry)) yield return "uniform branch: " + match.Value.Trim();
         foreach (Match match in Double().Matches(entry)) yield return "double precision: " + match.Value.Trim();
+        int shared = Shared().Matches(ptx).Sum(match => int.Parse(match.Groups[1].ValueSpan, System.Globalization.CultureInfo.InvariantCulture));
+        if (shared > 48 * 1024) yield return $"shared memory: {shared} bytes";
+        foreach (string register in UnwrittenValues.OfPtx(entry)) yield return "never written: " + register;
     }
 
     /// <summary>How often <paramref name="instruction"/> stands in the kernel.</summary>
@@ -64,6 +74,9 @@ internal static partial class KernelCode
 
     [GeneratedRegex(@"^\s+@!?%\w+\s+bra\.uni.*$", RegexOptions.Multiline)]
     private static partial Regex Uniform();
+
+    [GeneratedRegex(@"^\s*\.shared\s.*\[(\d+)\];", RegexOptions.Multiline)]
+    private static partial Regex Shared();
 
     [GeneratedRegex(@"^.*\.f64\b.*$", RegexOptions.Multiline)]
     private static partial Regex Double();

@@ -31,6 +31,8 @@ public sealed class KernelCodeTests
     {
         var sources = KernelCatalog.All.Where(variant => !variant.CudaOnly).Select(variant => (variant.Name, Source: KernelCode.OpenCl(variant))).ToList();
         Assert.All(sources, s => Assert.Contains("kernel void", s.Source, StringComparison.Ordinal));
+        Assert.All(sources, s => Assert.Empty(UnwrittenValues.OfOpenCl(s.Source)));
+        Assert.All(sources, s => Assert.DoesNotContain("work_group_barrier ( CLK_GLOBAL_MEM_FENCE )", s.Source, StringComparison.Ordinal)); // leaves shared memory unordered
         string? clang = KernelCode.FindClang();
         Assert.SkipWhen(clang is null, "all OpenCL C was generated, but there is no clang to check it with");
         string folder = Directory.CreateTempSubdirectory("kernels").FullName;
@@ -63,8 +65,10 @@ public sealed class KernelCodeTests
         var variant = KernelVariant.Of(IndexedArray, 32) with { Unroll = 0 };
         Assert.Contains(KernelCode.Faults(KernelCode.Ptx(variant)), fault => fault.StartsWith("local memory", StringComparison.Ordinal));
         Assert.Empty(KernelCode.Faults(KernelCode.Ptx(variant with { Unroll = 32 })));
-        Assert.Contains(KernelCode.Faults(".entry k\n\tcall f, ();\n\tld.f32 %f1, [%rd1];\n\t@%p1 bra.uni L;\n\tadd.f64 %fd1, %fd1, %fd1;\n"), fault => fault.StartsWith("call", StringComparison.Ordinal));
-        Assert.Equal(4, KernelCode.Faults(".entry k\n\tcall f, ();\n\tld.f32 %f1, [%rd1];\n\t@%p1 bra.uni L;\n\tadd.f64 %fd1, %fd1, %fd1;\n").Count());
+        string[] faults = [.. KernelCode.Faults(".entry k\n\tcall f, ();\n\tld.f32 %f1, [%rd1];\n\t@%p1 bra.uni L;\n\tadd.f64 %fd1, %fd2, %fd1;\n\t{ .reg .b32 s; mov.b32 {s, %r2}, %r1; }\n\tst.global.v2.f32 [%rd1], {%f1, %f2};\n")];
+        foreach (string kind in (string[])["call", "generic address", "uniform branch", "double precision"]) Assert.Single(faults, fault => fault.StartsWith(kind, StringComparison.Ordinal));
+        Assert.Equal(["%f2", "%fd2", "%p1", "%r1", "%rd1"], faults.Where(fault => fault.StartsWith("never written: ", StringComparison.Ordinal)).Select(fault => fault["never written: ".Length..]).Order(StringComparer.Ordinal));
+        Assert.Equal(["var3"], UnwrittenValues.OfOpenCl("kernel void k(\n\tglobal float* view_0,\n\tint var0)\n{\n\tfloat var1;\n\tfloat var2;\n\tfloat var3;\n\tlocal float var4[8];\n\tvar1 = var0;\n\tvar2 = (float)((float) var3 + (float)var1);\n\t *  var4 = var2;\n}"));
     }
 
     [Theory]

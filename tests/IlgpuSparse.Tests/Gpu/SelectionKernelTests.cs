@@ -59,12 +59,15 @@ public sealed class SelectionKernelTests(Accelerators accelerators) : IDisposabl
     [Theory]
     [InlineData(ScoreKernel.WithSelection)]
     [InlineData(ScoreKernel.WithHistogram)]
+    [InlineData(ScoreKernel.WithMaximum)]
+    [InlineData(ScoreKernel.WithMassSelection)]
     public void ScoresAndSetsInOneGo(int mode)
     {
         var random = new Random(_seed);
         var shape = new AttentionShape(2, 1, 64);
         using var labels = Labels(random, LabelFormat.Int2, LabelScaling.Static, shape, 64, 150, 40);
-        CheckScores(labels, random, 1, GroupReduction.Max, ScoreKernel.Variant(LabelFormat.Int2, 1, 1, 1, mode), 1, new SelectionRule(1, 8, 5, Sinks: 2, Recent: 3));
+        CheckScores(labels, random, 1, GroupReduction.Max, ScoreKernel.Variant(LabelFormat.Int2, 1, 1, 1, mode), 1,
+            mode is ScoreKernel.WithMaximum or ScoreKernel.WithMassSelection ? new SelectionRule(1, 2, 5, Sinks: 2, Recent: 3, TopP: 0.1f + 0.8f * random.NextSingle()) : new SelectionRule(1, 8, 5, Sinks: 2, Recent: 3));
     }
 
     [Theory]
@@ -76,6 +79,16 @@ public sealed class SelectionKernelTests(Accelerators accelerators) : IDisposabl
         int length = way == Way.Split ? 1024 + random.Next(200) : 500 + random.Next(500);
         CheckSets(way, pattern, new SelectionRule(1, 16, 1), 0, random, length, 1 + random.Next(40));
         CheckSets(way, pattern, new SelectionRule(0, 1, random.Next(1, 200), Sinks: 4, Recent: 16), random.Next(100, 400), random, length);
+    }
+
+    [Theory]
+    [MemberData(nameof(WaysAndPatterns))]
+    public void MassEndsASet(Way way, string pattern)
+    {
+        var random = new Random(_seed);
+        int length = way == Way.Split ? 1024 + random.Next(200) : 500 + random.Next(500);
+        CheckSets(way, pattern, new SelectionRule(1, 2, 1, TopP: 0.7f), 0, random, length, 1 + random.Next(40));
+        CheckSets(way, pattern, new SelectionRule(0, 1, random.Next(40, 300), Sinks: 4, Recent: 16, TopP: random.NextSingle() * 0.9f + 0.05f, Floor: random.Next(100), Temperature: 2), random.Next(100, 400), random, length);
     }
 
     private LabelCase Labels(Random random, LabelFormat format, LabelScaling scaling, AttentionShape shape, int channels, params int[] lengths)
@@ -102,10 +115,11 @@ public sealed class SelectionKernelTests(Accelerators accelerators) : IDisposabl
             // two groups or more a set, of two warps
             score.ChunkTokens = 64 * units;
             var select = GpuSelect.View(shape, rule ?? new SelectionRule(1, 1, 1), batch, scores, chosen);
-            select.Scratch = memory.View();
+            select.Scratch = memory.View(mass: true);
             Load<ScoreLauncher>(variant)(Device.Stream, new KernelConfig(new Index3D((labels.Lengths.Max() + 64 * units) / score.ChunkTokens + 1, sets, rows), new Index3D(64, 1, 1)),
                 GpuLabels.View(shape, labels.Layer, batch), score, select);
-            if (variant.Method.GetGenericArguments()[^1] == KernelCounts.Of(ScoreKernel.WithHistogram)) Finish(select, capacity, sets, rows);
+            var mode = variant.Method.GetGenericArguments()[^1];
+            if (mode == KernelCounts.Of(ScoreKernel.WithHistogram) || mode == KernelCounts.Of(ScoreKernel.WithMaximum)) Finish(select, capacity, sets, rows, mode == KernelCounts.Of(ScoreKernel.WithMaximum));
         }
 
         float[] found = ((DeviceSpan)scores.Buffer).ToArray<float>(rows * sets * capacity);
@@ -144,20 +158,24 @@ public sealed class SelectionKernelTests(Accelerators accelerators) : IDisposabl
         using var batch = new StepBatch(_backend, rows, rows, 1);
         batch.SetDecode([.. lengths.Select(n => n - 1)], [.. lengths.Select(_ => new int[1])]);
         using var scores = new TokenScores(Upload(values), 1, capacity);
-        using var chosen = Sets(rows, 1, lengths.Max(rule.Budget));
+        using var chosen = Sets(rows, 1, lengths.Max(rule.Budget), rule.TopP < 1);
         using var memory = new SelectMemory(Device, _backend.Memory, scores, KeyTile.Tokens(32));
         var select = GpuSelect.View(shape, rule, batch, scores, chosen);
-        select.Scratch = memory.View();
+        bool mass = rule.TopP < 1;
+        select.Scratch = memory.View(mass);
         if (way == Way.Portable) _backend.Select(shape, rule, batch, scores, chosen);
-        else if (way == Way.OneGroup) Load<SelectLauncher>(SelectSetKernel.Variant)(Device.Stream, new KernelConfig(new Index3D(1, rows, 1), new Index3D(64, 1, 1)), select);
+        else if (way == Way.OneGroup) Load<SelectLauncher>(mass ? MassSetKernel.Variant : SelectSetKernel.Variant)(Device.Stream, new KernelConfig(new Index3D(1, rows, 1), new Index3D(64, 1, 1)), select);
         else
         {
-            Load<SelectLauncher>(HistogramKernel.Variant)(Device.Stream, Chunks(capacity, 1, rows), select);
-            Finish(select, capacity, 1, rows);
+            Load<SelectLauncher>(HistogramKernel.Variant(mass))(Device.Stream, Chunks(capacity, 1, rows), select);
+            Finish(select, capacity, 1, rows, mass);
             var scratch = select.Scratch;
             Assert.All(Download(scratch.Histogram), count => Assert.Equal(0u, count));
             Assert.All(Download(scratch.Arrivals), count => Assert.Equal(0, count));
             Assert.All(Download(scratch.CandidateCounts), count => Assert.Equal(0, count));
+            Assert.All(Download(scratch.Maxima), key => Assert.Equal(0u, key));
+            if (mass) Assert.All(Download(scratch.Masses), sum => Assert.Equal(0ul, sum));
+            if (mass) Assert.All(Enumerable.Range(0, rows), i => Assert.Equal(0ul, Download(scratch.Totals)[2 * i]));
         }
         CheckChosen(shape, rule, lengths, values, capacity, chosen, $"{way}, {pattern}, {rule}, window {window}");
     }
@@ -170,14 +188,21 @@ public sealed class SelectionKernelTests(Accelerators accelerators) : IDisposabl
             int position = lengths[row] - 1;
             int[] expected = ReferenceSelection.Select(values.AsSpan(row * capacity, capacity), shape.FirstVisible(position), position, rule);
             Assert.True(counts[row] == expected.Length, $"seed {_seed}, {what}, {lengths[row]} tokens: {counts[row]} selected, not {expected.Length}");
+            if (chosen.Shares is { } shares)
+            {
+                double share = ReferenceSelection.Share(values.AsSpan(row * capacity, capacity), shape.FirstVisible(position), position, expected, rule.Temperature);
+                float found = ((DeviceSpan)shares).ToArray<float>(lengths.Length)[row];
+                Assert.True(Math.Abs(found - share) <= 2e-4, $"seed {_seed}, {what}, {lengths[row]} tokens: a share of {found}, not {share}");
+            }
             Assert.True(expected.AsSpan().SequenceEqual(indices.AsSpan(row * chosen.Capacity, expected.Length)), $"seed {_seed}, {what}, {lengths[row]} tokens: {string.Join(' ', indices.Skip(row * chosen.Capacity).Take(expected.Length))}; expected {string.Join(' ', expected)}");
         }
     }
 
-    private void Finish(SelectView select, int capacity, int sets, int rows)
+    private void Finish(SelectView select, int capacity, int sets, int rows, bool mass)
     {
-        Load<SelectLauncher>(FilterKernel.Variant)(Device.Stream, Chunks(capacity, sets, rows), select);
-        Load<PlaceLauncher>(PlaceKernel.Variant)(Device.Stream, Chunks(capacity, sets, rows), select, KeyTile.Tokens(32));
+        Load<SelectLauncher>(mass ? MassFilterKernel.Variant : FilterKernel.Variant)(Device.Stream, Chunks(capacity, sets, rows), select);
+        if (mass) Load<PlaceLauncher>(MassCandidateKernel.Variant)(Device.Stream, Chunks(capacity, sets, rows), select, KeyTile.Tokens(32));
+        Load<PlaceLauncher>(PlaceKernel.Variant(mass))(Device.Stream, Chunks(capacity, sets, rows), select, KeyTile.Tokens(32));
     }
 
     private static KernelConfig Chunks(int tokens, int sets, int rows) => new(new Index3D((tokens + KeyTile.Tokens(32) - 1) / KeyTile.Tokens(32), sets, rows), new Index3D(32, 1, 1));
@@ -197,8 +222,8 @@ public sealed class SelectionKernelTests(Accelerators accelerators) : IDisposabl
         return result;
     }
 
-    private TokenSets Sets(int total, int sets, int capacity) =>
-        new(Upload(Enumerable.Repeat(-7, total * capacity).ToArray()), Upload(Enumerable.Repeat(-7, total).ToArray()), sets, capacity);
+    private TokenSets Sets(int total, int sets, int capacity, bool shares = false) =>
+        new(Upload(Enumerable.Repeat(-7, total * capacity).ToArray()), Upload(Enumerable.Repeat(-7, total).ToArray()), sets, capacity, shares ? Upload(Enumerable.Repeat(float.NaN, total).ToArray()) : null);
 
     // Without .maxntid, which the CPU accelerator would compare with its own limit.
     private TLaunch Load<TLaunch>(KernelVariant variant) where TLaunch : Delegate => Device.Kernels.Load<TLaunch>(variant with { GroupSize = 64 });

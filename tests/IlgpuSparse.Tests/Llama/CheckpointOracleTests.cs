@@ -1,13 +1,12 @@
 using System.Text.Json;
 using IlgpuSparse.Compute;
-using IlgpuSparse.Compute.Cpu;
 using IlgpuSparse.Llama;
 using IlgpuSparse.Model;
 
 namespace IlgpuSparse.Tests.Llama;
 
-/// <summary>The decoder against logits that Hugging Face transformers computed in fp32 from the same tiny checkpoints.</summary>
-public class CheckpointOracleTests
+/// <summary>The decoder against logits that Hugging Face transformers computed in fp32 from the same tiny checkpoints, with K and V in fp32; derived classes say on which backend.</summary>
+public abstract class CheckpointOracleTests
 {
     public static readonly TheoryData<string> Checkpoints = ["llama-mha", "llama3-rope", "llama-gqa-bf16-sharded", "mixtral"];
 
@@ -16,7 +15,7 @@ public class CheckpointOracleTests
     public void Logits_match_the_reference(string name)
     {
         var reference = Reference.Read(name);
-        using var run = new Run(name);
+        using var run = new Run(CreateBackend(), name);
         using var sequence = run.Decoder.NewSequence();
         var all = new float[reference.Ids.Length][];
         run.Decoder.PrefillAll(sequence, reference.Ids, (i, logits) => all[i] = logits.ToArray());
@@ -31,7 +30,7 @@ public class CheckpointOracleTests
     public void Greedy_continuation_matches_the_reference(string name)
     {
         var reference = Reference.Read(name);
-        using var run = new Run(name);
+        using var run = new Run(CreateBackend(), name);
         using var sequence = run.Decoder.NewSequence();
         var logits = run.Decoder.Prefill(sequence, reference.Ids.AsSpan(0, reference.GreedyPromptLength));
         var greedy = new List<int>();
@@ -51,7 +50,7 @@ public class CheckpointOracleTests
         var reference = Reference.Read(name);
         foreach (int chunk in new[] { 1, 7, 32 })
         {
-            using var run = new Run(name, chunk);
+            using var run = new Run(CreateBackend(), name, chunk);
             using var sequence = run.Decoder.NewSequence();
             var logits = run.Decoder.Prefill(sequence, reference.Ids).ToArray();
             Assert.True(Largest(logits, reference.LogitsLast) <= 2e-3, $"chunks of {chunk} differ by {Largest(logits, reference.LogitsLast)}");
@@ -64,7 +63,7 @@ public class CheckpointOracleTests
     {
         var reference = Reference.Read(name);
         int[] lengths = [5, 40, 63];
-        using var run = new Run(name, 512, sequences: 3);
+        using var run = new Run(CreateBackend(), name, 512, sequences: 3);
         var sequences = lengths.Select(_ => run.Decoder.NewSequence()).ToArray();
         for (int i = 0; i < lengths.Length; i++) run.Decoder.Prefill(sequences[i], reference.Ids.AsSpan(0, lengths[i]));
         for (int step = 0; step < 3; step++)
@@ -82,6 +81,9 @@ public class CheckpointOracleTests
         Assert.Equal(run.Decoder.Cache.Blocks, run.Decoder.Cache.FreeBlocks);
     }
 
+    /// <summary>The backend of a run, which disposes it.</summary>
+    protected abstract ComputeBackend CreateBackend();
+
     private static float Max(ReadOnlySpan<float> values)
     {
         float max = values[0];
@@ -96,11 +98,12 @@ public class CheckpointOracleTests
     private sealed class Run : IDisposable
     {
         private readonly ModelFile _model;
-        private readonly CpuBackend _backend = new(2);
+        private readonly ComputeBackend _backend;
         private readonly LlamaWeights _weights;
 
-        public Run(string name, int chunk = 512, int sequences = 1)
+        public Run(ComputeBackend backend, string name, int chunk = 512, int sequences = 1)
         {
+            _backend = backend;
             _model = ModelFile.Open(TestFiles.Data("checkpoints", name));
             _weights = LlamaWeights.Load(_backend, _model);
             Decoder = new LlamaDecoder(_backend, _weights, new DecoderOptions { Capacity = 1024 + 256 * sequences, KvFormat = KvFormat.F32, PrefillChunk = chunk, MaxSequences = sequences });
@@ -113,6 +116,7 @@ public class CheckpointOracleTests
             Decoder.Dispose();
             _weights.Dispose();
             _backend.Dispose();
+            // kernels' own scratch memory goes with the backend
             Assert.Equal(0, _backend.Memory.LiveBytes);
             _model.Dispose();
         }

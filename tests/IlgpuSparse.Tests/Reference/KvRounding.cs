@@ -5,6 +5,16 @@ namespace IlgpuSparse.Tests.Reference;
 /// <summary>What becomes of a number stored in the cache, by the runtime's own conversions.</summary>
 internal static class KvRounding
 {
+    /// <summary>What a row <c>[headDim]</c> reads back as from <paramref name="format"/>, in place.</summary>
+    public static void Round(KvFormat format, Span<float> row)
+    {
+        float largest = 0;
+        foreach (float x in row) largest = Math.Max(largest, Math.Abs(x));
+        // as rounded in fp32: a code on the edge between two would be another one in double precision
+        float scale = largest / 127f, inverse = scale > 0 ? 1 / scale : 0;
+        for (int i = 0; i < row.Length; i++) row[i] = format == KvFormat.Int8 ? scale * MathF.Round(row[i] * inverse) : Round(format, row[i]);
+    }
+
     /// <summary>The number read back from <paramref name="format"/>.</summary>
     public static float Round(KvFormat format, float value) => format switch
     {

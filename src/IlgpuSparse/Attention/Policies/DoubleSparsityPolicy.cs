@@ -13,6 +13,8 @@ namespace IlgpuSparse.Attention.Policies;
 /// </summary>
 internal sealed class DoubleSparsityPolicy : AttentionPolicy
 {
+    private const int SparseMode = 0, DenseMode = 1;
+
     private readonly ComputeBackend _backend;
     private readonly LlamaConfig _config;
     private readonly KvCache _cache;
@@ -38,7 +40,7 @@ internal sealed class DoubleSparsityPolicy : AttentionPolicy
         try
         {
             for (int layer = Math.Min(options.DenseLayers, config.Layers); layer < config.Layers; layer++) _labels[layer] = NewLayer(channels, layer);
-            int sets = Sets(config, options);
+            int sets = SetsFor(config, options);
             _scores = new TokenScores(backend.Allocate((long)maxRows * sets * cache.Capacity * sizeof(float), "scratch"), sets, cache.Capacity);
             int budget = options.Rule.Budget(cache.Capacity);
             _sets = new TokenSets(backend.Allocate((long)maxRows * sets * budget * sizeof(int), "scratch"), backend.Allocate((long)maxRows * sets * sizeof(int), "scratch"), sets, budget);
@@ -64,7 +66,7 @@ internal sealed class DoubleSparsityPolicy : AttentionPolicy
         long capacity = (long)KvCache.BlocksFor(decoder.Capacity) * KvLayer.BlockTokens;
         long tables = (long)Math.Max(0, config.Layers - options.DenseLayers) * config.KvHeads * options.Channels * sizeof(float) * (HasTables(options) ? 3 : 1);
         return capacity * LabelBytesPerToken(config, options) + tables
-            + (long)decoder.MaxSequences * Sets(config, options) * sizeof(float) * (capacity + options.Rule.Budget((int)capacity) + 1);
+            + (long)decoder.MaxSequences * SetsFor(config, options) * sizeof(float) * (capacity + options.Rule.Budget((int)capacity) + 1);
     }
 
     public override void Append(int layer, StepBatch batch, DeviceSpan k)
@@ -72,16 +74,37 @@ internal sealed class DoubleSparsityPolicy : AttentionPolicy
         if (_labels[layer] is { } labels) _backend.AppendLabels(_shape, labels, batch, k);
     }
 
+    public override int Mode(StepBatch batch) => batch.MaxLength <= _options.DenseBelow ? DenseMode : SparseMode;
+
     public override void Attend(int layer, StepBatch batch, DeviceSpan q, DeviceSpan y)
     {
-        if (_labels[layer] is not { } labels || batch.MaxLength <= _options.DenseBelow)
+        if (!IsSparse(layer, batch))
         {
             _backend.Attend(_shape, _cache.Layers[layer], batch, q, y);
             return;
         }
-        _backend.ScoreAndSelect(_shape, labels, batch, q, _options.Reduction, _options.Rule, _scores!, _sets!);
-        _backend.AttendSelected(_shape, _cache.Layers[layer], batch, q, _sets!, y);
+        Select(layer, batch, q);
+        AttendSelected(layer, batch, q, y);
     }
+
+    /// <summary>Whether a step in <paramref name="layer"/> selects; it is dense otherwise.</summary>
+    internal bool IsSparse(int layer, StepBatch batch) => _labels[layer] is not null && Mode(batch) != DenseMode;
+
+    /// <summary>First part of <see cref="Attend"/> in a sparse layer: scores and the sets.</summary>
+    internal void Select(int layer, StepBatch batch, DeviceSpan q) =>
+        _backend.ScoreAndSelect(_shape, _labels[layer]!, batch, q, _options.Reduction, _options.Rule, _scores!, _sets!);
+
+    /// <summary>Second part: attention over the sets that <see cref="Select"/> left.</summary>
+    internal void AttendSelected(int layer, StepBatch batch, DeviceSpan q, DeviceSpan y) => _backend.AttendSelected(_shape, _cache.Layers[layer], batch, q, _sets!, y);
+
+    /// <summary>Scores of the last step.</summary>
+    internal TokenScores Scores => _scores!;
+
+    /// <summary>Sets of the last step.</summary>
+    internal TokenSets Sets => _sets!;
+
+    /// <summary>The label cache of <paramref name="layer"/>; null where the layer is dense.</summary>
+    internal LabelLayer? Labels(int layer) => _labels[layer];
 
     public override long BytesRead(int position)
     {
@@ -102,7 +125,7 @@ internal sealed class DoubleSparsityPolicy : AttentionPolicy
         _sets?.Dispose();
     }
 
-    private static int Sets(LlamaConfig config, AttentionOptions options) => options.SetPerQueryHead ? config.Heads : config.KvHeads;
+    private static int SetsFor(LlamaConfig config, AttentionOptions options) => options.SetPerQueryHead ? config.Heads : config.KvHeads;
 
     private static bool StoresScales(AttentionOptions options) => options.Scaling == LabelScaling.PerToken && options.LabelFormat != LabelFormat.F16;
 

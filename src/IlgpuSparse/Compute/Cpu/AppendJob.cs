@@ -7,6 +7,9 @@ internal unsafe struct AppendJob : IParallelJob
     public required KvFormat Format;
     public required byte* KCache;
     public required byte* VCache;
+    /// <summary>Where the rows' scales go, or null where the format has none.</summary>
+    public required float* KScales;
+    public required float* VScales;
     public required float* K;
     public required float* V;
     public required int* Positions;
@@ -26,8 +29,14 @@ internal unsafe struct AppendJob : IParallelJob
             long block = BlockTable[(long)row * BlockStride + (position >> KvLayer.BlockShift)];
             for (int head = 0; head < Shape.KvHeads; head++)
             {
-                long target = (((block * Shape.KvHeads + head) << KvLayer.BlockShift) + (position & (KvLayer.BlockTokens - 1))) * rowBytes;
+                long cached = ((block * Shape.KvHeads + head) << KvLayer.BlockShift) + (position & (KvLayer.BlockTokens - 1)), target = cached * rowBytes;
                 long source = ((long)row * Shape.KvHeads + head) * headDim;
+                if (KScales != null)
+                {
+                    KScales[cached] = Int8Rows.Write(K + source, (sbyte*)KCache + target, headDim);
+                    VScales[cached] = Int8Rows.Write(V + source, (sbyte*)VCache + target, headDim);
+                    continue;
+                }
                 KvRowWriter.Write(Format, K + source, KCache + target, headDim);
                 KvRowWriter.Write(Format, V + source, VCache + target, headDim);
             }

@@ -17,6 +17,8 @@ internal static unsafe class CpuAppend
             Format = cache.Format,
             KCache = CpuBuffer.Pointer<byte>(cache.K),
             VCache = CpuBuffer.Pointer<byte>(cache.V),
+            KScales = cache.KScales is null ? null : CpuBuffer.Pointer<float>(cache.KScales),
+            VScales = cache.VScales is null ? null : CpuBuffer.Pointer<float>(cache.VScales),
             K = CpuBuffer.Pointer<float>(k),
             V = CpuBuffer.Pointer<float>(v),
             Positions = CpuBuffer.Pointer<int>(batch.Positions),

@@ -37,7 +37,7 @@ public sealed unsafe class CpuBackend : ComputeBackend
     internal WorkerPool Pool => _pool;
 
     /// <inheritdoc/>
-    public override bool Supports(KvFormat format) => format != KvFormat.Int8;
+    public override bool Supports(KvFormat format) => Enum.IsDefined(format);
 
     /// <inheritdoc/>
     public override DeviceBuffer Allocate(long bytes, string purpose) => new CpuBuffer(bytes, purpose, Memory);

@@ -45,6 +45,7 @@ internal static unsafe class CpuDecodeAttention
             case KvFormat.F32: Run<V, F32Element>(pool, shape, cache, batch, q, sets, y); break;
             case KvFormat.F16: Run<V, F16Element>(pool, shape, cache, batch, q, sets, y); break;
             case KvFormat.BF16: Run<V, BF16Element>(pool, shape, cache, batch, q, sets, y); break;
+            case KvFormat.Int8: Run<V, Int8Element>(pool, shape, cache, batch, q, sets, y); break;
             default: throw new ArgumentException($"the CPU backend has no K and V in {cache.Format}", nameof(cache));
         }
     }
@@ -58,6 +59,8 @@ internal static unsafe class CpuDecodeAttention
             Shape = shape,
             KCache = CpuBuffer.Pointer<byte>(cache.K),
             VCache = CpuBuffer.Pointer<byte>(cache.V),
+            KScales = cache.KScales is null ? null : CpuBuffer.Pointer<float>(cache.KScales),
+            VScales = cache.VScales is null ? null : CpuBuffer.Pointer<float>(cache.VScales),
             Positions = CpuBuffer.Pointer<int>(batch.Positions),
             BlockTable = CpuBuffer.Pointer<int>(batch.BlockTable),
             BlockStride = batch.IsPrefill ? 0 : batch.MaxBlocks,

@@ -28,6 +28,7 @@ internal static unsafe class CpuPrefillAttention
             case KvFormat.F32: Run<V, F32Element>(pool, shape, cache, batch, q, y); break;
             case KvFormat.F16: Run<V, F16Element>(pool, shape, cache, batch, q, y); break;
             case KvFormat.BF16: Run<V, BF16Element>(pool, shape, cache, batch, q, y); break;
+            case KvFormat.Int8: Run<V, Int8Element>(pool, shape, cache, batch, q, y); break;
             default: throw new ArgumentException($"the CPU backend has no K and V in {cache.Format}", nameof(cache));
         }
     }
@@ -41,6 +42,8 @@ internal static unsafe class CpuPrefillAttention
             Shape = shape,
             KCache = CpuBuffer.Pointer<byte>(cache.K),
             VCache = CpuBuffer.Pointer<byte>(cache.V),
+            KScales = cache.KScales is null ? null : CpuBuffer.Pointer<float>(cache.KScales),
+            VScales = cache.VScales is null ? null : CpuBuffer.Pointer<float>(cache.VScales),
             Blocks = CpuBuffer.Pointer<int>(batch.BlockTable),
             Start = batch.HostPositions[0],
             Q = CpuBuffer.Pointer<float>(q),

@@ -1,6 +1,6 @@
 namespace IlgpuSparse.Compute.Cpu;
 
-/// <summary>Scores to token sets: the forced tokens of the rule and the best of the others, ascending.</summary>
+/// <summary>Scores to token sets: the forced tokens of the rule and the best of the others, ascending, as many as the budget or as the mass asks for.</summary>
 internal static class CpuSelect
 {
     /// <summary>See <see cref="ComputeBackend.Select"/>. Vectors are at most <paramref name="vectorBits"/> wide.</summary>

@@ -16,6 +16,9 @@ internal unsafe struct DecodeAttentionJob<V, TElement> : IParallelJob
     public required AttentionShape Shape;
     public required byte* KCache;
     public required byte* VCache;
+    /// <summary>A scale a row of K and of V, or null where elements have none.</summary>
+    public required float* KScales;
+    public required float* VScales;
     public required int* Positions;
     public required int* BlockTable;
     /// <summary>Entries of the block table from one row to the next; 0 when all share one.</summary>
@@ -110,13 +113,25 @@ internal unsafe struct DecodeAttentionJob<V, TElement> : IParallelJob
             int nextCount = Locate(unit, token + _tileTokens, end, next);
             var tile = new KvTile { Base = KCache, Offsets = now, Count = count, RowBytes = rowBytes, NextBase = VCache, NextOffsets = now, NextCount = count };
             DecodeKernels<V, TElement>.Logits(tile, queries, heads, Shape.HeadDim, weights);
+            if (KScales != null) ScaleRows(weights, heads, now, count, KScales, rowBytes);
             for (int h = 0; h < heads; h++) Soften(weights + h * KvTile.Tokens, count, states + h * stride, width);
+            if (VScales != null) ScaleRows(weights, heads, now, count, VScales, rowBytes);
             tile = tile with { Base = VCache, NextBase = KCache, NextOffsets = next, NextCount = nextCount };
             DecodeKernels<V, TElement>.Accumulate(tile, weights, heads, Shape.HeadDim, states + StateHeader, stride);
             long* done = now;
             now = next;
             next = done;
             count = nextCount;
+        }
+    }
+
+    // Multiplies each token's logits or weights of all heads by the scale of its row.
+    private static void ScaleRows(float* values, int heads, long* offsets, int count, float* scales, int rowBytes)
+    {
+        for (int i = 0; i < count; i++)
+        {
+            float scale = scales[offsets[i] / rowBytes];
+            for (int h = 0; h < heads; h++) values[h * KvTile.Tokens + i] *= scale;
         }
     }
 

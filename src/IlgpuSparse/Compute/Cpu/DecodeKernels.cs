@@ -43,17 +43,19 @@ internal static unsafe class DecodeKernels<V, TElement>
         }
     }
 
-    /// <summary>A row as it unpacks, 2·Count floats a pair, the pairs <paramref name="stride"/> floats apart.</summary>
+    /// <summary>A row as it unpacks, 2·Count floats a pair, the pairs <paramref name="stride"/> floats apart; times <paramref name="scale"/> where elements have one.</summary>
     [MethodImpl(MethodImplOptions.AggressiveOptimization | MethodImplOptions.NoInlining)]
-    public static void Unpack(byte* row, int headDim, float* target, long stride)
+    public static void Unpack(byte* row, int headDim, float scale, float* target, long stride)
     {
         var constants = TElement.Constants<V>();
         int pairs = Pairs(headDim);
         for (int p = 0; p < pairs; p++, target += stride)
         {
             byte* source = row + FirstChannel(p, headDim) * TElement.Bytes;
-            V.Store(TElement.First(source, constants), target);
-            V.Store(TElement.Second(source, constants), target + V.Count);
+            V first = TElement.First(source, constants), second = TElement.Second(source, constants);
+            if (typeof(TElement) == typeof(Int8Element)) (first, second) = (V.Multiply(first, V.Create(scale)), V.Multiply(second, V.Create(scale)));
+            V.Store(first, target);
+            V.Store(second, target + V.Count);
         }
     }
 

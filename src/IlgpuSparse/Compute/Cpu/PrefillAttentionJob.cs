@@ -22,6 +22,9 @@ internal unsafe struct PrefillAttentionJob<V, TElement> : IParallelJob
     public required AttentionShape Shape;
     public required byte* KCache;
     public required byte* VCache;
+    /// <summary>A scale a row of K and of V, or null where elements have none.</summary>
+    public required float* KScales;
+    public required float* VScales;
     /// <summary>Blocks of the sequence.</summary>
     public required int* Blocks;
     /// <summary>Position of the first row.</summary>
@@ -74,9 +77,9 @@ internal unsafe struct PrefillAttentionJob<V, TElement> : IParallelJob
         for (int token = Shape.FirstVisible(Position(first)) / TileTokens * TileTokens; token < end; token += TileTokens)
         {
             int count = Math.Min(TileTokens, end - token);
-            long offset = ((((long)Blocks[token >> KvLayer.BlockShift] * Shape.KvHeads + kvHead) << KvLayer.BlockShift) + (token & (KvLayer.BlockTokens - 1))) * Shape.HeadDim * TElement.Bytes;
-            UnpackKeys(KCache + offset, count, width, unpacked, keys);
-            UnpackValues(VCache + offset, count, values);
+            long row = (((long)Blocks[token >> KvLayer.BlockShift] * Shape.KvHeads + kvHead) << KvLayer.BlockShift) + (token & (KvLayer.BlockTokens - 1));
+            UnpackKeys(row, count, width, unpacked, keys);
+            UnpackValues(row, count, values);
             new Span<float>(logits, checked((int)logitFloats)).Clear();
             for (int panel = 0; panel < count; panel += PanelTokens)
                 for (int i = 0; i < padded; i += tileRows)
@@ -104,22 +107,25 @@ internal unsafe struct PrefillAttentionJob<V, TElement> : IParallelJob
     }
 
     // To panels [channel, token] of as many tokens as a register tile has columns; tokens that are not there are whatever the block holds, and masked later.
-    private readonly void UnpackKeys(byte* source, int count, int width, float* unpacked, float* panels)
+    private readonly void UnpackKeys(long row, int count, int width, float* unpacked, float* panels)
     {
         for (int token = 0; token < count; token += PanelTokens, panels += (long)PanelTokens * width)
         {
             for (int i = 0; i < PanelTokens; i++)
-                DecodeKernels<V, TElement>.Unpack(source + (long)(token + i) * Shape.HeadDim * TElement.Bytes, Shape.HeadDim, unpacked + (long)i * PanelPacking.DecodedStride, 2 * V.Count);
+                Unpack(KCache, KScales, row + token + i, unpacked + (long)i * PanelPacking.DecodedStride, 2 * V.Count);
             PanelPacking.Transpose(unpacked, width, panels, PanelTokens);
         }
     }
 
     // To panels [token, channel] of as many channels as a register tile has columns.
-    private readonly void UnpackValues(byte* source, int count, float* panels)
+    private readonly void UnpackValues(long row, int count, float* panels)
     {
         for (int i = 0; i < count; i++)
-            DecodeKernels<V, TElement>.Unpack(source + (long)i * Shape.HeadDim * TElement.Bytes, Shape.HeadDim, panels + (long)i * PanelTokens, (long)TileTokens * PanelTokens);
+            Unpack(VCache, VScales, row + i, panels + (long)i * PanelTokens, (long)TileTokens * PanelTokens);
     }
+
+    private readonly void Unpack(byte* cache, float* scales, long row, float* target, long stride) =>
+        DecodeKernels<V, TElement>.Unpack(cache + row * Shape.HeadDim * TElement.Bytes, Shape.HeadDim, scales == null ? 1 : scales[row], target, stride);
 
     // Turns the logits of a row into weights relative to its running maximum: zero outside of what it sees.
     [MethodImpl(MethodImplOptions.AggressiveOptimization | MethodImplOptions.NoInlining)]

@@ -9,7 +9,8 @@ internal unsafe struct SelectJob : IParallelJob
 {
     private readonly AttentionShape _shape;
     private readonly SelectionRule _rule;
-    private readonly float* _scores;
+    private readonly float* _scores, _shares;
+    private readonly float _massScale;
     private readonly int* _indices, _counts, _positions;
     private readonly int _longest, _sets, _scoreStride, _indexStride, _vectorBits;
     private readonly CpuScratch _scratch;
@@ -33,6 +34,8 @@ internal unsafe struct SelectJob : IParallelJob
         _scoreStride = scores.Capacity;
         _indices = CpuBuffer.Pointer<int>(sets.Indices);
         _indexStride = sets.Capacity;
+        _shares = sets.Shares is null ? null : CpuBuffer.Pointer<float>(sets.Shares);
+        _massScale = TokenMass.Scale(rule.Temperature);
         _counts = CpuBuffer.Pointer<int>(sets.Counts);
         _positions = CpuBuffer.Pointer<int>(batch.Positions);
         _scratch = scratch;
@@ -42,21 +45,28 @@ internal unsafe struct SelectJob : IParallelJob
     /// <summary>Chooses set <paramref name="task"/> of <c>[row, set]</c>.</summary>
     public readonly void Execute(int task, int worker)
     {
+        int position = _positions[task / _sets], first = _shape.FirstVisible(position), budget = _rule.Budget(position + 1 - first);
+        int* target = _indices + (long)task * _indexStride;
+        float* scores = _scores + (long)task * _scoreStride;
         switch (_vectorBits)
         {
-            case 512: Choose<KeyLanes512, Vector512<int>>(task, worker); break;
-            case 256: Choose<KeyLanes256, Vector256<int>>(task, worker); break;
-            default: Choose<KeyLanes128, Vector128<int>>(task, worker); break;
+            case 512: Best<KeyLanes512, Vector512<int>>(worker, scores, position, first, budget, target); break;
+            case 256: Best<KeyLanes256, Vector256<int>>(worker, scores, position, first, budget, target); break;
+            default: Best<KeyLanes128, Vector128<int>>(worker, scores, position, first, budget, target); break;
         }
+        _counts[task] = budget;
+        if (_rule.Share == 0 && _shares == null) return;
+        byte* scratch = (byte*)_scratch.Worker(worker).Reserve(MassTrim.ScratchBytes);
+        _counts[task] = new MassTrim(_rule, _massScale).Run(scores, first, position, target, budget, scratch, out float share);
+        if (_shares != null) _shares[task] = share;
     }
 
-    private readonly void Choose<TLanes, T>(int task, int worker)
+    // Exact top-k.
+    private readonly void Best<TLanes, T>(int worker, float* scores, int position, int first, int budget, int* target)
         where TLanes : struct, IKeyLanes<T>
         where T : struct
     {
-        int position = _positions[task / _sets], first = _shape.FirstVisible(position), visible = position + 1 - first, budget = _rule.Budget(visible);
-        int* target = _indices + (long)task * _indexStride;
-        _counts[task] = budget;
+        int visible = position + 1 - first;
         if (budget == visible)
         {
             for (int i = 0; i < visible; i++) target[i] = first + i;
@@ -68,7 +78,7 @@ internal unsafe struct SelectJob : IParallelJob
         {
             int start = first + sinks;
             int* room = (int*)_scratch.Worker(worker).Reserve(TopTokens<TLanes, T>.ScratchInts(_longest) * sizeof(int));
-            new TopTokens<TLanes, T>(room, _longest).Select(_scores + (long)task * _scoreStride + start, visible - sinks - recent, chosen, start, target);
+            new TopTokens<TLanes, T>(room, _longest).Select(scores + start, visible - sinks - recent, chosen, start, target);
             target += chosen;
         }
         for (int i = recent - 1; i >= 0; i--) *target++ = position - i;

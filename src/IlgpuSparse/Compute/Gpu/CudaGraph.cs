@@ -4,10 +4,11 @@ namespace IlgpuSparse.Compute.Gpu;
 /// Operations recorded once and launched together: one driver call instead of one for each kernel. Arguments are those of the recording, so whatever changes between launches (positions, block
 /// tables, lengths) has to be read from device memory.
 /// </summary>
-internal sealed class CudaGraph : IDisposable
+internal sealed class CudaGraph : RecordedWork
 {
     private readonly GpuDevice _device;
     private IntPtr _executable;
+    private int _nodes;
 
     /// <summary>
     /// Records what <paramref name="work"/> puts on the device's stream. It must have run once before, so that its kernels are loaded and its scratch memory is allocated.
@@ -20,7 +21,7 @@ internal sealed class CudaGraph : IDisposable
         var graph = Record(work);
         try
         {
-            Nodes = CudaDriver.NodeCount(graph);
+            _nodes = CudaDriver.NodeCount(graph);
             _executable = CudaDriver.Instantiate(graph);
         }
         finally
@@ -29,11 +30,10 @@ internal sealed class CudaGraph : IDisposable
         }
     }
 
-    /// <summary>Kernels and copies in it.</summary>
-    public int Nodes { get; private set; }
+    public override int Nodes => _nodes;
 
     /// <summary>Runs it on the device's stream.</summary>
-    public void Launch()
+    public override void Run()
     {
         ObjectDisposedException.ThrowIf(_executable == IntPtr.Zero, this);
         _device.Accelerator.Bind();
@@ -43,7 +43,7 @@ internal sealed class CudaGraph : IDisposable
     /// <summary>
     /// Takes the arguments and grids of a new recording; when it has other kernels than the old one, the whole graph is made anew. Cheaper than a new graph while contexts grow.
     /// </summary>
-    public void Update(Action work)
+    public override void Update(Action work)
     {
         ObjectDisposedException.ThrowIf(_executable == IntPtr.Zero, this);
         var graph = Record(work);
@@ -53,7 +53,7 @@ internal sealed class CudaGraph : IDisposable
             CudaDriver.DestroyExecutable(_executable);
             _executable = IntPtr.Zero;
             _executable = CudaDriver.Instantiate(graph);
-            Nodes = CudaDriver.NodeCount(graph);
+            _nodes = CudaDriver.NodeCount(graph);
         }
         finally
         {
@@ -81,7 +81,7 @@ internal sealed class CudaGraph : IDisposable
         return CudaDriver.EndCapture(_device.StreamHandle);
     }
 
-    public void Dispose()
+    public override void Dispose()
     {
         if (_executable == IntPtr.Zero) return;
         _device.Accelerator.Bind();

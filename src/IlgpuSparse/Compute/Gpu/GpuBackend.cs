@@ -1,5 +1,6 @@
 using ILGPU.Runtime;
 using IlgpuSparse.Compute.Gpu.Kernels;
+using IlgpuSparse.Compute.Gpu.Kernels.Attention;
 using IlgpuSparse.Compute.Gpu.Kernels.Selection;
 using IlgpuSparse.Model;
 
@@ -26,6 +27,7 @@ public sealed class GpuBackend : ComputeBackend
     private readonly GpuLabels _labels;
     private readonly GpuScore _score;
     private readonly GpuSelect _select;
+    private readonly GpuPositions _positions;
     private bool _disposed;
 
     private GpuBackend(GpuDevice device, bool leaveOpen, bool tensorCores)
@@ -44,6 +46,7 @@ public sealed class GpuBackend : ComputeBackend
         _labels = new GpuLabels(device);
         _score = new GpuScore(device);
         _select = new GpuSelect(device, _score, Memory);
+        _positions = new GpuPositions(device);
     }
 
     /// <inheritdoc/>
@@ -59,6 +62,12 @@ public sealed class GpuBackend : ComputeBackend
 
     /// <summary>The device.</summary>
     public GpuDevice Device => _device;
+
+    /// <summary>Launch choices of dense decode.</summary>
+    internal DecodeTuning DenseTuning { get => _decode.DenseTuning; set => _decode.DenseTuning = value; }
+
+    /// <summary>Launch choices of decode over selected tokens.</summary>
+    internal DecodeTuning SelectedTuning { get => _decode.SelectedTuning; set => _decode.SelectedTuning = value; }
 
     private AcceleratorStream Stream => _device.Stream;
 
@@ -148,6 +157,15 @@ public sealed class GpuBackend : ComputeBackend
     /// <inheritdoc/>
     public override void AttendSelected(AttentionShape shape, KvLayer cache, StepBatch batch, DeviceSpan q, TokenSets sets, DeviceSpan y) =>
         _decode.Selected(shape, cache, batch, q, sets, y, Stream);
+
+    /// <inheritdoc/>
+    public override bool Records => _device.IsCuda;
+
+    /// <inheritdoc/>
+    public override RecordedWork Record(Action work) => new CudaGraph(_device, work);
+
+    /// <inheritdoc/>
+    public override void AdvancePositions(StepBatch batch) => _positions.Advance(batch, Stream);
 
     /// <inheritdoc/>
     public override void Dispose()

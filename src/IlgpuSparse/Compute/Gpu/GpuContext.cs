@@ -28,7 +28,7 @@ internal static class GpuContext
     /// <summary>A context with the devices of <paramref name="kind"/>, or with none: enough to generate code.</summary>
     public static Context Create(GpuKind? kind = null) => Context.Create(builder =>
     {
-        builder.Optimize(OptimizationLevel.O1).EnableAlgorithms();
+        builder.Optimize(OptimizationLevel.O1).EnableAlgorithms().Verify();
         PtxIntrinsics.Register(builder);
         switch (kind)
         {

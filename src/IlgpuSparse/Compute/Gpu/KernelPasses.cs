@@ -20,8 +20,14 @@ internal readonly struct KernelPasses(int unroll) : IBackendHook
     public void InitializedKernelContext(IRContext kernelContext, Method kernelMethod)
     {
         if (unroll < 2) return;
-        kernelContext.Transform(Transformer.Create(TransformerConfiguration.Empty,
-            new LoopUnrolling(unroll), new UnreachableCodeElimination(), new DeadCodeElimination(), new SimplifyControlFlow()));
+        kernelContext.Transform(Transformer.Create(TransformerConfiguration.Empty, new UnreachableCodeElimination(), new DeadCodeElimination(), new SimplifyControlFlow()));
+        var builder = Transformer.CreateBuilder(TransformerConfiguration.Empty);
+        builder.Add(new LoopExits());
+        builder.Add(new LoopUnrolling(unroll));
+        builder.Add(new UnreachableCodeElimination());
+        builder.Add(new DeadCodeElimination());
+        builder.Add(new SimplifyControlFlow());
+        kernelContext.Transform(builder.ToTransformer());
     }
 
     public void OptimizedKernelContext(IRContext kernelContext, Method kernelMethod)

@@ -1,6 +1,8 @@
 using System.Reflection;
+using System.Runtime.CompilerServices;
 using ILGPU.Backends;
 using ILGPU.Backends.EntryPoints;
+using ILGPU.Backends.OpenCL;
 using ILGPU.Runtime;
 
 namespace IlgpuSparse.Compute.Gpu;
@@ -37,10 +39,24 @@ internal sealed record KernelVariant(MethodInfo Method, int GroupSize)
         new(kernel.GetMethod(method, BindingFlags.Static | BindingFlags.Public)!.MakeGenericMethod(typeArguments), groupSize);
 
     /// <summary>Generates the code for <paramref name="backend"/>.</summary>
-    public CompiledKernel Compile(Backend backend) => backend.Compile(
-        EntryPointDescription.FromExplicitlyGroupedKernel(Method),
-        new KernelSpecialization(GroupSize, MinGroups == 0 ? null : MinGroups),
-        new KernelPasses(Unroll));
+    public CompiledKernel Compile(Backend backend)
+    {
+        var compiled = backend.Compile(
+            EntryPointDescription.FromExplicitlyGroupedKernel(Method),
+            new KernelSpecialization(GroupSize, MinGroups == 0 ? null : MinGroups),
+            new KernelPasses(Unroll));
+        if (compiled is CLCompiledKernel openCl)
+        {
+            // ILGPU's barriers order global memory alone, and nearly all of ours are for shared memory: a device may let the writes of other threads be seen later.
+            ref string source = ref SourceOf(openCl);
+            source = source.Replace("work_group_barrier ( CLK_GLOBAL_MEM_FENCE )", "work_group_barrier ( CLK_LOCAL_MEM_FENCE | CLK_GLOBAL_MEM_FENCE )", StringComparison.Ordinal);
+        }
+        return compiled;
+    }
+
+    // without a setter, and the constructor takes what only ILGPU has
+    [UnsafeAccessor(UnsafeAccessorKind.Field, Name = "<Source>k__BackingField")]
+    private static extern ref string SourceOf(CLCompiledKernel kernel);
 
     private static string NameOf(Type type) => type.IsGenericType
         ? $"{type.Name[..type.Name.IndexOf('`')]}<{string.Join(", ", type.GetGenericArguments().Select(NameOf))}>"

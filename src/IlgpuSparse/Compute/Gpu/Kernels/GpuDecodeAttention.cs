@@ -6,8 +6,8 @@ using IlgpuSparse.Compute.Gpu.Kernels.Attention;
 namespace IlgpuSparse.Compute.Gpu.Kernels;
 
 /// <summary>
-/// Attention of one new token a sequence: <see cref="TensorDecodeKernel"/> on CUDA for 16-bit K and V, else <see cref="PortableAttentionKernel"/>. Lengths and counts are read on the device.
-/// A launch that was recorded into a graph stays right until a sequence is longer than <see cref="AttentionLaunch.Bucket"/> of the batch's length at recording.
+/// Attention of one new token a sequence: <see cref="TensorDecodeKernel"/> on CUDA for 16-bit K and V, <see cref="TensorInt8Kernel"/> for bytes, <see cref="F32DecodeKernel"/> for singles; for other head sizes and devices <see cref="PortableAttentionKernel"/>. Lengths and counts are read on the device.
+/// A launch that was recorded into a graph stays right until a sequence is longer than <see cref="StepBatch.GridLength"/> at recording.
 /// </summary>
 /// <param name="device">The device.</param>
 /// <param name="ledger">Where scratch memory is accounted.</param>
@@ -19,7 +19,7 @@ internal sealed class GpuDecodeAttention(GpuDevice device, MemoryLedger ledger, 
 
     private readonly GpuScratch _partials = new(device, ledger), _sums = new(device, ledger), _arrivals = new(device, ledger);
     private readonly Dictionary<KernelVariant, Delegate> _launchers = [];
-    private readonly Dictionary<(KvFormat Format, int HeadDim, DecodeTuning Tuning, bool Selected), KernelVariant> _variants = [];
+    private readonly Dictionary<(KvFormat Format, int HeadDim, int Slots, DecodeTuning Tuning, bool Selected), KernelVariant> _variants = [];
     private Merger? _merge;
 
     private delegate void Launcher(AcceleratorStream stream, KernelConfig config, KvView cache, ArrayView<float> q, ArrayView<float> y, ArrayView<float> partials, ArrayView<float> sums, ArrayView<int> arrivals, AttentionArgs args);
@@ -54,23 +54,31 @@ internal sealed class GpuDecodeAttention(GpuDevice device, MemoryLedger ledger, 
         var queries = GpuBuffer.View<float>(q, floats);
         var outputs = GpuBuffer.View<float>(y, floats);
         var view = AttentionLaunch.View(cache, batch, sets);
-        int entries = AttentionLaunch.Bucket(batch.MaxLength);
+        int entries = batch.GridLength;
         if (shape.Window > 0) entries = Math.Min(entries, shape.Window + TensorDecodeKernel.TileTokens);
         if (sets is not null) entries = Math.Min(entries, sets.Capacity);
-        if (TensorVariant(cache.Format, shape.HeadDim, sets is not null) is var (variant, tuning)) Tensor(variant, tuning, shape, batch, sets, entries, view, queries, outputs, stream);
+        int slots = sets is not null && sets.Sets != shape.KvHeads ? 1 : Math.Min(TensorDecodeKernel.MaxSlots, shape.GroupSize);
+        if (WarpVariant(cache.Format, shape.HeadDim, slots, sets is not null) is var (variant, tuning)) Tensor(variant, tuning, shape, batch, sets, entries, view, queries, outputs, stream);
         else Portable(shape, cache.Format, batch, sets, entries, view, queries, outputs, stream);
     }
 
-    // The tensor-core kernel, or null where there is none for this device, format and head size.
-    private (KernelVariant Variant, DecodeTuning Tuning)? TensorVariant(KvFormat format, int headDim, bool selected)
+    // The kernel for this device, format and head size, or null where there is none but the portable one.
+    private (KernelVariant Variant, DecodeTuning Tuning)? WarpVariant(KvFormat format, int headDim, int slots, bool selected)
     {
-        if (!tensorCores || format is not (KvFormat.F16 or KvFormat.BF16) || !HeadSizes.All.Contains(headDim)) return null;
-        if ((selected ? SelectedTuning : DenseTuning).For(headDim, device.IsCuda ? device.MaxSharedBytes : TensorDecodeKernel.HopperSharedBytes) is not { } tuning) return null;
-        var key = (format, headDim, tuning, selected);
+        if (!tensorCores || !HeadSizes.All.Contains(headDim)) return null;
+        int shared = device.IsCuda ? device.MaxSharedBytes : TensorDecodeKernel.HopperSharedBytes;
+        var wanted = format switch { KvFormat.F32 => F32DecodeKernel.Tuning, KvFormat.Int8 => TensorInt8Kernel.Tuning, _ => selected ? SelectedTuning : DenseTuning };
+        if (wanted.For(format, headDim, shared) is not { } tuning) return null;
+        var key = (format, headDim, format == KvFormat.F32 ? slots : 0, tuning, selected);
         if (!_variants.TryGetValue(key, out var variant))
         {
-            _variants[key] = variant = TensorDecodeKernel.Variant(format == KvFormat.F16 ? typeof(TensorF16) : typeof(TensorBF16), headDim, tuning,
-                selected ? typeof(SelectedTokens) : typeof(DenseTokens));
+            var tokens = selected ? typeof(SelectedTokens) : typeof(DenseTokens);
+            _variants[key] = variant = format switch
+            {
+                KvFormat.F32 => F32DecodeKernel.Variant(headDim, slots, tokens),
+                KvFormat.Int8 => TensorInt8Kernel.Variant(headDim, tuning, tokens),
+                _ => TensorDecodeKernel.Variant(format == KvFormat.F16 ? typeof(TensorF16) : typeof(TensorBF16), headDim, tuning, tokens),
+            };
         }
         return (variant, tuning);
     }

@@ -71,7 +71,4 @@ internal static class AttentionLaunch
             throw new ArgumentException($"head size {shape.HeadDim} in {cache.Format}: the GPU needs a multiple of {perWord} up to {PortableAttentionKernel.MaxHeadDim}", nameof(shape));
         if (cache.Format == KvFormat.Int8 && (cache.KScales is null || cache.VScales is null)) throw new ArgumentException("Int8 K and V need scales", nameof(cache));
     }
-
-    /// <summary>The smallest power of two that is at least <paramref name="length"/>: grids are sized for it, so that a recorded launch stays right while a sequence grows up to it.</summary>
-    public static int Bucket(int length) => (int)Math.Min(int.MaxValue, System.Numerics.BitOperations.RoundUpToPowerOf2((ulong)Math.Max(1, length)));
 }

@@ -17,11 +17,14 @@ internal readonly record struct DecodeTuning(int Warps, int Stages, int Waves, i
     public static IReadOnlyList<DecodeTuning> Candidates { get; } =
     [
         .. from pipeline in new[] { (4, 2), (4, 3), (4, 4), (8, 2), (8, 3) }
-           from waves in new[] { 1, 2, 4 }
+           from waves in new[] { 1, 2, 4, 8 }
            select new DecodeTuning(pipeline.Item1, pipeline.Item2, waves, 64),
         new(4, 3, 1, 128),
         new(4, 3, 1, 256),
     ];
+
+    /// <inheritdoc/>
+    public override string ToString() => $"{Warps} warps x {Stages} tiles, {Waves} waves, {MinSplitTokens} tokens";
 
     /// <summary>The type that makes the pipeline a constant of the kernel.</summary>
     public Type Pipeline => (Warps, Stages) switch
@@ -34,14 +37,20 @@ internal readonly record struct DecodeTuning(int Warps, int Stages, int Waves, i
         _ => throw new ArgumentOutOfRangeException(nameof(Stages), $"no kernel with {Warps} warps of {Stages} stages"),
     };
 
-    /// <summary>The one for heads of <paramref name="channels"/>: with smaller rings where this one's do not fit into <paramref name="sharedBytes"/>; null when none do.</summary>
-    public DecodeTuning? For(int channels, int sharedBytes)
+    /// <summary>The one for heads of <paramref name="channels"/> in <paramref name="format"/>: with smaller rings where this one's do not fit into <paramref name="sharedBytes"/>; null when none do.</summary>
+    public DecodeTuning? For(KvFormat format, int channels, int sharedBytes)
     {
         for (int warps = Warps; warps >= 4; warps >>= 1)
         {
             for (int stages = Stages; stages >= 2; stages--)
             {
-                if (TensorDecodeKernel.SharedBytes(channels, warps, stages) <= sharedBytes) return this with { Warps = warps, Stages = stages };
+                int bytes = format switch
+                {
+                    KvFormat.F32 => F32DecodeKernel.SharedBytes(channels),
+                    KvFormat.Int8 => TensorInt8Kernel.SharedBytes(channels, warps, stages),
+                    _ => TensorDecodeKernel.SharedBytes(channels, warps, stages),
+                };
+                if (bytes <= sharedBytes) return this with { Warps = warps, Stages = stages };
             }
         }
         return null;

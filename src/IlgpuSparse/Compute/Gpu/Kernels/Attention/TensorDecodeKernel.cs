@@ -32,6 +32,8 @@ internal static class TensorDecodeKernel
         {
             CudaOnly = true,
             DynamicSharedBytes = SharedBytes(channels, tuning.Warps, tuning.Stages),
+            // as many as the rings leave room for: with fewer registers the driver would spill for groups that cannot be there anyway
+            MinGroups = Math.Clamp(HopperSharedBytes / SharedBytes(channels, tuning.Warps, tuning.Stages), 1, 3),
         };
 
     /// <summary>The variants of the chosen tuning, and those of one shape for every tuning that is worth timing.</summary>
@@ -39,7 +41,7 @@ internal static class TensorDecodeKernel
         (from element in new[] { typeof(TensorF16), typeof(TensorBF16) }
          from channels in HeadSizes.All
          from choice in new[] { (DecodeTuning.Dense, typeof(DenseTokens)), (DecodeTuning.Selected, typeof(SelectedTokens)) }
-         select Variant(element, channels, choice.Item1.For(channels, HopperSharedBytes)!.Value, choice.Item2))
+         select Variant(element, channels, choice.Item1.For(KvFormat.F16, channels, HopperSharedBytes)!.Value, choice.Item2))
         .Concat(from tuning in DecodeTuning.Candidates
                 from tokens in new[] { typeof(DenseTokens), typeof(SelectedTokens) }
                 select Variant(typeof(TensorF16), 128, tuning, tokens))
@@ -197,37 +199,38 @@ internal static class TensorDecodeKernel
     /// <summary>Dynamic shared memory in bytes: the rings, which hold the warps' results afterwards.</summary>
     public static int SharedBytes(int channels, int warps, int stages) => warps * stages * 2 * TileTokens * Stride(channels) * 16;
 
-    // All ones for an entry that is not in the range, else zero: without branches, which ILGPU would make of a condition.
-    private static int Outside(KeyRange range, int entry) => ((entry - range.First) | (range.End - 1 - entry)) >> 31;
+    /// <summary>All ones for an entry that is not in the range, else zero: without branches, which ILGPU would make of a condition.</summary>
+    public static int Outside(KeyRange range, int entry) => ((entry - range.First) | (range.End - 1 - entry)) >> 31;
 
-    // What to add to a logit: minus infinity outside the range.
-    private static float Mask(KeyRange range, int entry) => Interop.IntAsFloat((uint)Outside(range, entry) & 0xff800000u);
+    /// <summary>What to add to a logit: minus infinity outside the range.</summary>
+    public static float Mask(KeyRange range, int entry) => Interop.IntAsFloat((uint)Outside(range, entry) & 0xff800000u);
 
-    // Largest over the lanes that hold the same query columns.
-    private static float TokenMax(float value)
+    /// <summary>Largest over the lanes that hold the same query columns.</summary>
+    public static float TokenMax(float value)
     {
         value = IntrinsicMath.Max(value, Warp.ShuffleXor(value, 4));
         value = IntrinsicMath.Max(value, Warp.ShuffleXor(value, 8));
         return IntrinsicMath.Max(value, Warp.ShuffleXor(value, 16));
     }
 
-    private static float TokenSum(float value)
+    /// <summary>Sum over the lanes that hold the same query columns.</summary>
+    public static float TokenSum(float value)
     {
         value += Warp.ShuffleXor(value, 4);
         value += Warp.ShuffleXor(value, 8);
         return value + Warp.ShuffleXor(value, 16);
     }
 
-    // The position whose row this lane locates: its own of a list, or the tile's first. Past the end the last one stands in.
-    private static int Entry<TTokens>(KvView cache, AttentionArgs args, int row, int set, int tile, int lane, int last)
+    /// <summary>The position whose row this lane locates: its own of a list, or the tile's first. Past the end the last one stands in.</summary>
+    public static int Entry<TTokens>(KvView cache, AttentionArgs args, int row, int set, int tile, int lane, int last)
         where TTokens : struct, ITokenSource
     {
         int entry = TTokens.Contiguous ? tile << 4 : (tile << 4) + (lane & 15);
         return TTokens.Position(cache, args, row, set, IntrinsicMath.Min(entry, last));
     }
 
-    // Rows of the cache before the position's.
-    private static int Locate(KvView cache, AttentionArgs args, int row, int kvHead, int position) =>
+    /// <summary>Rows of the cache before the position's.</summary>
+    public static int Locate(KvView cache, AttentionArgs args, int row, int kvHead, int position) =>
         ((cache.Blocks[row * args.MaxBlocks + (position >> KvLayer.BlockShift)] * args.KvHeads + kvHead) << KvLayer.BlockShift) + (position & (KvLayer.BlockTokens - 1));
 
     // Starts the copies of a tile.

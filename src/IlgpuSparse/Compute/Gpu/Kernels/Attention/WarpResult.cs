@@ -39,6 +39,44 @@ internal static class WarpResult
         }
     }
 
+    /// <summary>As <see cref="Store"/>, of fragments that hold channels 2(l / 4) and + 1 of each 16.</summary>
+    public static void StorePairs<THead, TPipeline>(ArrayView<float> shared, F4[] output, float max0, float max1, float sum0, float sum1, int slots)
+        where THead : struct, IHeadSize
+        where TPipeline : struct, IPipeline
+    {
+        int lane = Group.IdxX & 31, warp = Group.IdxX >> 5;
+        int slot = (lane & 3) * 2, row = lane >> 2;
+        var pairs = shared.Cast<F2>();
+        int first = ((warp * TensorDecodeKernel.MaxSlots + slot) * THead.Channels >> 1) + row;
+        F2 pair;
+        if (slot < slots)
+        {
+            for (int k = 0; k < THead.Channels >> 4; k++)
+            {
+                pair.X = output[k].X;
+                pair.Y = output[k].Z;
+                pairs[first + 8 * k] = pair;
+            }
+        }
+        if (slot + 1 < slots)
+        {
+            for (int k = 0; k < THead.Channels >> 4; k++)
+            {
+                pair.X = output[k].Y;
+                pair.Y = output[k].W;
+                pairs[first + (THead.Channels >> 1) + 8 * k] = pair;
+            }
+        }
+        if (row == 0)
+        {
+            int at = Sums<THead, TPipeline>(warp, slot);
+            shared[at] = max0;
+            shared[at + 1] = sum0;
+            shared[at + 2] = max1;
+            shared[at + 3] = sum1;
+        }
+    }
+
     /// <summary>Where a warp's maximum and sum of a slot lie.</summary>
     public static int Sums<THead, TPipeline>(int warp, int slot)
         where THead : struct, IHeadSize

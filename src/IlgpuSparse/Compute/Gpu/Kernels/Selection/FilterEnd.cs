@@ -72,10 +72,11 @@ internal static class FilterEnd
         }
     }
 
-    // Place in the list of a thread's value number `i` of a batch.
-    private static int Index(int start, int i) => start + ((i >> 2) * Group.DimX + Group.IdxX) * 4 + (i & 3);
+    /// <summary>Place in the list of a thread's value number <paramref name="i"/> of a batch.</summary>
+    public static int Index(int start, int i) => start + ((i >> 2) * Group.DimX + Group.IdxX) * 4 + (i & 3);
 
-    private static void Load(ArrayView<uint> candidates, long first, int start, int count, uint[] values)
+    /// <summary>A batch of candidates, as far as there are any.</summary>
+    public static void Load(ArrayView<uint> candidates, long first, int start, int count, uint[] values)
     {
         var quads = candidates.Cast<U4>();
         for (int quarter = 0; quarter < 4; quarter++)
@@ -97,7 +98,8 @@ internal static class FilterEnd
         Group.Barrier();
     }
 
-    private static void Place(SelectScratch scratch, long set, int chunks, int ties, ArrayView<uint> bins, ArrayView<uint> search)
+    /// <summary>Each chunk's place in the result, from its candidates above the threshold and equal to it in <paramref name="bins"/>.</summary>
+    public static void Place(SelectScratch scratch, long set, int chunks, int ties, ArrayView<uint> bins, ArrayView<uint> search)
     {
         int aboveBefore = 0, tiedBefore = 0;
         for (int start = 0; start < chunks; start += Group.DimX)

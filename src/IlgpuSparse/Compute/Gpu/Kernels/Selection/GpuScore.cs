@@ -21,22 +21,22 @@ internal sealed class GpuScore(GpuDevice device)
         {
             int group = device.Kind == GpuKind.CpuAccelerator ? 32 : ScorePortableKernel.GroupSize;
             device.Kernels.Load<PortableLauncher>(ScorePortableKernel.Variant(labels.Format))(stream,
-                new KernelConfig(new Index3D(LaunchShapes.Groups(batch.MaxLength, group), scores.Sets, batch.Rows), new Index3D(group, 1, 1)), view, score);
+                new KernelConfig(new Index3D(LaunchShapes.Groups(batch.GridLength, group), scores.Sets, batch.Rows), new Index3D(group, 1, 1)), view, score);
         }
     }
 
     /// <summary>Whether <see cref="ScoreKernel"/> takes these labels and queries on <paramref name="device"/>.</summary>
     public static bool TakesTensorCores(GpuDevice device, LabelLayer labels, ScoreView score) =>
-        device.IsCuda && labels.Channels <= QueryFragments.MaxChannels && (score.Sum != 0 || score.HeadsPerSet <= ScoreKernel.MaxHeads);
+        device.IsCuda && labels.Channels <= ScoreKernel.MaxChannels && (score.Sum != 0 || score.HeadsPerSet <= ScoreKernel.MaxHeads);
 
     /// <summary>Launches <see cref="ScoreKernel"/>; <paramref name="mode"/> is one of its constants.</summary>
     public void Launch(LabelView labels, ScoreView score, SelectView select, LabelFormat format, StepBatch batch, int sets, int mode, AcceleratorStream stream)
     {
         int laneWords = ScoreKernel.LaneWords(format, labels.ChannelCount), units = ScoreKernel.Units(mode, laneWords);
-        int tiles = score.Sum != 0 || score.HeadsPerSet <= QueryFragments.TileHeads ? 1 : ScoreKernel.MaxHeads / QueryFragments.TileHeads;
+        int tiles = ScoreKernel.Tiles(score.Sum != 0 ? 1 : score.HeadsPerSet);
         int group = ScoreKernel.GroupSize(mode);
         // what a window leaves is scored from a multiple of a warp's units on
-        int unit = units * ScoreKernel.UnitTokens, span = score.Window > 0 ? Math.Min(batch.MaxLength, score.Window + unit - 1) : batch.MaxLength;
+        int unit = units * ScoreKernel.UnitTokens, span = score.Window > 0 ? Math.Min(batch.GridLength, score.Window + unit - 1) : batch.GridLength;
         score.ChunkTokens = ScoreKernel.ChunkTokens(mode, group / 32 * unit, (long)span * sets * batch.Rows, device.Multiprocessors);
         device.Kernels.Load<Launcher>(ScoreKernel.Variant(format, laneWords, units, tiles, mode))(stream,
             new KernelConfig(new Index3D(LaunchShapes.Groups(span, score.ChunkTokens), sets, batch.Rows), new Index3D(group, 1, 1)), labels, score, select);

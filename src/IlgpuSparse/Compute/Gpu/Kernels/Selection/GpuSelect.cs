@@ -3,7 +3,7 @@ using ILGPU.Runtime;
 
 namespace IlgpuSparse.Compute.Gpu.Kernels.Selection;
 
-/// <summary>Exact top-k on a GPU, alone or together with the scores.</summary>
+/// <summary>Selection on a GPU, exact top-k or by mass, alone or together with the scores.</summary>
 /// <remarks>Scratch memory belongs to a <see cref="TokenScores"/> and is allocated at its first selection, for all its rows: run a step once before capturing it in a graph.</remarks>
 internal sealed class GpuSelect(GpuDevice device, GpuScore score, MemoryLedger memory) : IDisposable
 {
@@ -21,24 +21,29 @@ internal sealed class GpuSelect(GpuDevice device, GpuScore score, MemoryLedger m
     {
         if (batch.Rows == 0) return;
         var view = View(shape, rule, batch, scores, sets);
+        bool mass = ByMass(rule, sets);
         if (!device.IsCuda)
         {
             int group = device.Kind == GpuKind.CpuAccelerator ? 16 : SelectPortableKernel.GroupSize;
-            device.Kernels.Load<Launcher>(SelectPortableKernel.Variant)(stream, new KernelConfig(new Index3D(scores.Sets, batch.Rows, 1), new Index3D(group, 1, 1)), view);
+            device.Kernels.Load<Launcher>(mass ? MassPortableKernel.Variant : SelectPortableKernel.Variant)(stream,
+                new KernelConfig(new Index3D(scores.Sets, batch.Rows, 1), new Index3D(group, 1, 1)), view);
         }
         else if (OneGroup(shape, batch))
         {
-            device.Kernels.Load<Launcher>(SelectSetKernel.Variant)(stream, new KernelConfig(new Index3D(scores.Sets, batch.Rows, 1), new Index3D(SelectSetKernel.GroupSize, 1, 1)), view);
+            device.Kernels.Load<Launcher>(mass ? MassSetKernel.Variant : SelectSetKernel.Variant)(stream,
+                new KernelConfig(new Index3D(scores.Sets, batch.Rows, 1), new Index3D(SelectSetKernel.GroupSize, 1, 1)), view);
         }
         else
         {
-            view.Scratch = Memory(scores).View();
-            device.Kernels.Load<Launcher>(HistogramKernel.Variant)(stream, new KernelConfig(Chunks(shape, batch, scores.Sets), new Index3D(HistogramKernel.GroupSize, 1, 1)), view);
-            Finish(shape, batch, scores.Sets, view, stream);
+            view.Scratch = Memory(scores).View(mass);
+            device.Kernels.Load<Launcher>(HistogramKernel.Variant(mass))(stream, new KernelConfig(Chunks(shape, batch, scores.Sets), new Index3D(HistogramKernel.GroupSize, 1, 1)), view);
+            Finish(shape, batch, scores.Sets, view, mass, stream);
         }
     }
 
-    /// <summary>Scores and sets in as few kernels as there can be: one for short contexts, three for long ones. The result is that of <see cref="GpuScore.Run"/> and <see cref="Run"/>.</summary>
+    /// <summary>
+    /// Scores and sets in as few kernels as there can be: one for short contexts, three for long ones and a fourth by mass. The result is that of <see cref="GpuScore.Run"/> and <see cref="Run"/>.
+    /// </summary>
     public void ScoreAndSelect(AttentionShape shape, LabelLayer labels, StepBatch batch, DeviceSpan q, GroupReduction reduction, SelectionRule rule, TokenScores scores, TokenSets sets, AcceleratorStream stream)
     {
         if (batch.Rows == 0) return;
@@ -50,22 +55,34 @@ internal sealed class GpuSelect(GpuDevice device, GpuScore score, MemoryLedger m
             return;
         }
         var view = View(shape, rule, batch, scores, sets);
-        view.Scratch = Memory(scores).View();
-        bool oneGroup = OneGroup(shape, batch);
-        score.Launch(GpuLabels.View(shape, labels, batch), scoreView, view, labels.Format, batch, scores.Sets, oneGroup ? ScoreKernel.WithSelection : ScoreKernel.WithHistogram, stream);
-        if (!oneGroup) Finish(shape, batch, scores.Sets, view, stream);
+        bool mass = ByMass(rule, sets), oneGroup = OneGroup(shape, batch);
+        view.Scratch = Memory(scores).View(mass);
+        if (oneGroup && !ScoreKernel.HasSelection(labels.Format, ScoreKernel.LaneWords(labels.Format, labels.Channels)))
+        {
+            score.Run(shape, labels, batch, q, reduction, scores, stream);
+            Run(shape, rule, batch, scores, sets, stream);
+            return;
+        }
+        int mode = mass ? oneGroup ? ScoreKernel.WithMassSelection : ScoreKernel.WithMaximum : oneGroup ? ScoreKernel.WithSelection : ScoreKernel.WithHistogram;
+        score.Launch(GpuLabels.View(shape, labels, batch), scoreView, view, labels.Format, batch, scores.Sets, mode, stream);
+        if (!oneGroup) Finish(shape, batch, scores.Sets, view, mass, stream);
     }
 
-    private void Finish(AttentionShape shape, StepBatch batch, int sets, SelectView view, AcceleratorStream stream)
+    private void Finish(AttentionShape shape, StepBatch batch, int sets, SelectView view, bool mass, AcceleratorStream stream)
     {
         var grid = Chunks(shape, batch, sets);
-        device.Kernels.Load<Launcher>(FilterKernel.Variant)(stream, new KernelConfig(grid, new Index3D(FilterKernel.GroupSize, 1, 1)), view);
-        device.Kernels.Load<PlaceLauncher>(PlaceKernel.Variant)(stream, new KernelConfig(grid, new Index3D(PlaceKernel.GroupSize, 1, 1)), view, KeyTile.Tokens(FilterKernel.GroupSize));
+        int tokens = KeyTile.Tokens(FilterKernel.GroupSize);
+        device.Kernels.Load<Launcher>(mass ? MassFilterKernel.Variant : FilterKernel.Variant)(stream, new KernelConfig(grid, new Index3D(FilterKernel.GroupSize, 1, 1)), view);
+        if (mass) device.Kernels.Load<PlaceLauncher>(MassCandidateKernel.Variant)(stream, new KernelConfig(grid, new Index3D(MassCandidateKernel.GroupSize, 1, 1)), view, tokens);
+        device.Kernels.Load<PlaceLauncher>(PlaceKernel.Variant(mass))(stream, new KernelConfig(grid, new Index3D(PlaceKernel.GroupSize, 1, 1)), view, tokens);
     }
+
+    // The sum of the weights is needed for the share alone too.
+    private static bool ByMass(SelectionRule rule, TokenSets sets) => rule.Share != 0 || sets.Shares is not null;
 
     // The range that a window leaves begins at a tile, so it may reach over 15 tokens more than are visible.
     private static int Span(AttentionShape shape, StepBatch batch) =>
-        shape.Window > 0 ? Math.Min(batch.MaxLength, shape.Window + LabelLayer.TileTokens - 1) : batch.MaxLength;
+        shape.Window > 0 ? Math.Min(batch.GridLength, shape.Window + LabelLayer.TileTokens - 1) : batch.GridLength;
 
     private bool OneGroup(AttentionShape shape, StepBatch batch) => Span(shape, batch) <= OneGroupTokens;
 
@@ -100,7 +117,11 @@ internal sealed class GpuSelect(GpuDevice device, GpuScore score, MemoryLedger m
             Window = shape.Window,
             Numerator = rule.Numerator,
             Denominator = rule.Denominator,
-            MinTokens = rule.MinTokens,
+            MinTokens = Math.Max(rule.MinTokens, rule.Floor),
+            Floor = rule.Floor,
+            Share = rule.Share,
+            MassScale = TokenMass.Scale(rule.Temperature),
+            Shares = sets.Shares is null ? GpuBuffer.View<float>(sets.Counts).SubView(0, 0) : GpuBuffer.View<float>(sets.Shares, total),
             Sinks = rule.Sinks,
             Recent = rule.Recent,
         };

@@ -7,10 +7,12 @@ internal static class HistogramKernel
 {
     public const int GroupSize = 512;
 
-    public static KernelVariant Variant => KernelVariant.Of(Run, GroupSize) with { CudaOnly = true };
+    /// <summary>With the maximum for a selection by <paramref name="mass"/>, or without.</summary>
+    public static KernelVariant Variant(bool mass) => KernelVariant.Of(typeof(HistogramKernel), nameof(Run), GroupSize, KernelCounts.Of(mass ? 1 : 0)) with { CudaOnly = true };
 
     /// <summary>Grid (chunks, sets, rows).</summary>
-    public static void Run(SelectView select)
+    public static void Run<TMass>(SelectView select)
+        where TMass : struct, IKernelCount
     {
         var bins = SharedMemory.Allocate<uint>(SortableKey.TopBins);
         int row = Grid.IdxZ;
@@ -27,9 +29,27 @@ internal static class HistogramKernel
             {
                 if (keys[i] != 0u) Atomic.Add(ref bins[SortableKey.TopBin(keys[i])], 1u);
             }
+            if (TMass.Value != 0)
+            {
+                uint best = 0;
+                for (int i = 0; i < KeyTile.PerThread; i++)
+                {
+                    // the key of a forced token does not tell its score
+                    uint key = keys[i] == SortableKey.Forced ? SortableKey.Of(select.Scores[set * select.ScoreCapacity + KeyTile.Token(origin, i >> 2) + (i & 3)]) : keys[i];
+                    best = Math.Max(best, key);
+                }
+                FlushMaximum(best, select.Scratch, set);
+            }
             Group.Barrier();
             Flush(bins, select.Scratch, set);
         }
+    }
+
+    /// <summary>Takes the largest of a warp's keys into the set's maximum.</summary>
+    public static void FlushMaximum(uint best, SelectScratch scratch, long set)
+    {
+        for (int d = 0; d < 5; d++) best = Math.Max(best, Warp.ShuffleXor(best, 1 << d));
+        if ((Group.IdxX & 31) == 0) Atomic.Max(ref scratch.Maxima[set], best);
     }
 
     /// <summary>Adds a group's histogram to the set's.</summary>

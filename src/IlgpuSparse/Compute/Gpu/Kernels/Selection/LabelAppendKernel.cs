@@ -10,7 +10,7 @@ internal static class LabelAppendKernel
     /// <summary>Most threads a token and kv head.</summary>
     public const int MaxLanes = 32;
 
-    public static KernelVariant Variant(LabelFormat format) => KernelVariant.Of(typeof(LabelAppendKernel), nameof(Run), GroupSize, LabelBits.Of(format));
+    public static KernelVariant Variant(LabelFormat format) => KernelVariant.Of(typeof(LabelAppendKernel), nameof(Run), GroupSize, LabelBits.Of(format)) with { MinGroups = 8 };
 
     public static IEnumerable<KernelVariant> Variants => Enum.GetValues<LabelFormat>().Select(Variant);
 
@@ -40,18 +40,22 @@ internal static class LabelAppendKernel
         float minimum = 0f, step = 0f;
         if (TBits.Bits != 16)
         {
+            float low = float.PositiveInfinity, high = float.NegativeInfinity;
             if (labels.PerToken != 0)
             {
-                float low = float.PositiveInfinity, high = float.NegativeInfinity;
                 for (int c = lane; c < labels.ChannelCount; c += lanes)
                 {
                     float k = keys[key + labels.Channels[channels + c]];
                     if (k < low) low = k;
                     if (k > high) high = k;
                 }
-                lows[Group.IdxX] = low;
-                highs[Group.IdxX] = high;
-                Group.Barrier();
+            }
+            // outside the condition, although all threads agree on it: PoCL goes wrong after a barrier inside of one
+            lows[Group.IdxX] = low;
+            highs[Group.IdxX] = high;
+            Group.Barrier();
+            if (labels.PerToken != 0)
+            {
                 int first = Group.IdxX - lane;
                 for (int i = 0; i < lanes; i++)
                 {

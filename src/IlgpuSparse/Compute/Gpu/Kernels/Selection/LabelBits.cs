@@ -18,39 +18,34 @@ internal static class LabelBits
     {
         public static int Bits => 16;
         public static int Pairs => 1;
-        public static int PairShift => 0;
-        public static int InMantissa => 1;
+        public static int ByteShift => 0;
     }
 
     internal readonly struct Eight : ILabelBits
     {
         public static int Bits => 8;
         public static int Pairs => 2;
-        public static int PairShift => 1;
-        public static int InMantissa => 1;
+        public static int ByteShift => 0;
     }
 
     internal readonly struct Four : ILabelBits
     {
         public static int Bits => 4;
         public static int Pairs => 4;
-        public static int PairShift => 2;
-        public static int InMantissa => 2;
+        public static int ByteShift => 1;
     }
 
     internal readonly struct Two : ILabelBits
     {
         public static int Bits => 2;
         public static int Pairs => 8;
-        public static int PairShift => 3;
-        public static int InMantissa => 5;
+        public static int ByteShift => 2;
     }
 
     internal readonly struct One : ILabelBits
     {
         public static int Bits => 1;
         public static int Pairs => 16;
-        public static int PairShift => 4;
-        public static int InMantissa => 10;
+        public static int ByteShift => 3;
     }
 }

@@ -7,8 +7,8 @@ namespace IlgpuSparse.Compute.Gpu.Kernels.Selection;
 /// for long contexts, or, where a set fits one <see cref="KeyTile"/>, with all of it in the set's last group.
 /// </summary>
 /// <remarks>
-/// A lane loads four tokens' copies of one word in 16 bytes; these are rows g and g + 8 of two products of 16 tokens, and the rows' scores come out in the same four lanes. Per token and 64
-/// channels of 2 bits: 16 bytes, 36 ANDs and shifts, a quarter of a tensor instruction a query tile.
+/// <see cref="ILabelProduct"/> says how labels meet queries. Labels are read once, 16 bytes a lane and word, and asked for one step ahead; the multiprocessor has far more to issue a byte than
+/// it has in dense attention, so what is done for a token is kept to a few dozen instructions a lane for four tokens.
 /// </remarks>
 internal static class ScoreKernel
 {
@@ -21,13 +21,28 @@ internal static class ScoreKernel
     /// <summary>Scores and sets.</summary>
     public const int WithSelection = 2;
 
+    /// <summary>As <see cref="WithHistogram"/>, and the maximum in <see cref="SelectScratch.Maxima"/>: for a selection by mass.</summary>
+    public const int WithMaximum = 4;
+
+    /// <summary>Scores and sets by mass.</summary>
+    public const int WithMassSelection = 8;
+
     /// <summary>Tokens a warp scores at once.</summary>
     public const int UnitTokens = 32;
 
     /// <summary>Most query heads a set.</summary>
     public const int MaxHeads = 32;
 
-    public static int GroupSize(int mode) => mode == WithSelection ? 1024 : 256;
+    /// <summary>Queries a tile.</summary>
+    public const int TileHeads = 4;
+
+    /// <summary>Most channels.</summary>
+    public const int MaxChannels = 128;
+
+    /// <summary>Whether the kernel leaves finished sets.</summary>
+    public static bool Selects(int mode) => mode is WithSelection or WithMassSelection;
+
+    public static int GroupSize(int mode) => Selects(mode) ? 1024 : 256;
 
     /// <summary>Words a lane loads of a token: a quarter of all, rounded up to what there are variants for.</summary>
     public static int LaneWords(LabelFormat format, int channels)
@@ -38,7 +53,7 @@ internal static class ScoreKernel
     }
 
     /// <summary>Units a warp has under way: enough for 64 bytes a lane.</summary>
-    public static int Units(int mode, int laneWords) => mode == WithSelection ? 1 : Math.Max(1, 4 / laneWords);
+    public static int Units(int mode, int laneWords) => Selects(mode) ? 1 : Math.Max(1, 4 / laneWords);
 
     /// <summary>
     /// Tokens a group of threads: whole steps of <paramref name="step"/> tokens, as few as make one wave of groups over the multiprocessors, so that preparing the queries and writing
@@ -46,26 +61,39 @@ internal static class ScoreKernel
     /// </summary>
     public static int ChunkTokens(int mode, int step, long tokens, int multiprocessors)
     {
-        long groups = (long)multiprocessors * (mode == WithSelection ? 1 : 4);
+        long groups = (long)multiprocessors * (Selects(mode) ? 1 : 4);
         long steps = (tokens + groups * step - 1) / (groups * step);
         return (int)Math.Clamp(steps, 1, 64) * step;
     }
 
+    /// <summary>Whether a lane's labels leave a group of 1024 threads, 64 registers each, room for the selection; else it is a kernel of its own.</summary>
+    public static bool HasSelection(LabelFormat format, int laneWords) => laneWords <= format switch { LabelFormat.F16 => 4, LabelFormat.Int8 => 2, _ => 1 };
+
     public static KernelVariant Variant(LabelFormat format, int laneWords, int units, int tiles, int mode) => KernelVariant.Of(typeof(ScoreKernel), nameof(Run), GroupSize(mode),
-        LabelBits.Of(format), KernelCounts.Of(laneWords), KernelCounts.Of(units), KernelCounts.Of(tiles), KernelCounts.Of(mode)) with
-    { CudaOnly = true };
+        Product(format), KernelCounts.Of(laneWords), KernelCounts.Of(units), KernelCounts.Of(tiles), KernelCounts.Of(mode)) with
+    {
+        CudaOnly = true,
+        // said so that the driver does not save registers for more groups, and spill
+        MinGroups = Selects(mode) || laneWords >= 8 ? 1 : 2,
+    };
+
+    /// <summary>Tiles as a constant of the kernel, for sets of <paramref name="queries"/>: 0 for a single query, whose scores every lane has.</summary>
+    public static int Tiles(int queries) => queries == 1 ? 0 : queries <= TileHeads ? 1 : MaxHeads / TileHeads;
+
+    private static Type Product(LabelFormat format) => format == LabelFormat.F16 ? typeof(HalfProduct) : typeof(IntegerProduct<>).MakeGenericType(LabelBits.Of(format));
 
     public static IEnumerable<KernelVariant> Variants =>
         from format in Enum.GetValues<LabelFormat>()
         from laneWords in new[] { 1, 2, 4, 8, 16 }
-        where laneWords >= LaneWords(format, 1) && laneWords <= LaneWords(format, QueryFragments.MaxChannels)
-        from tiles in new[] { 1, 8 }
-        from mode in new[] { ScoresOnly, WithHistogram, WithSelection }
+        where laneWords >= LaneWords(format, 1) && laneWords <= LaneWords(format, MaxChannels)
+        from tiles in new[] { 0, 1, 8 }
+        from mode in new[] { ScoresOnly, WithHistogram, WithSelection, WithMaximum, WithMassSelection }
+        where !Selects(mode) || HasSelection(format, laneWords)
         select Variant(format, laneWords, Units(mode, laneWords), tiles, mode);
 
     /// <summary>Grid (chunks, sets, rows).</summary>
-    public static void Run<TBits, TWords, TUnits, TTiles, TMode>(LabelView labels, ScoreView score, SelectView select)
-        where TBits : struct, ILabelBits
+    public static void Run<TProduct, TWords, TUnits, TTiles, TMode>(LabelView labels, ScoreView score, SelectView select)
+        where TProduct : struct, ILabelProduct
         where TWords : struct, IKernelCount
         where TUnits : struct, IKernelCount
         where TTiles : struct, IKernelCount
@@ -73,26 +101,30 @@ internal static class ScoreKernel
     {
         // the queries first, then the histogram
         var bins = SharedMemory.Allocate<uint>(SortableKey.TopBins);
-        var fragments = SharedMemory.Allocate<U2>(TTiles.Value * TWords.Value * TBits.Pairs * 16);
-        var factors = SharedMemory.Allocate<float>(TTiles.Value * QueryFragments.TileHeads);
-        var summands = SharedMemory.Allocate<float>(TTiles.Value * QueryFragments.TileHeads);
+        var fragments = SharedMemory.Allocate<U2>(TTiles.Slots * (TWords.Value * TProduct.Registers + 1 >> 1) * TProduct.Parts * 32);
+        var factors = SharedMemory.Allocate<float>(TTiles.Slots * TileHeads);
+        var summands = SharedMemory.Allocate<float>(TTiles.Slots * TileHeads);
         int set = Grid.IdxY, row = Grid.IdxZ;
         int position = labels.Positions[row], first = score.FirstVisible(position);
         int unit = TUnits.Value * UnitTokens, origin = first & ~(unit - 1);
         int start = origin + Grid.IdxX * score.ChunkTokens, end = Math.Min(start + score.ChunkTokens, position + 1);
         if (start <= position)
         {
-            int heads = score.Sum != 0 ? 1 : score.HeadsPerSet;
-            int tiles = (heads + QueryFragments.TileHeads - 1) >> 2;
-            int kvHead = set * score.HeadsPerSet / score.GroupSize, table = row * labels.MaxBlocks;
+            QuerySet queries;
+            queries.Row = row;
+            queries.FirstHead = set * score.HeadsPerSet;
+            queries.Count = score.Sum != 0 ? 1 : score.HeadsPerSet;
+            queries.Tiles = (queries.Count + TileHeads - 1) >> 2;
+            int kvHead = queries.FirstHead / score.GroupSize, table = row * labels.MaxBlocks;
+            queries.Channels = kvHead * labels.ChannelCount;
             int stride = (Group.DimX >> 5) * unit, token = start + (Group.IdxX >> 5) * unit;
             ulong policy = Loads.EvictFirst();
             var words = new U4[TUnits.Slots * TWords.Slots];
             var following = new U4[TUnits.Slots * TWords.Slots];
             // the first labels are on their way while the queries are prepared
             if (token < end) LabelWords.Load<TWords, TUnits>(labels, labels.BlockTable[table + (token >> KvLayer.BlockShift)], kvHead, token, policy, words);
-            QueryFragments.Build<TBits, TWords>(labels, score, row, set, tiles, bins.Cast<float>(), fragments, factors, summands);
-            if (TMode.Value == WithHistogram)
+            TProduct.Prepare<TWords>(labels, score, queries, bins.Cast<float>(), fragments, factors, summands);
+            if (TMode.Value == WithHistogram || TMode.Value == WithMaximum)
             {
                 for (int i = Group.IdxX; i < SortableKey.TopBins; i += Group.DimX) bins[i] = 0u;
                 Group.Barrier();
@@ -101,23 +133,33 @@ internal static class ScoreKernel
             long output = ((long)row * Grid.DimY + set) * score.Capacity;
             // allocated outside of the loop: inside it would lie in local memory
             var best = new float[TUnits.Value * 4];
+            // a single query's, in registers
+            var query = LabelProduct.Query<TProduct, TWords>(fragments, 0, Group.IdxX & 31);
+            float factor = factors[0], summand = summands[0];
+            uint maximum = 0;
             while (token < end)
             {
                 int next = token + stride;
                 if (next < end) LabelWords.Load<TWords, TUnits>(labels, labels.BlockTable[table + (next >> KvLayer.BlockShift)], kvHead, next, policy, following);
-                for (int i = 0; i < TUnits.Value * 4; i++) best[i] = float.NegativeInfinity;
-                for (int tile = 0; tile < tiles; tile++)
-                    LabelProduct.Accumulate<TBits, TWords, TUnits>(labels, table, kvHead, token, tile, heads, words, fragments, factors, summands, best);
+                if (TTiles.Value != 0)
+                {
+                    for (int i = 0; i < TUnits.Value * 4; i++) best[i] = float.NegativeInfinity;
+                    for (int tile = 0; tile < queries.Tiles; tile++)
+                        LabelProduct.Accumulate<TProduct, TWords, TUnits>(labels, table, kvHead, token, tile, words, fragments, factors, summands, best);
+                }
                 for (int u = 0; u < TUnits.Slots; u++)
                 {
                     if (u < TUnits.Value)
                     {
-                        float value = LabelProduct.OwnToken(best[u * 4], best[u * 4 + 1], best[u * 4 + 2], best[u * 4 + 3]);
+                        float value = TTiles.Value == 0
+                            ? LabelProduct.Own<TProduct, TWords>(labels, table, kvHead, token + u * UnitTokens, words, u * TWords.Value, query, factor, summand)
+                            : LabelProduct.LargestOfToken(best[u * 4], best[u * 4 + 1], best[u * 4 + 2], best[u * 4 + 3]);
                         int own = token + u * UnitTokens + (Group.IdxX & 31);
-                        if (own >= first && own < end)
+                        if (((own - first) | (end - 1 - own)) >= 0)
                         {
                             score.Scores[output + own] = value;
-                            if (TMode.Value == WithHistogram) Atomic.Add(ref bins[SortableKey.TopBin(range.Key(own, value))], 1u);
+                            if (TMode.Value == WithMaximum) maximum = Math.Max(maximum, SortableKey.Of(value));
+                            if (TMode.Value == WithHistogram || TMode.Value == WithMaximum) Atomic.Add(ref bins[SortableKey.TopBin(range.InsideKey(own, value))], 1u);
                         }
                     }
                 }
@@ -127,7 +169,8 @@ internal static class ScoreKernel
                 }
                 token = next;
             }
-            if (TMode.Value == WithHistogram)
+            if (TMode.Value == WithMaximum) HistogramKernel.FlushMaximum(maximum, select.Scratch, (long)row * Grid.DimY + set);
+            if (TMode.Value == WithHistogram || TMode.Value == WithMaximum)
             {
                 Group.Barrier();
                 HistogramKernel.Flush(bins, select.Scratch, (long)row * Grid.DimY + set);
@@ -140,6 +183,18 @@ internal static class ScoreKernel
                 long number = (long)row * Grid.DimY + set;
                 int chunks = (position - origin) / score.ChunkTokens + 1;
                 if (Arrival.IsLast(ref select.Scratch.Arrivals[number], chunks, ref search[0])) SetSelection.Run(select, range, number, bins, search, above, tied);
+            }
+            if (TMode.Value == WithMassSelection)
+            {
+                var search = SharedMemory.Allocate<uint>(RankSearch.ScratchWords);
+                var sums = SharedMemory.Allocate<ulong>(MassSearch.SumWords);
+                var above = SharedMemory.Allocate<ulong>(GroupScan.MaxWarps);
+                var tied = SharedMemory.Allocate<ulong>(GroupScan.MaxWarps);
+                var high = SharedMemory.Allocate<uint>(MassSetSelection.Bins);
+                long number = (long)row * Grid.DimY + set;
+                int chunks = (position - origin) / score.ChunkTokens + 1;
+                var masses = new MassBins { Counts = bins.SubView(0, MassSetSelection.Bins), Low = bins.SubView(MassSetSelection.Bins, MassSetSelection.Bins), High = high };
+                if (Arrival.IsLast(ref select.Scratch.Arrivals[number], chunks, ref search[0])) MassSetSelection.Run(select, range, number, masses, search, sums, above, tied);
             }
         }
     }

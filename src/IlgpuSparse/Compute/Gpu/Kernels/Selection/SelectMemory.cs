@@ -9,6 +9,8 @@ internal sealed class SelectMemory : IDisposable
     private readonly GpuBuffer _chunks;
     private readonly GpuBuffer _survivors;
     private readonly GpuBuffer _candidates;
+    private readonly Func<long, GpuBuffer> _allocate;
+    private GpuBuffer? _masses;
     private readonly int _sets;
     private readonly int _chunksPerSet;
     private readonly int _chunkTokens;
@@ -23,20 +25,21 @@ internal sealed class SelectMemory : IDisposable
             throw new ArgumentException($"room for {scores.Capacity} scores a set; selection takes at most {(long)FilterEnd.MaxChunks * chunkTokens}", nameof(scores));
         _sets = checked((int)(scores.Buffer.ByteLength / sizeof(float) / scores.Capacity));
         long chunks = (long)_sets * _chunksPerSet;
-        _counters = new GpuBuffer(device, (long)_sets * (SortableKey.TopCounts + 4) * sizeof(uint), "selection", memory);
-        _chunks = new GpuBuffer(device, chunks * 4 * sizeof(uint), "selection", memory);
-        _survivors = new GpuBuffer(device, chunks * chunkTokens * 2 * sizeof(uint), "selection", memory);
-        _candidates = new GpuBuffer(device, chunks * chunkTokens * sizeof(uint), "selection", memory);
+        _allocate = bytes => new GpuBuffer(device, bytes, "selection", memory);
+        _counters = _allocate((long)_sets * (SortableKey.TopCounts + 4) * sizeof(uint));
+        _chunks = _allocate(chunks * 4 * sizeof(uint));
+        _survivors = _allocate(chunks * chunkTokens * 2 * sizeof(uint));
+        _candidates = _allocate(chunks * chunkTokens * sizeof(uint));
         _counters.Clear();
     }
 
-    /// <summary>The kernels' view.</summary>
-    public SelectScratch View()
+    /// <summary>The kernels' view; selections by mass need more, which is allocated at the first of them.</summary>
+    public SelectScratch View(bool mass)
     {
         var counters = GpuBuffer.View<uint>(_counters);
         var chunks = GpuBuffer.View<U2>(_chunks);
         long bins = (long)_sets * SortableKey.TopCounts, half = (long)_sets * _chunksPerSet;
-        return new SelectScratch
+        var view = new SelectScratch
         {
             Histogram = counters.SubView(0, bins),
             Arrivals = counters.SubView(bins, _sets).Cast<int>(),
@@ -48,7 +51,22 @@ internal sealed class SelectMemory : IDisposable
             ChunkPlaces = chunks.SubView(half, half),
             Stride = _chunksPerSet * _chunkTokens,
             Chunks = _chunksPerSet,
+            Maxima = counters.SubView(bins + 3 * _sets, _sets),
         };
+        if (!mass) return view;
+        // the cuts first: a view can only be cast from a multiple of its elements' size
+        int cutWords = System.Runtime.CompilerServices.Unsafe.SizeOf<MassCut>() / sizeof(ulong);
+        if (_masses is null)
+        {
+            _masses = _allocate((long)_sets * (cutWords + SortableKey.TopBins + 2) * sizeof(ulong));
+            _masses.Clear();
+        }
+        var masses = GpuBuffer.View<ulong>(_masses);
+        long cuts = (long)_sets * cutWords, sums = (long)_sets * SortableKey.TopBins;
+        view.Cuts = masses.SubView(0, cuts).Cast<MassCut>();
+        view.Masses = masses.SubView(cuts, sums);
+        view.Totals = masses.SubView(cuts + sums, 2 * _sets);
+        return view;
     }
 
     /// <inheritdoc/>
@@ -58,5 +76,6 @@ internal sealed class SelectMemory : IDisposable
         _chunks.Dispose();
         _survivors.Dispose();
         _candidates.Dispose();
+        _masses?.Dispose();
     }
 }

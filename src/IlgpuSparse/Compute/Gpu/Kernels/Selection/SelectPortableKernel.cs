@@ -9,7 +9,7 @@ internal static class SelectPortableKernel
 
     private const int Bins = 256;
 
-    public static KernelVariant Variant => KernelVariant.Of(Run, GroupSize);
+    public static KernelVariant Variant => KernelVariant.Of(Run, GroupSize) with { Unroll = 0 };
 
     /// <summary>Grid (sets, rows).</summary>
     public static void Run(SelectView select)
@@ -56,6 +56,14 @@ internal static class SelectPortableKernel
             rank = found[1];
         }
 
+        Store(select, range, set, known, (int)rank, above, tied);
+        if (Group.IdxX == 0) select.Counts[set] = budget;
+    }
+
+    /// <summary>Writes the positions of all keys above the threshold <paramref name="known"/> and of the first <paramref name="ties"/> that equal it, in order.</summary>
+    public static void Store(SelectView select, VisibleRange range, long set, uint known, int ties, ArrayView<int> above, ArrayView<int> tied)
+    {
+        long scores = set * select.ScoreCapacity;
         // a stretch of tokens a thread, in order
         int visible = range.Last - range.First + 1, stretch = (visible + Group.DimX - 1) / Group.DimX;
         int first = range.First + Group.IdxX * stretch, end = Math.Min(first + stretch, range.Last + 1);
@@ -69,7 +77,7 @@ internal static class SelectPortableKernel
         above[Group.IdxX] = aboveCount;
         tied[Group.IdxX] = tiedCount;
         Group.Barrier();
-        int aboveBefore = 0, tiedBefore = 0, ties = (int)rank;
+        int aboveBefore = 0, tiedBefore = 0;
         for (int i = 0; i < Group.IdxX; i++)
         {
             aboveBefore += above[i];
@@ -83,6 +91,5 @@ internal static class SelectPortableKernel
             if (key > known) aboveBefore++;
             if (key == known) tiedBefore++;
         }
-        if (Group.IdxX == 0) select.Counts[set] = budget;
     }
 }

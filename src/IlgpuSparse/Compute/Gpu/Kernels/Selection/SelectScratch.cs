@@ -29,6 +29,18 @@ internal struct SelectScratch
     /// <summary>Where a chunk's selected tokens go (X) and how many of its tokens with the threshold's key are among them (Y), <c>[set, chunk]</c>.</summary>
     public ArrayView<U2> ChunkPlaces;
 
+    /// <summary>The largest key of a visible token by its score, forced or not, <c>[set]</c>; this and the next three of selections by mass alone.</summary>
+    public ArrayView<uint> Maxima;
+
+    /// <summary>Mass of the survivors by the bins of <see cref="Histogram"/>, without forced ones, <c>[set, <see cref="SortableKey.TopBins"/>]</c>.</summary>
+    public ArrayView<ulong> Masses;
+
+    /// <summary>Mass of the tokens that are not forced, then of the forced ones, <c>[set, 2]</c>.</summary>
+    public ArrayView<ulong> Totals;
+
+    /// <summary>What is still to be found, and in which bin, <c>[set]</c>.</summary>
+    public ArrayView<MassCut> Cuts;
+
     /// <summary>Tokens a set in <see cref="Survivors"/> and <see cref="Candidates"/>.</summary>
     public int Stride;
 

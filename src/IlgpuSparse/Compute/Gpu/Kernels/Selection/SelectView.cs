@@ -32,7 +32,7 @@ internal struct SelectView
     /// <summary><see cref="SelectionRule.Denominator"/>.</summary>
     public int Denominator;
 
-    /// <summary><see cref="SelectionRule.MinTokens"/>.</summary>
+    /// <summary>The larger of <see cref="SelectionRule.MinTokens"/> and <see cref="SelectionRule.Floor"/>.</summary>
     public int MinTokens;
 
     /// <summary><see cref="SelectionRule.Sinks"/>.</summary>
@@ -40,6 +40,18 @@ internal struct SelectView
 
     /// <summary><see cref="SelectionRule.Recent"/>.</summary>
     public int Recent;
+
+    /// <summary><see cref="SelectionRule.Floor"/>.</summary>
+    public int Floor;
+
+    /// <summary><see cref="SelectionRule.Share"/>.</summary>
+    public uint Share;
+
+    /// <summary><see cref="TokenMass.Scale"/> of the rule's temperature.</summary>
+    public float MassScale;
+
+    /// <summary>Estimated share of the mass that a set holds, <c>[row, set]</c>; of length zero when nobody asks.</summary>
+    public ArrayView<float> Shares;
 
     /// <summary>What a step leaves for the next kernel.</summary>
     public SelectScratch Scratch;

@@ -52,8 +52,8 @@ internal static class SetSelection
         Group.Barrier();
     }
 
-    // All keys above the threshold and the first of those equal to it, in order of position.
-    private static void Store(SelectView select, VisibleRange range, long set, uint[] keys, uint threshold, int ties, ArrayView<ulong> above, ArrayView<ulong> tied)
+    /// <summary>Writes all keys above the threshold and the first <paramref name="ties"/> of those equal to it, in order of position.</summary>
+    public static void Store(SelectView select, VisibleRange range, long set, uint[] keys, uint threshold, int ties, ArrayView<ulong> above, ArrayView<ulong> tied)
     {
         uint aboveCounts = 0, tiedCounts = 0;
         for (int i = 0; i < KeyTile.PerThread; i++)

@@ -36,6 +36,13 @@ internal static class SortableKey
         return (bits & 0x7fffffffu) > 0x7f800000u ? 1u : key;
     }
 
+    /// <summary>The score of a key that <see cref="Of"/> gave.</summary>
+    public static float Score(uint key)
+    {
+        uint negative = (uint)((int)~key >> 31);
+        return Interop.IntAsFloat(key ^ (negative | 0x80000000u));
+    }
+
     /// <summary>The histogram's bin, highest keys first.</summary>
     public static int TopBin(uint key) => TopBins - 1 - (int)(key >> LowBits);
 

@@ -3,7 +3,7 @@ using ILGPU.IR.Intrinsics;
 
 namespace IlgpuSparse.Compute.Gpu.Kernels.Selection;
 
-/// <summary>The product of half-precision matrix fragments held by a warp.</summary>
+/// <summary>Products of matrix fragments held by a warp.</summary>
 internal static class TensorCore
 {
     /// <summary>
@@ -29,9 +29,38 @@ internal static class TensorCore
         return c;
     }
 
-    /// <summary>a · b. A constant zero is no operand of the instruction.</summary>
-    [IntrinsicImplementation, PtxOp("{ .reg .f32 zero; mov.f32 zero, 0f00000000; mma.sync.aligned.m16n8k16.row.col.f32.f16.f16.f32 {$r.0, $r.1, $r.2, $r.3}, {$0.0, $0.1, $0.2, $0.3}, {$1.0, $1.1}, {zero, zero, zero, zero}; }")]
-    public static F4 Multiply(U4 a, U2 b) => Multiply(a, b, new F4());
+    /// <summary>
+    /// c + a · b with a 16 × 32 of unsigned and b 32 × 8 of signed bytes, exact in 32 bits. A lane holds of a the columns 4t .. 4t + 3 of rows g and g + 8 (X, Y) and the columns
+    /// 16 + 4t .. of the same rows (Z, W), of b the same of column g (X, Y), and of c what <see cref="Multiply(U4, U2, F4)"/> says.
+    /// </summary>
+    [IntrinsicImplementation, PtxOp("mma.sync.aligned.m16n8k32.row.col.s32.u8.s8.s32 {$r.0, $r.1, $r.2, $r.3}, {$0.0, $0.1, $0.2, $0.3}, {$1.0, $1.1}, {$2.0, $2.1, $2.2, $2.3};")]
+    public static I4 Multiply(U4 a, U2 b, I4 c)
+    {
+        int g = Warp.LaneIdx >> 2, t = Warp.LaneIdx & 3;
+        for (int k = 0; k < 4; k++)
+        {
+            int row = g * 4 + k;
+            uint upLow = Warp.Shuffle(a.X, row), downLow = Warp.Shuffle(a.Y, row), upHigh = Warp.Shuffle(a.Z, row), downHigh = Warp.Shuffle(a.W, row);
+            int left = 2 * t * 4 + k, right = left + 4;
+            uint leftLow = Warp.Shuffle(b.X, left), leftHigh = Warp.Shuffle(b.Y, left), rightLow = Warp.Shuffle(b.X, right), rightHigh = Warp.Shuffle(b.Y, right);
+            c.X += Bytes(upLow, leftLow) + Bytes(upHigh, leftHigh);
+            c.Y += Bytes(upLow, rightLow) + Bytes(upHigh, rightHigh);
+            c.Z += Bytes(downLow, leftLow) + Bytes(downHigh, leftHigh);
+            c.W += Bytes(downLow, rightLow) + Bytes(downHigh, rightHigh);
+        }
+        return c;
+    }
+
+    /// <summary>The nearest integer, ties to even.</summary>
+    [IntrinsicImplementation, PtxOp("cvt.rni.s32.f32 $r, $0;")]
+    public static int Nearest(float x) => (int)MathF.Round(x, MidpointRounding.ToEven);
+
+    private static int Bytes(uint a, uint b)
+    {
+        int sum = 0;
+        for (int i = 0; i < 32; i += 8) sum += (int)(byte)(a >> i) * (sbyte)(b >> i);
+        return sum;
+    }
 
     private static float Dot(uint a, uint b) =>
         (float)BitConverter.UInt16BitsToHalf((ushort)a) * (float)BitConverter.UInt16BitsToHalf((ushort)b)

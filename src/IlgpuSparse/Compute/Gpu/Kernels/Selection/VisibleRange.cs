@@ -44,14 +44,19 @@ internal struct VisibleRange
         return Math.Min((int)wanted, select.SetCapacity);
     }
 
+    /// <summary>Fewest tokens of a set by mass: the device's form of <see cref="SelectionRule.Least"/>.</summary>
+    public readonly int Least(SelectView select)
+    {
+        int wanted = Math.Max(select.Floor, select.Sinks + Math.Max(1, select.Recent));
+        return Math.Min(Math.Min(wanted, Last - First + 1), select.SetCapacity);
+    }
+
     /// <summary>Where chunks of tokens are counted from: the range's start, rounded down so that 16-byte loads are aligned.</summary>
     public readonly int Origin => First & ~(LabelLayer.TileTokens - 1);
 
     /// <summary>The key of <paramref name="token"/>.</summary>
-    public readonly uint Key(int token, float score)
-    {
-        uint key = SortableKey.Of(score);
-        if (token < SinkEnd || token >= RecentStart) key = SortableKey.Forced;
-        return token >= First && token <= Last ? key : 0u;
-    }
+    public readonly uint Key(int token, float score) => InsideKey(token, score) & ~(uint)(((token - First) | (Last - token)) >> 31);
+
+    /// <summary>The key of a visible token. Signs stand for comparisons here and in <see cref="Key"/>: this is done for every token of the context, and conditions become branches.</summary>
+    public readonly uint InsideKey(int token, float score) => SortableKey.Of(score) | (uint)(((token - SinkEnd) | (RecentStart - 1 - token)) >> 31);
 }

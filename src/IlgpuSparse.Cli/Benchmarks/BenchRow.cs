@@ -1,0 +1,86 @@
+namespace IlgpuSparse.Cli.Benchmarks;
+
+/// <summary>One measurement, as the table and the JSON document have it. What was not measured is null.</summary>
+internal sealed record BenchRow
+{
+    /// <summary><see cref="What"/> of a whole step.</summary>
+    public const string Step = "step";
+
+    /// <summary><see cref="Attention"/> of full attention.</summary>
+    public const string Dense = "dense";
+
+    /// <summary>step for the whole, else the stage: append, score, select (scores and sets), attend; or copy, read.</summary>
+    public required string What { get; init; }
+
+    /// <summary>Query heads.</summary>
+    public int Heads { get; init; }
+
+    /// <summary>Key and value heads.</summary>
+    public int KvHeads { get; init; }
+
+    /// <summary>Channels a head.</summary>
+    public int HeadDim { get; init; }
+
+    /// <summary>Tokens of each sequence.</summary>
+    public int Context { get; init; }
+
+    /// <summary>Sequences.</summary>
+    public int Batch { get; init; }
+
+    /// <summary>Storage of K and V.</summary>
+    public string? KvFormat { get; init; }
+
+    /// <summary>The attention's string form.</summary>
+    public string? Attention { get; init; }
+
+    /// <summary>The headline: replayed from a graph where there are graphs, else launched; µs.</summary>
+    public double? Microseconds => Graph?.Median ?? Launched?.Median;
+
+    /// <summary>Replayed from a CUDA graph, µs a step.</summary>
+    public Timing? Graph { get; init; }
+
+    /// <summary>Launched call by call, µs a step.</summary>
+    public Timing? Launched { get; init; }
+
+    /// <summary>Kernels and copies a step in the graph.</summary>
+    public double? Nodes { get; init; }
+
+    /// <summary>Layers in rotation.</summary>
+    public int? Layers { get; init; }
+
+    /// <summary>Bytes that have to move.</summary>
+    public long? Bytes { get; init; }
+
+    /// <summary>Bytes over the headline time, 10⁹ a second.</summary>
+    public double? GigabytesPerSecond => Bytes / Microseconds / 1e3;
+
+    /// <summary><see cref="GigabytesPerSecond"/> over the yardstick's.</summary>
+    public double? Share { get; init; }
+
+    /// <summary>Relative error against double precision.</summary>
+    public double? Error { get; init; }
+
+    /// <summary>Correlation of the scores with exact logits.</summary>
+    public double? Correlation { get; init; }
+
+    /// <summary>Best SDPA of the baseline, µs.</summary>
+    public double? SdpaMicroseconds { get; init; }
+
+    /// <summary>Double Sparsity composed of PyTorch operations, µs.</summary>
+    public double? TorchMicroseconds { get; init; }
+
+    /// <summary>Time over best SDPA.</summary>
+    public double? OverSdpa => Microseconds / SdpaMicroseconds;
+
+    /// <summary>Best SDPA over time.</summary>
+    public double? SpeedUp => SdpaMicroseconds / Microseconds;
+
+    /// <summary>PyTorch Double Sparsity over time.</summary>
+    public double? OverTorch => Attention == Dense ? null : TorchMicroseconds / Microseconds;
+
+    /// <summary>Why there is no measurement.</summary>
+    public string? Problem { get; init; }
+
+    /// <summary>Whether <see cref="Problem"/> is a wrong result or another failure; too little memory is none.</summary>
+    public bool Failed { get; init; }
+}

@@ -1,0 +1,64 @@
+using System.CommandLine;
+using IlgpuSparse.Compute;
+using Spectre.Console;
+
+namespace IlgpuSparse.Cli.Benchmarks;
+
+/// <summary>What every benchmark command does around its measurements: opening the backend or a saved document, and reporting in the forms that were asked for.</summary>
+/// <param name="arguments">The command line, with <see cref="BenchOptions"/>.</param>
+/// <param name="benchmark">Name in documents.</param>
+/// <param name="compare">Adds to a row what it is compared with.</param>
+/// <param name="plots">Writes a document's plots into a directory and returns their names.</param>
+internal sealed class BenchRun(ParseResult arguments, string benchmark, Func<BenchRow, BenchRow> compare, Func<BenchDocument, string, IReadOnlyList<string>> plots)
+{
+    /// <summary>Runs <paramref name="measure"/> unless the results are there already, and reports; returns the exit code: 1 when a result was wrong, 130 when it was ended early.</summary>
+    public int Execute(Action<BenchSession> measure, CancellationToken cancellation)
+    {
+        if (arguments.GetValue(BenchOptions.PlotFrom) is { } path)
+        {
+            var saved = JsonOutput.Read<BenchDocument>(File.ReadAllText(path), path);
+            if (saved.Benchmark != benchmark) throw new FormatException($"{path} holds results of '{saved.Benchmark}', not of '{benchmark}'");
+            Report(saved with { Rows = [.. saved.Rows.Select(compare)] });
+            return 0;
+        }
+        var settings = BenchOptions.Settings(arguments);
+        using var backend = ComputeBackends.Create(arguments.GetValue(BenchOptions.Backend)!, arguments.GetValue(BenchOptions.Threads));
+        var document = new BenchDocument
+        {
+            Benchmark = benchmark,
+            Command = "ilgpusparse " + string.Join(' ', arguments.Tokens.Select(t => t.Value)),
+            Date = DateTime.UtcNow,
+            Backend = backend.Name,
+            Device = backend.Description,
+            Seed = settings.Seed,
+            Samples = settings.Samples,
+            Rows = [],
+        };
+        ProgressConsole.Instance.WriteLine($"{document.Backend}: {document.Device}; seed {document.Seed}");
+        var yardstick = Yardstick.Measure(backend, settings.Samples, cancellation);
+        var session = new BenchSession(backend, settings, yardstick, compare, rows => Save(document with { Rows = rows }), cancellation);
+        measure(session);
+        Report(document with { Rows = session.Rows });
+        return session.Cancelled ? 130 : session.Rows.Any(r => r.Failed) ? 1 : 0;
+    }
+
+    private void Report(BenchDocument document)
+    {
+        Save(document);
+        var table = new BenchTable(document.Rows);
+        if (arguments.GetValue(BenchOptions.Json)) JsonOutput.Write(document);
+        else
+        {
+            Console.Out.WriteLine(document.Summary);
+            table.Write(AnsiConsole.Console);
+        }
+        if (arguments.GetValue(BenchOptions.Markdown) is { } markdown) File.WriteAllText(markdown, $"{document.Summary}\n\n{table.ToMarkdown()}");
+        if (arguments.GetValue(BenchOptions.Plot) is not { } directory) return;
+        foreach (string file in plots(document, directory)) ProgressConsole.Instance.WriteLine(file);
+    }
+
+    private void Save(BenchDocument document)
+    {
+        if (arguments.GetValue(BenchOptions.Output) is { } path) File.WriteAllText(path, JsonOutput.Text(document));
+    }
+}

@@ -1,0 +1,78 @@
+using ScottPlot;
+using ScottPlot.TickGenerators;
+
+namespace IlgpuSparse.Cli.Benchmarks;
+
+/// <summary>Lines over a logarithmic axis of contexts, written as PNG and SVG.</summary>
+/// <param name="Title">Above the plot.</param>
+/// <param name="YLabel">What is shown, with its unit.</param>
+/// <param name="LogY">Whether that axis is logarithmic too.</param>
+internal sealed record LinePlot(string Title, string YLabel, bool LogY)
+{
+    private const int Width = 900, Height = 560;
+
+    private readonly List<(string Name, IReadOnlyList<(int Context, double Value)> Points, bool Reference)> _lines = [];
+
+    /// <summary>Whether there is anything to draw.</summary>
+    public bool IsEmpty => _lines.Count == 0;
+
+    /// <summary>Adds a line, thinner for a <paramref name="reference"/>; nothing without points.</summary>
+    public void Add(string name, IEnumerable<(int Context, double? Value)> points, bool reference = false)
+    {
+        (int, double)[] known = [.. points.Where(p => p.Value is > 0).Select(p => (p.Context, p.Value!.Value)).OrderBy(p => p.Context)];
+        if (known.Length > 0) _lines.Add((name, known, reference));
+    }
+
+    /// <summary>Writes <paramref name="path"/>.png and .svg; returns both names.</summary>
+    /// <exception cref="NotSupportedException">The native library that draws is not there.</exception>
+    public IReadOnlyList<string> Save(string path)
+    {
+        try
+        {
+            var plot = Draw();
+            plot.SavePng(path + ".png", Width, Height);
+            plot.SaveSvg(path + ".svg", Width, Height);
+        }
+        catch (Exception e) when (e.GetBaseException() is DllNotFoundException)
+        {
+            throw new NotSupportedException("plots need the native library of SkiaSharp, which is not part of this copy: make them from the JSON document elsewhere (--plot-from)", e);
+        }
+        return [path + ".png", path + ".svg"];
+    }
+
+    private Plot Draw()
+    {
+        var plot = new Plot();
+        plot.Title(Title);
+        plot.XLabel("context, tokens");
+        plot.YLabel(YLabel);
+        foreach (var (name, points, reference) in _lines)
+        {
+            var line = plot.Add.Scatter(points.Select(p => Math.Log2(p.Context)).ToArray(), points.Select(p => LogY ? Math.Log10(p.Value) : p.Value).ToArray());
+            line.LegendText = name;
+            // no dashes: the SVG canvas does not draw them
+            line.LineWidth = reference ? 1 : 2.5f;
+            line.MarkerSize = reference ? 9 : 7;
+            line.MarkerShape = reference ? MarkerShape.OpenCircle : MarkerShape.FilledCircle;
+        }
+        int[] contexts = [.. _lines.SelectMany(l => l.Points).Select(p => p.Context).Distinct().Order()];
+        plot.Axes.Bottom.TickGenerator = new NumericManual(contexts.Select(c => Math.Log2(c)).ToArray(), contexts.Select(ContextText).ToArray());
+        if (LogY)
+        {
+            plot.Axes.Left.TickGenerator = new NumericAutomatic
+            {
+                MinorTickGenerator = new LogMinorTickGenerator(),
+                IntegerTicksOnly = true,
+                LabelFormatter = y => $"{Math.Pow(10, y):#,0.###}",
+            };
+            plot.Grid.MinorLineColor = Colors.Black.WithOpacity(0.05);
+            plot.Grid.MinorLineWidth = 1;
+        }
+        plot.Axes.AutoScale();
+        if (!LogY) plot.Axes.SetLimitsY(0, 1.1 * _lines.SelectMany(l => l.Points).Max(p => p.Value));
+        plot.ShowLegend(Alignment.UpperLeft);
+        return plot;
+    }
+
+    private static string ContextText(int tokens) => tokens % 1024 == 0 ? $"{tokens / 1024}K" : $"{tokens:N0}";
+}
