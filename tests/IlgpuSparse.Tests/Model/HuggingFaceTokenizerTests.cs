@@ -74,6 +74,26 @@ public sealed class HuggingFaceTokenizerTests : IDisposable
         Assert.Equal(pattern, Read(Llama3Like, json => json["pre_tokenizer"] = JsonNode.Parse(pre))!.SplitPattern);
 
     [Theory]
+    [InlineData("""{"type":"NFC"}""", true)]
+    [InlineData("""{"type":"Sequence","normalizers":[{"type":"NFC"}]}""", true)]
+    [InlineData("""{"type":"Sequence","normalizers":[]}""", false)]
+    [InlineData("null", false)]
+    public void Qwen_2s_normalizer_is_read(string normalizer, bool composes)
+    {
+        Assert.Equal(composes, Read(Llama3Like, json => json["normalizer"] = JsonNode.Parse(normalizer))!.ComposeCharacters);
+        Assert.Contains("'NFKC'", Refused(Llama3Like, json => json["normalizer"] = JsonNode.Parse("""{"type":"Sequence","normalizers":[{"type":"NFC"},{"type":"NFKC"}]}""")), StringComparison.Ordinal);
+        Assert.Contains("'normalizers'", Refused(Llama3Like, json => json["normalizer"] = JsonNode.Parse("""{"type":"Sequence"}""")), StringComparison.Ordinal);
+    }
+
+    [Fact]
+    public void Llama_3_takes_whole_words()
+    {
+        Assert.False(Read(Llama3Like)!.IgnoreMerges);
+        Assert.True(Read(Llama3Like, json => json["model"]!["ignore_merges"] = true)!.IgnoreMerges);
+        Assert.Contains("'model.ignore_merges'", Refused(Llama3Like, json => json["model"]!["ignore_merges"] = 1), StringComparison.Ordinal);
+    }
+
+    [Theory]
     [InlineData("null", "pre_tokenizer []")]
     [InlineData("""{"type":"Metaspace"}""", "[Metaspace]")]
     [InlineData("""{"type":"ByteLevel","add_prefix_space":true}""", "add_prefix_space")]
