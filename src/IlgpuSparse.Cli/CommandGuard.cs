@@ -1,7 +1,7 @@
 using System.Text.RegularExpressions;
+using ILGPU.Runtime;
 using IlgpuSparse.Compute.Gpu;
 using IlgpuSparse.Model;
-using ILGPU.Runtime;
 using Spectre.Console;
 
 namespace IlgpuSparse.Cli;
