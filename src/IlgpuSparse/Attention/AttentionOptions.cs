@@ -8,7 +8,7 @@ using IlgpuSparse.Model;
 namespace IlgpuSparse.Attention;
 
 /// <summary>
-/// The attention of decode steps as one string can say it: <c>dense</c>, or <c>double-sparsity:tokens=1/16,top-p=0.95,min-tokens=64,channels=64,bits=2,sinks=4,window=64,dense-layers=2,dense-below=512,scaling=static,sets=group,reduce=max</c>
+/// The attention of decode steps as one string can say it: <c>dense</c>, or <c>double-sparsity:tokens=1/16,top-p=0.95,min-tokens=64,channels=64,bits=2,sinks=4,window=64,dense-layers=2,dense-below=512,scaling=static,sets=group,reduce=max,mean-value=on</c>
 /// (every part may be left out).
 /// </summary>
 public sealed record AttentionOptions
@@ -39,6 +39,9 @@ public sealed record AttentionOptions
 
     /// <summary>How the scores of a group become one.</summary>
     public GroupReduction Reduction { get; init; } = GroupReduction.Max;
+
+    /// <summary>Whether what was not selected stands in by the mean of V, weighted by its estimated share of the mass.</summary>
+    public bool MeanValue { get; init; }
 
     /// <summary>First layers that stay dense.</summary>
     public int DenseLayers { get; init; }
@@ -85,12 +88,13 @@ public sealed record AttentionOptions
                     break;
                 case "sets": options = options with { SetPerQueryHead = Choice(part, value, ("group", false), ("head", true)) }; break;
                 case "reduce": options = options with { Reduction = Choice(part, value, ("max", GroupReduction.Max), ("sum", GroupReduction.Sum)) }; break;
+                case "mean-value": options = options with { MeanValue = Choice(part, value, ("off", false), ("on", true)) }; break;
                 case "sinks": sinks = Number(part, value, 0, 1 << 20); break;
                 case "window": window = Number(part, value, 1, 1 << 20); break;
                 case "dense-layers": options = options with { DenseLayers = Number(part, value, 0, 1 << 10) }; break;
                 case "dense-below": options = options with { DenseBelow = Number(part, value, 0, int.MaxValue) }; break;
                 default:
-                    throw new FormatException($"unknown setting '{pair[0]}' of double-sparsity; there are: tokens, top-p, min-tokens, channels, bits, scaling, sets, reduce, sinks, window, dense-layers, dense-below");
+                    throw new FormatException($"unknown setting '{pair[0]}' of double-sparsity; there are: tokens, top-p, min-tokens, channels, bits, scaling, sets, reduce, mean-value, sinks, window, dense-layers, dense-below");
             }
         }
         if (options.Rule.Numerator == 0 && floor > options.Rule.MinTokens) throw new FormatException($"min-tokens={floor} is more than tokens={options.Rule.MinTokens}");
@@ -108,6 +112,7 @@ public sealed record AttentionOptions
         if (Scaling != LabelScaling.Static) text += ",scaling=token";
         if (SetPerQueryHead) text += ",sets=head";
         if (Reduction != GroupReduction.Max) text += ",reduce=sum";
+        if (MeanValue) text += ",mean-value=on";
         if (Rule.Sinks > 0) text += $",sinks={Rule.Sinks}";
         if (Rule.Recent > 1) text += $",window={Rule.Recent}";
         if (DenseLayers > 0) text += $",dense-layers={DenseLayers}";

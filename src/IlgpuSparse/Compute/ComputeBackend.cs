@@ -103,6 +103,16 @@ public abstract class ComputeBackend : IDisposable
     /// <summary>Adds one to each row's position of a decode step on the device, as the last operation of recorded work that is run for one token after another.</summary>
     public virtual void AdvancePositions(StepBatch batch) => throw new NotSupportedException($"the {Name} backend records no work");
 
+    /// <summary>Adds the batch's rows, just appended to <paramref name="cache"/>, to the sums of V.</summary>
+    public abstract void AppendValueSums(AttentionShape shape, KvLayer cache, ValueSums sums, StepBatch batch);
+
+    /// <summary>
+    /// Mean-value correction (SparQ, arXiv 2312.04985): y = α·y + (1 − α)·v̄, with α the share of the mass that the head's set holds (<see cref="TokenSets.Shares"/>) and v̄ the mean of V over all visible tokens.
+    /// <paramref name="y"/> <c>[row, head, headDim]</c> is what <see cref="AttendSelected"/> gave. Decode batches only.
+    /// </summary>
+    /// <exception cref="ArgumentException">The sets have no shares.</exception>
+    public abstract void BlendMeanValue(AttentionShape shape, KvLayer cache, ValueSums sums, StepBatch batch, TokenSets sets, DeviceSpan y);
+
     /// <inheritdoc/>
     public abstract void Dispose();
 }

@@ -28,6 +28,7 @@ internal sealed class AttentionCase : IDisposable
         bool scaled = format == KvFormat.Int8;
         long scaleBytes = (long)total * KvLayer.BlockTokens * shape.KvHeads * sizeof(float);
         Cache = new KvLayer(format, Poisoned(bytes), Poisoned(bytes), scaled ? Poisoned(scaleBytes) : null, scaled ? Poisoned(scaleBytes) : null);
+        Sums = Own(ValueSums.Allocate(backend, total, shape.KvHeads, shape.HeadDim));
         _blocks = new int[lengths.Length][];
         _k = new float[lengths.Length][];
         _v = new float[lengths.Length][];
@@ -42,10 +43,7 @@ internal sealed class AttentionCase : IDisposable
                 int rows = Math.Min(lengths[s] - start, random.Next(1, 400));
                 using var batch = new StepBatch(backend, rows, 1, _maxBlocks);
                 batch.SetPrefill(start, rows, _blocks[s]);
-                using var k = Upload(_k[s].AsSpan(start * rowFloats, rows * rowFloats));
-                using var v = Upload(_v[s].AsSpan(start * rowFloats, rows * rowFloats));
-                backend.AppendKv(shape, Cache, batch, k, v);
-                backend.Synchronize();
+                Append(batch, _k[s].AsSpan(start * rowFloats, rows * rowFloats), _v[s].AsSpan(start * rowFloats, rows * rowFloats));
                 start += rows;
             }
             for (int i = 0; i < _k[s].Length; i += shape.HeadDim) KvRounding.Round(format, _k[s].AsSpan(i, shape.HeadDim));
@@ -58,6 +56,8 @@ internal sealed class AttentionCase : IDisposable
     public int[] Lengths { get; }
 
     public KvLayer Cache { get; }
+
+    public ValueSums Sums { get; }
 
     private int QueryFloats => Shape.Heads * Shape.HeadDim;
 
@@ -108,6 +108,37 @@ internal sealed class AttentionCase : IDisposable
         return ((DeviceSpan)y).ToArray<float>(q.Length);
     }
 
+    /// <summary>Takes sequence 0 back to <paramref name="length"/> tokens and lets it grow again, one token a step, with other V.</summary>
+    public void GrowAgain(int length)
+    {
+        int row = Shape.KvHeads * Shape.HeadDim;
+        for (int position = length; position < Lengths[0]; position++)
+        {
+            Normal(row, 1).CopyTo(_v[0], position * row);
+            using var batch = new StepBatch(_backend, 1, 1, _maxBlocks);
+            batch.SetDecode([position], [_blocks[0]]);
+            Append(batch, _k[0].AsSpan(position * row, row), _v[0].AsSpan(position * row, row));
+            for (int i = 0; i < row; i += Shape.HeadDim) KvRounding.Round(Cache.Format, _v[0].AsSpan(position * row + i, Shape.HeadDim));
+        }
+    }
+
+    /// <summary>Mean-value correction of <paramref name="y"/> on the backend, with shares <c>[row, set]</c>.</summary>
+    public float[] BlendMeanValue(StepBatch batch, float[] y, float[] shares)
+    {
+        int sets = shares.Length / batch.Rows;
+        using var lists = new TokenSets(_backend.Allocate(shares.Length * sizeof(int), "test"), _backend.Allocate(shares.Length * sizeof(int), "test"), sets, 1, Upload(shares));
+        using var result = Upload(y);
+        _backend.BlendMeanValue(Shape, Cache, Sums, batch, lists, result);
+        return ((DeviceSpan)result).ToArray<float>(y.Length);
+    }
+
+    /// <summary>The mean of V that a head sees at <paramref name="position"/>, by channel.</summary>
+    public double[] MeanValue(int sequence, int position, int head)
+    {
+        int d = Shape.HeadDim, first = Shape.FirstVisible(position), kvHead = head / Shape.GroupSize;
+        return [.. Enumerable.Range(0, d).Select(c => Enumerable.Range(first, position + 1 - first).Average(t => (double)_v[sequence][(t * Shape.KvHeads + kvHead) * d + c]))];
+    }
+
     /// <summary>The right answer for a row: <paramref name="tokens"/> <c>[set]</c> or null for all.</summary>
     public double[] Expected(int sequence, int position, ReadOnlySpan<float> q, int[][]? tokens = null)
     {
@@ -124,6 +155,15 @@ internal sealed class AttentionCase : IDisposable
             Assert.True(error <= 3e-5 * (1 + Math.Abs(expected[i])), // NaN fails
                 $"{what}: {Shape}, {Cache.Format}, lengths {string.Join(' ', Lengths)}, row {row} head {i / Shape.HeadDim} channel {i % Shape.HeadDim}: {actual[row * QueryFloats + i]}, expected {expected[i]}");
         }
+    }
+
+    private void Append(StepBatch batch, ReadOnlySpan<float> k, ReadOnlySpan<float> v)
+    {
+        using var keys = Upload(k);
+        using var values = Upload(v);
+        _backend.AppendKv(Shape, Cache, batch, keys, values);
+        _backend.AppendValueSums(Shape, Cache, Sums, batch);
+        _backend.Synchronize();
     }
 
     private static int BlocksFor(int length) => (length + KvLayer.BlockTokens - 1) / KvLayer.BlockTokens;

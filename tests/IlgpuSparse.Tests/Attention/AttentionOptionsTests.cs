@@ -9,7 +9,7 @@ public class AttentionOptionsTests
     [InlineData("dense")]
     [InlineData("double-sparsity:tokens=1/16,channels=64,bits=2")]
     [InlineData("double-sparsity:tokens=512,channels=32,bits=4,scaling=token,sets=head,reduce=sum,sinks=4,window=64,dense-layers=2,dense-below=1024")]
-    [InlineData("double-sparsity:tokens=1/16,channels=64,bits=2,top-p=0.95,min-tokens=64")]
+    [InlineData("double-sparsity:tokens=1/16,channels=64,bits=2,top-p=0.95,min-tokens=64,mean-value=on")]
     [InlineData("double-sparsity:tokens=3/100,channels=8,bits=16")]
     public void The_string_form_survives_a_round_trip(string text) => Assert.Equal(text, AttentionOptions.Parse(text).ToString());
 

@@ -156,6 +156,44 @@ public abstract class AttentionProperties : IDisposable
     }
 
     [Theory]
+    [InlineData(4, 2, 64, KvFormat.F32, 0, false)]
+    [InlineData(8, 2, 128, KvFormat.F16, 0, true)]
+    [InlineData(3, 3, 80, KvFormat.BF16, 0, false)]
+    [InlineData(4, 1, 64, KvFormat.Int8, 0, false)]
+    [InlineData(4, 2, 64, KvFormat.F16, 300, true)]
+    [InlineData(2, 2, 96, KvFormat.F32, 7, false)]
+    public void MeanValuesStandInForTheRest(int heads, int kvHeads, int headDim, KvFormat format, int window, bool setPerQueryHead)
+    {
+        using var test = Case(new(heads, kvHeads, headDim, window), format, 700, 1, 255, 256, 257, 1025);
+        int sets = setPerQueryHead ? heads : kvHeads;
+        for (int round = 0; round < 2; round++)
+        {
+            var batch = test.DecodeStep();
+            float[] y = test.Queries(batch.Rows), shares = [.. Enumerable.Range(0, batch.Rows * sets).Select(_ => _random.Next(4) switch { 0 => 0f, 1 => 1f, _ => _random.NextSingle() })];
+            float[] blended = test.BlendMeanValue(batch, y, shares);
+            for (int row = 0; row < batch.Rows; row++)
+            {
+                for (int head = 0; head < heads; head++)
+                {
+                    float share = shares[row * sets + head * sets / heads];
+                    double[] mean = test.MeanValue(row, test.Lengths[row] - 1, head);
+                    for (int c = 0; c < headDim; c++)
+                    {
+                        int at = (row * heads + head) * headDim + c;
+                        double expected = share * (double)y[at] + (1 - (double)share) * mean[c];
+                        Assert.True(Math.Abs(blended[at] - expected) <= 2e-6 * (1 + Math.Abs(y[at])), Seed($"row {row} head {head} channel {c}, a share of {share}: {blended[at]}, expected {expected}"));
+                        // a set that holds all of the mass is dense attention, to the bit
+                        if (share == 1) Assert.Equal(y[at], blended[at]);
+                    }
+                }
+            }
+            // what is taken back leaves nothing behind
+            int length = test.Lengths[0];
+            test.GrowAgain(Math.Max(0, length - _random.Next(1, Math.Min(length, 300))));
+        }
+    }
+
+    [Theory]
     [InlineData(3, 3, 64, KvFormat.F32, 0)]
     [InlineData(8, 2, 64, KvFormat.F16, 0)]
     [InlineData(8, 2, 80, KvFormat.BF16, 0)]

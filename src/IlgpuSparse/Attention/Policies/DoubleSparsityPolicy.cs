@@ -21,6 +21,7 @@ internal sealed class DoubleSparsityPolicy : AttentionPolicy
     private readonly AttentionOptions _options;
     private readonly AttentionShape _shape;
     private readonly LabelLayer?[] _labels;
+    private readonly ValueSums?[] _sums;
     private readonly TokenScores? _scores;
     private readonly TokenSets? _sets;
 
@@ -37,13 +38,19 @@ internal sealed class DoubleSparsityPolicy : AttentionPolicy
         _options = options;
         _shape = new AttentionShape(config.Heads, config.KvHeads, config.HeadDim, config.SlidingWindow);
         _labels = new LabelLayer?[config.Layers];
+        _sums = new ValueSums?[config.Layers];
         try
         {
-            for (int layer = Math.Min(options.DenseLayers, config.Layers); layer < config.Layers; layer++) _labels[layer] = NewLayer(channels, layer);
+            for (int layer = Math.Min(options.DenseLayers, config.Layers); layer < config.Layers; layer++)
+            {
+                _labels[layer] = NewLayer(channels, layer);
+                if (options.MeanValue) _sums[layer] = ValueSums.Allocate(backend, cache.Blocks, config.KvHeads, config.HeadDim);
+            }
             int sets = SetsFor(config, options);
             _scores = new TokenScores(backend.Allocate((long)maxRows * sets * cache.Capacity * sizeof(float), "scratch"), sets, cache.Capacity);
             int budget = options.Rule.Budget(cache.Capacity);
-            _sets = new TokenSets(backend.Allocate((long)maxRows * sets * budget * sizeof(int), "scratch"), backend.Allocate((long)maxRows * sets * sizeof(int), "scratch"), sets, budget);
+            _sets = new TokenSets(backend.Allocate((long)maxRows * sets * budget * sizeof(int), "scratch"), backend.Allocate((long)maxRows * sets * sizeof(int), "scratch"), sets, budget,
+                options.MeanValue ? backend.Allocate((long)maxRows * sets * sizeof(float), "scratch") : null);
         }
         catch
         {
@@ -72,6 +79,7 @@ internal sealed class DoubleSparsityPolicy : AttentionPolicy
     public override void Append(int layer, StepBatch batch, DeviceSpan k)
     {
         if (_labels[layer] is { } labels) _backend.AppendLabels(_shape, labels, batch, k);
+        if (_sums[layer] is { } sums) _backend.AppendValueSums(_shape, _cache.Layers[layer], sums, batch);
     }
 
     public override int Mode(StepBatch batch) => batch.MaxLength <= _options.DenseBelow ? DenseMode : SparseMode;
@@ -121,6 +129,7 @@ internal sealed class DoubleSparsityPolicy : AttentionPolicy
     public override void Dispose()
     {
         foreach (var labels in _labels) labels?.Dispose();
+        foreach (var sums in _sums) sums?.Dispose();
         _scores?.Dispose();
         _sets?.Dispose();
     }

@@ -98,5 +98,12 @@ public sealed unsafe class CpuBackend : ComputeBackend
         CpuDecodeAttention.Selected(_pool, shape, cache, batch, q, sets, y, VectorBits);
 
     /// <inheritdoc/>
+    public override void AppendValueSums(AttentionShape shape, KvLayer cache, ValueSums sums, StepBatch batch) => CpuMeanValue.Append(_pool, shape, cache, sums, batch);
+
+    /// <inheritdoc/>
+    public override void BlendMeanValue(AttentionShape shape, KvLayer cache, ValueSums sums, StepBatch batch, TokenSets sets, DeviceSpan y) =>
+        CpuMeanValue.Blend(_pool, shape, cache, sums, batch, sets, y);
+
+    /// <inheritdoc/>
     public override void Dispose() => _pool.Dispose();
 }

@@ -28,6 +28,7 @@ public sealed class GpuBackend : ComputeBackend
     private readonly GpuScore _score;
     private readonly GpuSelect _select;
     private readonly GpuPositions _positions;
+    private readonly GpuMeanValue _meanValue;
     private bool _disposed;
 
     private GpuBackend(GpuDevice device, bool leaveOpen, bool tensorCores)
@@ -47,6 +48,7 @@ public sealed class GpuBackend : ComputeBackend
         _score = new GpuScore(device);
         _select = new GpuSelect(device, _score, Memory);
         _positions = new GpuPositions(device);
+        _meanValue = new GpuMeanValue(device);
     }
 
     /// <inheritdoc/>
@@ -166,6 +168,13 @@ public sealed class GpuBackend : ComputeBackend
 
     /// <inheritdoc/>
     public override void AdvancePositions(StepBatch batch) => _positions.Advance(batch, Stream);
+
+    /// <inheritdoc/>
+    public override void AppendValueSums(AttentionShape shape, KvLayer cache, ValueSums sums, StepBatch batch) => _meanValue.Append(shape, cache, sums, batch, Stream);
+
+    /// <inheritdoc/>
+    public override void BlendMeanValue(AttentionShape shape, KvLayer cache, ValueSums sums, StepBatch batch, TokenSets sets, DeviceSpan y) =>
+        _meanValue.Blend(shape, cache, sums, batch, sets, y, Stream);
 
     /// <inheritdoc/>
     public override void Dispose()

@@ -84,6 +84,11 @@ internal sealed class FaultyBackend(string fault) : ComputeBackend
 
     public override RecordedWork Record(Action work) => new NothingRecorded();
 
+    public override void AppendValueSums(AttentionShape shape, KvLayer cache, ValueSums sums, StepBatch batch) => _backend.AppendValueSums(shape, cache, sums, batch);
+
+    public override void BlendMeanValue(AttentionShape shape, KvLayer cache, ValueSums sums, StepBatch batch, TokenSets sets, DeviceSpan y) =>
+        _backend.BlendMeanValue(shape, cache, sums, batch, sets, y);
+
     public override void Dispose() => _backend.Dispose();
 
     private void Spoil(AttentionShape shape, StepBatch batch, DeviceSpan y)
