@@ -176,12 +176,14 @@ public abstract class AttentionProperties : IDisposable
                 for (int head = 0; head < heads; head++)
                 {
                     float share = shares[row * sets + head * sets / heads];
+                    // what a short window leaves of the rounding of a block's sum
+                    double rounding = window > 0 ? 2e-5 / Math.Min(window, test.Lengths[row]) : 0;
                     double[] mean = test.MeanValue(row, test.Lengths[row] - 1, head);
                     for (int c = 0; c < headDim; c++)
                     {
                         int at = (row * heads + head) * headDim + c;
                         double expected = share * (double)y[at] + (1 - (double)share) * mean[c];
-                        Assert.True(Math.Abs(blended[at] - expected) <= 2e-6 * (1 + Math.Abs(y[at])), Seed($"row {row} head {head} channel {c}, a share of {share}: {blended[at]}, expected {expected}"));
+                        Assert.True(Math.Abs(blended[at] - expected) <= 2e-6 * (1 + Math.Abs(y[at])) + rounding, Seed($"row {row} head {head} channel {c}, a share of {share}: {blended[at]}, expected {expected}"));
                         // a set that holds all of the mass is dense attention, to the bit
                         if (share == 1) Assert.Equal(y[at], blended[at]);
                     }

@@ -73,14 +73,11 @@ internal static unsafe class CpuMeanValue
         {
             int d = Shape.HeadDim, first = Shape.FirstVisible(position);
             float* mean = stackalloc float[256];
-            float* sum = Slot(blocks, position, kvHead, out _);
-            for (int c = 0; c < d; c++) mean[c] = sum[c] + sum[d + c];
-            if (first > 0)
-            {
-                sum = Slot(blocks, first, kvHead, out long slot);
-                for (int c = 0; c < d; c++) mean[c] -= sum[d + c];
-                for (int i = 0; i < (first & (KvLayer.BlockTokens - 1)); i++) AddRow((slot << KvLayer.BlockShift) + i, -1, mean);
-            }
+            float* last = Slot(blocks, position, kvHead, out _), begin = Slot(blocks, first, kvHead, out long slot);
+            // blocks next to each other need no sums of everything before, whose rounding would show in a short window
+            int between = (position >> KvLayer.BlockShift) - (first >> KvLayer.BlockShift);
+            for (int c = 0; c < d; c++) mean[c] = last[c] + (between == 0 ? 0 : between == 1 ? begin[c] : last[d + c] - begin[d + c]);
+            for (int i = 0; i < (first & (KvLayer.BlockTokens - 1)); i++) AddRow((slot << KvLayer.BlockShift) + i, -1, mean);
             float share = 1f / (position + 1 - first);
             for (int h = kvHead * Shape.GroupSize; h < (kvHead + 1) * Shape.GroupSize; h++)
             {

@@ -19,12 +19,14 @@ internal static class MeanValueKernel
         int kvHead = Grid.IdxX, row = Grid.IdxY, d = args.HeadDim, words = d >> TCodec.Shift;
         int position = cache.Positions[row], first = args.Window > 0 ? IntrinsicMath.Max(0, position - args.Window + 1) : 0;
         long last = Slot(cache, args, row, position, kvHead), begin = Slot(cache, args, row, first, kvHead);
+        int between = (position >> KvLayer.BlockShift) - (first >> KvLayer.BlockShift);
         float perToken = 1f / (position + 1 - first);
         for (int c = Group.IdxX; c < d; c += Group.DimX)
         {
-            float sum = sums[last * 2 * d + c] + sums[last * 2 * d + d + c];
-            // the tokens that a window hides: whole blocks, and some of the one it begins in
-            if (first > 0) sum -= sums[begin * 2 * d + d + c];
+            // blocks next to each other need no sums of everything before, whose rounding would show in a short window
+            float sum = sums[last * 2 * d + c];
+            if (between == 1) sum += sums[begin * 2 * d + c];
+            if (between > 1) sum += sums[last * 2 * d + d + c] - sums[begin * 2 * d + d + c];
             for (int i = 0; i < (first & (KvLayer.BlockTokens - 1)); i++)
             {
                 long stored = (begin << KvLayer.BlockShift) + i;
