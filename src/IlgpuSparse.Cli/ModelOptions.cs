@@ -65,6 +65,9 @@ internal static class ModelOptions
             Description = """
                 How decode steps attend (prefill is dense): dense, or double-sparsity with any of these settings:
                   tokens=1/16        budget: a fraction of the context, or a number of tokens
+                  top-p=1            share of the estimated attention that is enough: then tokens is the most that are read
+                  min-tokens=0       fewest tokens that are read
+                  mean-value=off     on: what is not read stands in by the mean of V, by its estimated share
                   channels=64        channels a label        bits=2   bits a channel (1, 2, 4, 8, 16)
                   scaling=static     static (calibrated, nothing stored a token) or token (the paper: min/max of each token)
                   sets=group         one token set a kv head (group) or a query head (head, the paper)

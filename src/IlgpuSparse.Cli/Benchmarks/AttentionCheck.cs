@@ -135,7 +135,22 @@ internal sealed class AttentionCheck
             for (int c = 0; c < y.Length; c++) y[c] += weight * value[c];
         }
         for (int c = 0; c < y.Length; c++) y[c] /= sum;
+        if (_configuration.Attention.MeanValue && _workload.Policy is DoubleSparsityPolicy policy && policy.IsSparse(_layer, _workload.Batch)) Blend(y, policy, row, head);
         return y;
+    }
+
+    // The share of the mass as the backend has it, which tests of selection judge, and the mean of V.
+    private void Blend(double[] y, DoubleSparsityPolicy policy, int row, int head)
+    {
+        int index = row * policy.Sets.Sets + head * policy.Sets.Sets / _configuration.Layout.Heads, context = _configuration.Context;
+        double share = new DeviceSpan(policy.Sets.Shares!, 0).ToArray<float>(index + 1)[index];
+        var mean = new double[y.Length];
+        for (int t = 0; t < context; t++)
+        {
+            var value = _workload.Value(_layer, row, t, head / _workload.Shape.GroupSize);
+            for (int c = 0; c < y.Length; c++) mean[c] += value[c] / (double)context;
+        }
+        for (int c = 0; c < y.Length; c++) y[c] = share * y[c] + (1 - share) * mean[c];
     }
 
     // The set that the head reads, once it is what a sort of the scores gives.
@@ -144,15 +159,14 @@ internal sealed class AttentionCheck
         int set = head * policy.Sets.Sets / _configuration.Layout.Heads, index = row * policy.Sets.Sets + set, context = _configuration.Context;
         int count = new DeviceSpan(policy.Sets.Counts, 0).ToArray<int>(index + 1)[index];
         var rule = _configuration.Attention.Rule;
-        int budget = rule.Budget(context);
-        problem = count == budget ? null : $"sequence {row} set {set} has {count:N0} tokens, the budget is {budget:N0}";
-        if (problem is not null) return [];
         var scores = new float[context];
         policy.Scores.Buffer.Download(MemoryMarshal.AsBytes(scores.AsSpan()), (long)index * policy.Scores.Capacity * sizeof(float));
+        int[] expected = Best(scores, rule);
+        problem = count == expected.Length ? null : $"sequence {row} set {set} has {count:N0} tokens, {(rule.Share == 0 ? "the budget is" : "the mass asks for")} {expected.Length:N0}";
+        if (problem is not null) return [];
         var tokens = new int[count];
         policy.Sets.Indices.Download(MemoryMarshal.AsBytes(tokens.AsSpan()), (long)index * policy.Sets.Capacity * sizeof(int));
         Array.Sort(tokens);
-        int[] expected = Best(scores, rule, budget);
         for (int i = 0; i < count; i++)
         {
             if (tokens[i] == expected[i]) continue;
@@ -163,14 +177,25 @@ internal sealed class AttentionCheck
         return tokens;
     }
 
-    // Forced tokens, then the highest scores, lower positions first among equals; ascending.
-    private static int[] Best(float[] scores, SelectionRule rule, int budget)
+    // Forced tokens, then the highest scores, lower positions first among equals, up to the budget or the mass; ascending.
+    private static int[] Best(float[] scores, SelectionRule rule)
     {
         int[] order = [.. Enumerable.Range(0, scores.Length)];
         // descending scores as ascending keys; forced ones before all
         var keys = new float[scores.Length];
         for (int t = 0; t < keys.Length; t++) keys[t] = t < rule.Sinks || t >= scores.Length - Math.Max(1, rule.Recent) ? float.NegativeInfinity : -scores[t] + 0f;
-        return [.. order.OrderBy(t => keys[t]).Take(budget).Order()]; // OrderBy is stable
+        order = [.. order.OrderBy(t => keys[t])]; // stable
+        int count = rule.Budget(scores.Length);
+        if (rule.Share != 0)
+        {
+            float maximum = scores.Max(), scale = TokenMass.Scale(rule.Temperature);
+            ulong total = 0, mass = 0;
+            foreach (float score in scores) total += TokenMass.Weight(score, maximum, scale);
+            int least = rule.Least(scores.Length), taken = 0;
+            for (ulong enough = TokenMass.Target(total, rule.Share); taken < count && (taken < least || mass < enough); taken++) mass += TokenMass.Weight(scores[order[taken]], maximum, scale);
+            count = taken;
+        }
+        return [.. order.Take(count).Order()];
     }
 
     // Labels keep r of d channels, so their scores follow the logits; scores of other keys, or garbage, do not.

@@ -57,6 +57,8 @@ public sealed class BooksModelTests : IDisposable
 
     [Theory]
     [InlineData("double-sparsity:tokens=1/1")]
+    [InlineData("double-sparsity:tokens=1/1,mean-value=on")]
+    [InlineData("double-sparsity:tokens=1/1,top-p=0.5,min-tokens=100000")]
     [InlineData("double-sparsity:tokens=100000,bits=4,channels=32")]
     [InlineData("double-sparsity:tokens=1/1,bits=1,channels=128,sets=head")]
     [InlineData("double-sparsity:tokens=1/1,bits=8,channels=9,scaling=token")]
@@ -84,6 +86,7 @@ public sealed class BooksModelTests : IDisposable
     [Theory]
     [InlineData("dense")]
     [InlineData("double-sparsity:tokens=1/16,sinks=4,window=64")]
+    [InlineData("double-sparsity:tokens=1/8,top-p=0.9,min-tokens=32,mean-value=on,dense-layers=1")]
     [InlineData("double-sparsity:tokens=300,bits=4,channels=33,scaling=token,sets=head,dense-layers=2")]
     public void The_memory_plan_is_what_gets_allocated(string attention)
     {

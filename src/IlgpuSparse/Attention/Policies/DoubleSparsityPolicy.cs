@@ -72,8 +72,9 @@ internal sealed class DoubleSparsityPolicy : AttentionPolicy
     {
         long capacity = (long)KvCache.BlocksFor(decoder.Capacity) * KvLayer.BlockTokens;
         long tables = (long)Math.Max(0, config.Layers - options.DenseLayers) * config.KvHeads * options.Channels * sizeof(float) * (HasTables(options) ? 3 : 1);
-        return capacity * LabelBytesPerToken(config, options) + tables
-            + (long)decoder.MaxSequences * SetsFor(config, options) * sizeof(float) * (capacity + options.Rule.Budget((int)capacity) + 1);
+        long sums = options.MeanValue ? Math.Max(0, config.Layers - options.DenseLayers) * (capacity / KvLayer.BlockTokens) * ValueSums.BytesPerBlock(config.KvHeads, config.HeadDim) : 0;
+        return capacity * LabelBytesPerToken(config, options) + tables + sums
+            + (long)decoder.MaxSequences * SetsFor(config, options) * sizeof(float) * (capacity + options.Rule.Budget((int)capacity) + (options.MeanValue ? 2 : 1));
     }
 
     public override void Append(int layer, StepBatch batch, DeviceSpan k)
@@ -103,7 +104,11 @@ internal sealed class DoubleSparsityPolicy : AttentionPolicy
         _backend.ScoreAndSelect(_shape, _labels[layer]!, batch, q, _options.Reduction, _options.Rule, _scores!, _sets!);
 
     /// <summary>Second part: attention over the sets that <see cref="Select"/> left.</summary>
-    internal void AttendSelected(int layer, StepBatch batch, DeviceSpan q, DeviceSpan y) => _backend.AttendSelected(_shape, _cache.Layers[layer], batch, q, _sets!, y);
+    internal void AttendSelected(int layer, StepBatch batch, DeviceSpan q, DeviceSpan y)
+    {
+        _backend.AttendSelected(_shape, _cache.Layers[layer], batch, q, _sets!, y);
+        if (_sums[layer] is { } sums) _backend.BlendMeanValue(_shape, _cache.Layers[layer], sums, batch, _sets!, y);
+    }
 
     /// <summary>Scores of the last step.</summary>
     internal TokenScores Scores => _scores!;
