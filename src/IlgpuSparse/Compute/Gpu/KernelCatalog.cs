@@ -1,5 +1,6 @@
 using IlgpuSparse.Compute.Gpu.Kernels;
 using IlgpuSparse.Compute.Gpu.Kernels.Attention;
+using IlgpuSparse.Compute.Gpu.Kernels.Linear;
 using IlgpuSparse.Compute.Gpu.Kernels.Selection;
 
 namespace IlgpuSparse.Compute.Gpu;
@@ -14,6 +15,7 @@ internal static class KernelCatalog
         .. RmsNormKernel.Variants,
         .. MatVecKernel.Variants,
         .. MatMulKernel.Variants,
+        .. LinearKernel.Variants,
         RopeKernel.Variant,
         SwiGluKernel.Variant,
         AdvanceKernel.Variant,

@@ -20,4 +20,15 @@ internal static class KBlockScale
         uint code = block < 4 ? middle & 63 : (last >> 4) | ((middle >> 6) << 4);
         return Ptx.HalfHigh(header.X) * (int)code;
     }
+
+    /// <summary>Step and negative offset of block 2·<paramref name="pair"/>, then of the next.</summary>
+    public static F4 Pair(U4 header, int pair)
+    {
+        F4 result;
+        result.X = Step(header, 2 * pair);
+        result.Y = -Offset(header, 2 * pair);
+        result.Z = Step(header, 2 * pair + 1);
+        result.W = -Offset(header, 2 * pair + 1);
+        return result;
+    }
 }

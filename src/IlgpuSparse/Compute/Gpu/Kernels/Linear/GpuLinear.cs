@@ -1,0 +1,162 @@
+using ILGPU;
+using ILGPU.Runtime;
+using IlgpuSparse.Compute.Gpu.Kernels.Attention;
+using IlgpuSparse.Compute.Gpu.Kernels.Weights;
+using IlgpuSparse.Model;
+
+namespace IlgpuSparse.Compute.Gpu.Kernels.Linear;
+
+/// <summary>
+/// Launches <see cref="LinearKernel"/>: products of few activation rows, alone or with what comes before and after them. Each method says whether it could: it needs tensor cores, a format with
+/// a codec, whole rows in units of 16 bytes for the formats that are read so, and activations that fit shared memory.
+/// </summary>
+/// <param name="device">The device.</param>
+/// <param name="tensorCores">Whether there are tensor cores, or an emulation of them.</param>
+internal sealed class GpuLinear(GpuDevice device, bool tensorCores)
+{
+    /// <summary>Warps a group on the CPU accelerator, where each thread is one of the operating system.</summary>
+    private const int EmulatedWarps = 2;
+
+    private readonly Dictionary<(WeightFormat Format, int Tiles, Type Epilogue), (KernelVariant Variant, Delegate Launch)> _kernels = [];
+
+    private delegate void Launcher<TEpilogue>(AcceleratorStream stream, KernelConfig config, LinearArgs args, TEpilogue epilogue);
+
+    private int SharedLimit => device.IsCuda ? device.MaxSharedBytes : TensorDecodeKernel.HopperSharedBytes;
+
+    private int GroupWarps => device.IsCuda ? LinearKernel.Warps : EmulatedWarps;
+
+    /// <summary>y (+)= x · Wᵀ + bias, with x normalised first where <paramref name="input"/> has a norm.</summary>
+    public bool TryProduct(WeightMatrix weight, LinearInputs input, DeviceSpan y, WeightMatrix? bias, bool accumulate, AcceleratorStream stream)
+    {
+        if (Plan(input, weight) is not { } tiles) return false;
+        var (biasView, biasFormat) = Bias(bias, weight);
+        var epilogue = new StoreEpilogue
+        {
+            Y = GpuBuffer.View<float>(y, (long)input.Rows * weight.Rows),
+            Bias = biasView,
+            Shape = new MatMulShape { Outputs = weight.Rows, Rows = input.Rows, BiasFormat = biasFormat, Accumulate = accumulate ? 1 : 0 },
+        };
+        Launch(tiles, input, LaunchShapes.Groups(weight.Rows, LinearKernel.TileRows), epilogue, stream, weight);
+        return true;
+    }
+
+    /// <summary>y = silu(x · gateᵀ + bias) · (x · upᵀ + bias).</summary>
+    public bool TryGateUp(GateUpWeights weights, LinearInputs input, DeviceSpan y, AcceleratorStream stream)
+    {
+        if (Plan(input, weights.Gate, weights.Up) is not { } tiles) return false;
+        var (gateBias, gateFormat) = Bias(weights.GateBias, weights.Gate);
+        var (upBias, upFormat) = Bias(weights.UpBias, weights.Up);
+        var epilogue = new SwiGluEpilogue
+        {
+            Y = GpuBuffer.View<float>(y, (long)input.Rows * weights.Gate.Rows),
+            GateBias = gateBias,
+            UpBias = upBias,
+            GateBiasFormat = gateFormat,
+            UpBiasFormat = upFormat,
+            Outputs = weights.Gate.Rows,
+        };
+        Launch(tiles, input, LaunchShapes.Groups(weights.Gate.Rows, 8), epilogue, stream, weights.Gate, weights.Up);
+        return true;
+    }
+
+    /// <summary>Queries and keys rotated, values; keys and values into the cache too, except an Int8 one (false in <paramref name="appended"/>).</summary>
+    public bool TryQkv(QkvWeights weights, LinearInputs input, RopeTable rope, AttentionShape shape, KvLayer cache, StepBatch batch, DeviceSpan q, DeviceSpan k, DeviceSpan v, AcceleratorStream stream, out bool appended)
+    {
+        appended = cache.Format != KvFormat.Int8;
+        if (Plan(input, weights.Q, weights.K, weights.V) is not { } tiles) return false;
+        AttentionLaunch.Check(shape, cache);
+        var (qBias, qFormat) = Bias(weights.QBias, weights.Q);
+        var (kBias, kFormat) = Bias(weights.KBias, weights.K);
+        var (vBias, vFormat) = Bias(weights.VBias, weights.V);
+        int pairs = shape.HeadDim / 2, keyTile = LaunchShapes.Groups((long)shape.Heads * pairs, 8), valueTile = keyTile + LaunchShapes.Groups((long)shape.KvHeads * pairs, 8);
+        long kvFloats = (long)input.Rows * shape.KvHeads * shape.HeadDim;
+        var epilogue = new QkvEpilogue
+        {
+            Q = GpuBuffer.View<float>(q, (long)input.Rows * shape.Heads * shape.HeadDim),
+            K = GpuBuffer.View<float>(k, kvFloats),
+            V = GpuBuffer.View<float>(v, kvFloats),
+            QBias = qBias,
+            KBias = kBias,
+            VBias = vBias,
+            QBiasFormat = qFormat,
+            KBiasFormat = kFormat,
+            VBiasFormat = vFormat,
+            Frequencies = GpuBuffer.View<float>(rope.InverseFrequencies),
+            Cache = AttentionLaunch.View(cache, batch),
+            CacheBytes = appended ? cache.Format.ElementBytes() : 0,
+            CacheBrain = cache.Format == KvFormat.BF16 ? 1 : 0,
+            TableStep = batch.IsPrefill ? 0 : batch.MaxBlocks,
+            Heads = shape.Heads,
+            KvHeads = shape.KvHeads,
+            Pairs = pairs,
+            Interleaved = rope.Style == RopeStyle.Interleaved ? 1 : 0,
+            KeyTile = keyTile,
+            ValueTile = valueTile,
+        };
+        Launch(tiles, input, valueTile + LaunchShapes.Groups(2L * shape.KvHeads * pairs, LinearKernel.TileRows), epilogue, stream, weights.Q, weights.K, weights.V);
+        return true;
+    }
+
+    // Eight-column tiles for this many rows, or null where the kernel does not apply.
+    private int? Plan(LinearInputs input, params ReadOnlySpan<WeightMatrix> weights)
+    {
+        var first = weights[0];
+        int rows = input.Rows;
+        if (input.Norm is { } norm && Array.IndexOf(WeightCodecs.Plain, norm.Format) < 0) return null;
+        if (!tensorCores || rows < 1 || TileCodecs.Of(first.Format) is not { } codec) return null;
+        foreach (var weight in weights)
+        {
+            if (weight.Format != first.Format || weight.Columns != first.Columns) return null;
+            if (weight.ByteLength / 2 > int.MaxValue || (codec.Aligned && weight.ByteLength / weight.Rows % 16 != 0)) return null;
+        }
+        int rowsPerTile = codec.Limbs == 2 ? 4 : 2, tiles = (int)System.Numerics.BitOperations.RoundUpToPowerOf2((uint)((rows + rowsPerTile - 1) / rowsPerTile));
+        if (tiles > TileCodecs.MaxTiles) return null;
+        return SharedBytes(codec, first.Columns, rows, tiles) <= SharedLimit ? tiles : null;
+    }
+
+    private int SharedBytes(TileCodec codec, int columns, int rows, int tiles) =>
+        LinearMemory.Of(codec.RingUnits, GroupWarps, codec.RowStages(columns), codec.Runs, codec.Limbs, rows, tiles).Total * 16;
+
+    private void Launch<TEpilogue>(int columnTiles, LinearInputs input, int tiles, TEpilogue epilogue, AcceleratorStream stream, params ReadOnlySpan<WeightMatrix> weights) where TEpilogue : struct, ILinearEpilogue
+    {
+        var weight = weights[0];
+        var key = (weight.Format, columnTiles, typeof(TEpilogue));
+        if (!_kernels.TryGetValue(key, out var kernel))
+        {
+            var variant = LinearKernel.Variant(weight.Format, columnTiles, typeof(TEpilogue)) with { DynamicSharedBytes = SharedLimit };
+            _kernels[key] = kernel = (variant, device.Kernels.Load<Launcher<TEpilogue>>(variant));
+        }
+        var codec = TileCodecs.Of(weight.Format)!;
+        int bytes = SharedBytes(codec, weight.Columns, input.Rows, columnTiles);
+        int resident = Math.Clamp((SharedLimit + 1024) / (bytes + 1024), 1, LinearKernel.MinGroups);
+        var data = GpuBuffer.View<ushort>(weight.Data);
+        var args = new LinearArgs
+        {
+            Weight0 = GpuBuffer.Address(weight.Data),
+            Weight1 = weights.Length > 1 ? GpuBuffer.Address(weights[1].Data) : 0,
+            Weight2 = weights.Length > 2 ? GpuBuffer.Address(weights[2].Data) : 0,
+            Chunks0 = Chunks(weight),
+            Chunks1 = weights.Length > 1 ? Chunks(weights[1]) : 0,
+            Chunks2 = weights.Length > 2 ? Chunks(weights[2]) : 0,
+            X = GpuBuffer.View<float>(input.X, (long)input.Rows * weight.Columns),
+            Norm = input.Norm is { } norm ? GpuBuffer.View<ushort>(norm.Data) : data,
+            NormFormat = input.Norm is { } n ? 1 + (int)n.Format : 0,
+            Epsilon = input.Epsilon,
+            RowUnits = (int)(weight.ByteLength / weight.Rows / 2),
+            Columns = weight.Columns,
+            Rows = input.Rows,
+            RowStages = codec.RowStages(weight.Columns),
+            Tiles = tiles,
+        };
+        ((Launcher<TEpilogue>)kernel.Launch)(stream, new KernelConfig(Math.Min(tiles, device.Multiprocessors * resident), GroupWarps * 32, SharedMemoryConfig.RequestDynamic<byte>(bytes)), args, epilogue);
+    }
+
+    private static int Chunks(WeightMatrix weight) => (int)((weight.ByteLength + 15) / 16);
+
+    private static (ArrayView<ushort> View, int Format) Bias(WeightMatrix? bias, WeightMatrix weight)
+    {
+        if (bias is null) return (GpuBuffer.View<ushort>(weight.Data), 0);
+        if (Array.IndexOf(WeightCodecs.Plain, bias.Format) < 0) throw new ArgumentException($"{bias.Name}: a bias is {bias.Format}; F32, F16 or BF16 is needed", nameof(bias));
+        return (GpuBuffer.View<ushort>(bias.Data), 1 + (int)bias.Format);
+    }
+}

@@ -1,0 +1,8 @@
+namespace IlgpuSparse.Compute.Gpu.Kernels.Linear;
+
+/// <summary>What a product reads: activations, and the norm that they pass first.</summary>
+/// <param name="X">Activations <c>[row, columns]</c>.</param>
+/// <param name="Rows">Rows.</param>
+/// <param name="Norm">Weight of the norm, in a plain format; null for none.</param>
+/// <param name="Epsilon">The norm's ε.</param>
+internal readonly record struct LinearInputs(DeviceSpan X, int Rows, WeightMatrix? Norm = null, float Epsilon = 0f);

@@ -1,0 +1,46 @@
+using ILGPU.IR.Intrinsics;
+
+namespace IlgpuSparse.Compute.Gpu.Kernels.Linear;
+
+/// <summary>The CUDA instructions of <see cref="LinearKernel"/> that other kernels do not have. Their bodies run on ILGPU's CPU accelerator alone.</summary>
+internal static unsafe class LinearOps
+{
+    /// <summary>Starts a copy of 16 bytes at a device address to shared memory, past L1 and with a word about L2; zeros are written instead when <paramref name="bytes"/> is 0.</summary>
+    [IntrinsicImplementation, PtxOp("cp.async.cg.shared.global.L2::cache_hint [$s0], [$1], 16, $2, $3;")]
+    public static void CopyOnce(ref U4 shared, long address, int bytes, ulong policy) => shared = bytes == 0 ? default : *(U4*)address;
+
+    /// <summary>Four bytes of the eight of <paramref name="low"/> and <paramref name="high"/>: hexadecimal digit i of <paramref name="selector"/> chooses byte i.</summary>
+    [IntrinsicImplementation, PtxOp("prmt.b32 $r, $0, $1, $2;")]
+    public static uint Permute(uint low, uint high, uint selector)
+    {
+        ulong bytes = low | (ulong)high << 32;
+        uint result = 0;
+        for (int i = 0; i < 4; i++) result |= (uint)(bytes >> (int)((selector >> (4 * i) & 7) * 8) & 255) << (8 * i);
+        return result;
+    }
+
+    /// <summary>The differences of two pairs of halves.</summary>
+    [IntrinsicImplementation, PtxOp("sub.rn.f16x2 $r, $0, $1;")]
+    public static uint SubtractHalves(uint a, uint b) =>
+        BitConverter.HalfToUInt16Bits(BitConverter.UInt16BitsToHalf((ushort)a) - BitConverter.UInt16BitsToHalf((ushort)b))
+        | (uint)BitConverter.HalfToUInt16Bits(BitConverter.UInt16BitsToHalf((ushort)(a >> 16)) - BitConverter.UInt16BitsToHalf((ushort)(b >> 16))) << 16;
+
+    /// <summary>
+    /// Bytes 0 and 1 of <paramref name="codes"/> as halves, less a bias: 0x6400 + b is the half 1024 + b, and <paramref name="bias"/> is a pair of halves 1024 + offset. Exact.
+    /// </summary>
+    public static uint LowHalves(uint codes, uint bias) => SubtractHalves(Permute(codes, 0x64646464u, 0x4140u), bias);
+
+    /// <summary>As <see cref="LowHalves"/> for bytes 2 and 3.</summary>
+    public static uint HighHalves(uint codes, uint bias) => SubtractHalves(Permute(codes, 0x64646464u, 0x4342u), bias);
+
+    /// <summary>Four and four unsigned bytes as halves, less a bias.</summary>
+    public static U4 Halves(uint first, uint second, uint bias)
+    {
+        U4 result;
+        result.X = LowHalves(first, bias);
+        result.Y = HighHalves(first, bias);
+        result.Z = LowHalves(second, bias);
+        result.W = HighHalves(second, bias);
+        return result;
+    }
+}
