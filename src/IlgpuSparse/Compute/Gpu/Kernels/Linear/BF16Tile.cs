@@ -25,6 +25,8 @@ internal readonly struct BF16Tile : ITileCodec
 
     public static bool HasOffsets => false;
 
+    public static bool Crossed => false;
+
     public static U4 Numbers(ArrayView<U4> ring, int at, int run, int t) => SixteenBitRun.Numbers(ring, at, run, t);
 
     public static F4 Scales(ArrayView<U4> ring, int at, int t) => default;

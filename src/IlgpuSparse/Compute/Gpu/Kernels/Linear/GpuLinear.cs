@@ -97,7 +97,7 @@ internal sealed class GpuLinear(GpuDevice device, bool tensorCores)
         return true;
     }
 
-    // Eight-column tiles for this many rows, or null where the kernel does not apply.
+    // Eight-column tiles for this many rows (0 for one row of a scaled format), or null where the kernel does not apply.
     private int? Plan(LinearInputs input, params ReadOnlySpan<WeightMatrix> weights)
     {
         var first = weights[0];
@@ -111,11 +111,12 @@ internal sealed class GpuLinear(GpuDevice device, bool tensorCores)
         }
         int rowsPerTile = codec.Limbs == 2 ? 4 : 2, tiles = (int)System.Numerics.BitOperations.RoundUpToPowerOf2((uint)((rows + rowsPerTile - 1) / rowsPerTile));
         if (tiles > TileCodecs.MaxTiles) return null;
+        if (rows == 1 && codec.Scaled) tiles = 0;
         return SharedBytes(codec, first.Columns, rows, tiles) <= SharedLimit ? tiles : null;
     }
 
     private int SharedBytes(TileCodec codec, int columns, int rows, int tiles) =>
-        LinearMemory.Of(codec.RingUnits, GroupWarps, codec.RowStages(columns), codec.Runs, codec.Limbs, rows, tiles).Total * 16;
+        LinearMemory.Of(codec.RingUnits, GroupWarps, codec.RowStages(columns), codec.Runs, codec.Limbs, rows, Math.Max(1, tiles)).Total * 16;
 
     private void Launch<TEpilogue>(int columnTiles, LinearInputs input, int tiles, TEpilogue epilogue, AcceleratorStream stream, params ReadOnlySpan<WeightMatrix> weights) where TEpilogue : struct, ILinearEpilogue
     {

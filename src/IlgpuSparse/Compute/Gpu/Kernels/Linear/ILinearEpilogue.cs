@@ -5,7 +5,7 @@ namespace IlgpuSparse.Compute.Gpu.Kernels.Linear;
 /// </summary>
 internal interface ILinearEpilogue
 {
-    /// <summary>Matrix of a slot: 0, 1 or 2 of <see cref="LinearArgs"/>.</summary>
+    /// <summary>Matrix of a slot: 0, 1 or 2 of <see cref="LinearArgs"/>; one for slots 0 to 7 and one for the others.</summary>
     int Matrix(int tile, int slot);
 
     /// <summary>Row of a slot in its matrix; any valid one where there is nothing to compute.</summary>

@@ -38,11 +38,14 @@ internal interface ITileCodec
     /// <summary>Whether a run adds a multiple of the sum of its activations.</summary>
     static abstract bool HasOffsets { get; }
 
+    /// <summary>Whether the numbers of four are paired 0 with 2 and 1 with 3, as nibbles of a word are, instead of 0 with 1 and 2 with 3.</summary>
+    static abstract bool Crossed { get; }
+
     /// <summary>The numbers of lane <paramref name="t"/> in a run, two to a word. <paramref name="at"/> is where the row's stage begins, in units of two bytes.</summary>
     static abstract U4 Numbers(ArrayView<U4> ring, int at, int run, int t);
 
     /// <summary>
-    /// Scales of runs 2t (X, Y) and 2t + 1 (Z, W): the scale, then the second half's scale (<see cref="HalfRunScales"/>) or what to multiply the sum of activations by.
+    /// Of runs t and t + 4: the scale, and what to multiply the sum of activations by (<see cref="HasOffsets"/>). With <see cref="HalfRunScales"/> the scales of half runs t, t + 4, t + 8, t + 12.
     /// </summary>
     static abstract F4 Scales(ArrayView<U4> ring, int at, int t);
 }

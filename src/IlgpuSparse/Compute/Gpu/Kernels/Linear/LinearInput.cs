@@ -68,6 +68,7 @@ internal static class LinearInput
             if (Group.IdxX == 0) floats[places.Inverses * 4 + row] = inverse;
             Split<TCodec, TElement>(memory, args, places, row, scale, factor);
         }
+        if (Group.IdxX == 0) memory[places.Zero] = default;
         Group.Barrier();
     }
 
@@ -98,13 +99,25 @@ internal static class LinearInput
             for (int limb = 0; limb < TCodec.Limbs; limb++)
             {
                 U2 rounded;
-                rounded.X = TElement.Pack(v.X, v.Y);
-                rounded.Y = TElement.Pack(v.Z, v.W);
+                if (TCodec.Crossed)
+                {
+                    rounded.X = TElement.Pack(v.X, v.Z);
+                    rounded.Y = TElement.Pack(v.Y, v.W);
+                    v.X -= TElement.Low(rounded.X);
+                    v.Z -= TElement.High(rounded.X);
+                    v.Y -= TElement.Low(rounded.Y);
+                    v.W -= TElement.High(rounded.Y);
+                }
+                else
+                {
+                    rounded.X = TElement.Pack(v.X, v.Y);
+                    rounded.Y = TElement.Pack(v.Z, v.W);
+                    v.X -= TElement.Low(rounded.X);
+                    v.Y -= TElement.High(rounded.X);
+                    v.Z -= TElement.Low(rounded.Y);
+                    v.W -= TElement.High(rounded.Y);
+                }
                 pairs[at + limb * places.Stride * 2] = rounded;
-                v.X -= TElement.Low(rounded.X);
-                v.Y -= TElement.High(rounded.X);
-                v.Z -= TElement.Low(rounded.Y);
-                v.W -= TElement.High(rounded.Y);
             }
             if (TCodec.HasOffsets)
             {

@@ -38,12 +38,12 @@ internal static class LinearKernel
     public static IEnumerable<KernelVariant> Variants =>
         from format in Enum.GetValues<WeightFormat>()
         where TileCodecs.Of(format) is not null
-        from tiles in new[] { 1, 2, 4 }
+        from tiles in TileCodecs.Of(format)!.Scaled ? new[] { 0, 1, 2, 4 } : [1, 2, 4]
         from epilogue in new[] { typeof(StoreEpilogue), typeof(SwiGluEpilogue), typeof(QkvEpilogue) }
         select Variant(format, tiles, epilogue);
 
     /// <summary>Grid of any number of groups; a multiple of 32 threads each.</summary>
-    /// <remarks><typeparamref name="TTiles"/> is the number of eight-column tiles of activations.</remarks>
+    /// <remarks><typeparamref name="TTiles"/> is the number of eight-column tiles of activations; 0 for a single row of scaled formats, see <see cref="StageProduct.AccumulateRow"/>.</remarks>
     public static void Run<TCodec, TElement, TTiles, TEpilogue>(LinearArgs args, TEpilogue epilogue)
         where TCodec : struct, ITileCodec
         where TElement : struct, ITensorElement
@@ -52,7 +52,7 @@ internal static class LinearKernel
     {
         var memory = SharedMemory.GetDynamic<U4>();
         int lane = Group.IdxX & 31, warp = Group.IdxX >> 5, warps = Group.DimX >> 5;
-        var places = LinearMemory.Of(TCodec.Stages * TileRows * TCodec.Slot, warps, args.RowStages, TCodec.Runs, TCodec.Limbs, args.Rows, TTiles.Value);
+        var places = LinearMemory.Of(TCodec.Stages * TileRows * TCodec.Slot, warps, args.RowStages, TCodec.Runs, TCodec.Limbs, args.Rows, Tiles<TTiles>());
         int ring = warp * TCodec.Stages * TileRows * TCodec.Slot;
         ulong policy = Loads.EvictFirst();
 
@@ -80,7 +80,8 @@ internal static class LinearKernel
                     upper += start0 + stage * TCodec.Units & 7;
                     lower += start1 + stage * TCodec.Units & 7;
                 }
-                StageProduct.Accumulate<TCodec, TElement, TTiles>(memory, places, args, upper, lower, stage, lane, sums);
+                if (TTiles.Value == 0) StageProduct.AccumulateRow<TCodec, TElement>(memory, places, upper, lower, stage, lane, sums);
+                else StageProduct.Accumulate<TCodec, TElement, TTiles>(memory, places, args, upper, lower, stage, lane, sums);
                 TensorOps.WarpSync();
                 next = WeightRing.Ask<TCodec, TEpilogue>(memory, at, next, args, epilogue, lane, warp, warps, policy);
                 slot = slot + 1 == TCodec.Stages ? 0 : slot + 1;
@@ -91,6 +92,9 @@ internal static class LinearKernel
         TensorOps.WaitGroup(0);
     }
 
+    // 1 for 0
+    private static int Tiles<TTiles>() where TTiles : struct, IKernelCount => TTiles.Value + (1 >> TTiles.Value);
+
     // Sums the warps' results in order and hands them on. Two sets of results take turns, so that one barrier a tile is enough.
     private static void Reduce<TCodec, TTiles, TEpilogue>(ArrayView<float> memory, LinearMemory places, LinearArgs args, TEpilogue epilogue, int tile, int parity, F4[] sums)
         where TCodec : struct, ITileCodec
@@ -98,12 +102,12 @@ internal static class LinearKernel
         where TEpilogue : struct, ILinearEpilogue
     {
         int lane = Group.IdxX & 31, warp = Group.IdxX >> 5, warps = Group.DimX >> 5;
-        int columns = 4 * TTiles.Value;
+        int columns = 4 * Tiles<TTiles>();
         int results = places.Results * 4 + parity * warps * TileRows * columns;
         int own = results + (warp * TileRows + (lane >> 2)) * columns + (lane & 3);
         for (int n = 0; n < TTiles.Slots; n++)
         {
-            if (n < TTiles.Value)
+            if (n < Tiles<TTiles>())
             {
                 var sum = sums[n];
                 // the fourth column of a row of three limbs is no limb
@@ -123,7 +127,8 @@ internal static class LinearKernel
             for (int w = 0; w < warps; w++)
             {
                 total += memory[from + w * TileRows * columns];
-                if (TCodec.Limbs != 2) total += memory[from + w * TileRows * columns + 1];
+                if (TCodec.Limbs != 2 || TTiles.Value == 0) total += memory[from + w * TileRows * columns + 1];
+                if (TTiles.Value == 0) total += memory[from + w * TileRows * columns + 2] + memory[from + w * TileRows * columns + 3];
             }
             total *= memory[places.Inverses * 4 + row];
             float partner = Warp.ShuffleXor(total, 8);

@@ -18,6 +18,9 @@ internal struct LinearMemory
     /// <summary>Start of the warps' results <c>[parity, warp, slot, column]</c>, as floats; before the first tile the warps' sums and maxima.</summary>
     public int Results;
 
+    /// <summary>One unit of zeros.</summary>
+    public int Zero;
+
     /// <summary>All of it.</summary>
     public int Total;
 
@@ -29,7 +32,8 @@ internal struct LinearMemory
         m.Stride = rowStages * runs * 4 + 4;
         m.Sums = m.X + m.Stride * limbs * rows;
         m.Inverses = m.Sums + ((rows * rowStages * runs + 3) >> 2);
-        m.Results = m.Inverses + ((rows + 3) >> 2);
+        m.Zero = m.Inverses + ((rows + 3) >> 2);
+        m.Results = m.Zero + 1;
         m.Total = m.Results + warps * 2 * 16 * columnTiles;
         return m;
     }

@@ -43,4 +43,32 @@ internal static unsafe class LinearOps
         result.W = HighHalves(second, bias);
         return result;
     }
+
+    /// <summary>What a half has too much that <see cref="Nibbles(uint)"/> makes of a nibble: 0x4c00 + 64 n is the half 16 + n, at two instructions for two numbers.</summary>
+    public const float NibbleBias = 16f;
+
+    /// <summary>The low nibbles of bytes 0, 2 and 1, 3, then the high ones.</summary>
+    public static U4 Nibbles(uint codes)
+    {
+        U4 result;
+        result.X = Nibble(codes << 6);
+        result.Y = Nibble(codes >> 2);
+        result.Z = Nibble(codes << 2);
+        result.W = Nibble(codes >> 6);
+        return result;
+    }
+
+    /// <summary>The low nibbles (or the <paramref name="high"/> ones) of bytes 0, 2 and 1, 3 of both words.</summary>
+    public static U4 Nibbles(uint first, uint second, int high)
+    {
+        int left = 6 - 4 * high, right = 2 + 4 * high;
+        U4 result;
+        result.X = Nibble(first << left);
+        result.Y = Nibble(first >> right);
+        result.Z = Nibble(second << left);
+        result.W = Nibble(second >> right);
+        return result;
+    }
+
+    private static uint Nibble(uint shifted) => (shifted & 0x03c003c0u) | 0x4c004c00u;
 }

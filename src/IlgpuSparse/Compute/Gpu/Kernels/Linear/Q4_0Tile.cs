@@ -25,18 +25,27 @@ internal readonly struct Q4_0Tile : ITileCodec
 
     public static bool HasOffsets => false;
 
+    public static bool Crossed => true;
+
     public static U4 Numbers(ArrayView<U4> ring, int at, int run, int t)
     {
         uint codes = TwoByteUnits.Word(ring, at + 9 * run + 1 + 2 * t);
-        return LinearOps.Halves(codes & 0x0f0f0f0fu, codes >> 4 & 0x0f0f0f0fu, 0x64086408u);
+        var biased = LinearOps.Nibbles(codes);
+        const uint bias = 0x4e004e00u; // NibbleBias + 8
+        U4 result;
+        result.X = LinearOps.SubtractHalves(biased.X, bias);
+        result.Y = LinearOps.SubtractHalves(biased.Y, bias);
+        result.Z = LinearOps.SubtractHalves(biased.Z, bias);
+        result.W = LinearOps.SubtractHalves(biased.W, bias);
+        return result;
     }
 
     public static F4 Scales(ArrayView<U4> ring, int at, int t)
     {
         var units = ring.Cast<ushort>();
         F4 result = default;
-        result.X = Ptx.HalfLow(units[at + 18 * t]);
-        result.Z = Ptx.HalfLow(units[at + 18 * t + 9]);
+        result.X = Ptx.HalfLow(units[at + 9 * t]);
+        result.Z = Ptx.HalfLow(units[at + 9 * t + 36]);
         return result;
     }
 }

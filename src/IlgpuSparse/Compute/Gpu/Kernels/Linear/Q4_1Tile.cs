@@ -25,21 +25,23 @@ internal readonly struct Q4_1Tile : ITileCodec
 
     public static bool HasOffsets => true;
 
+    public static bool Crossed => true;
+
     public static U4 Numbers(ArrayView<U4> ring, int at, int run, int t)
     {
         uint codes = ring.Cast<uint>()[(at >> 1) + 5 * run + 1 + t];
-        return LinearOps.Halves(codes & 0x0f0f0f0fu, codes >> 4 & 0x0f0f0f0fu, 0x64006400u);
+        return LinearOps.Nibbles(codes);
     }
 
     public static F4 Scales(ArrayView<U4> ring, int at, int t)
     {
         var words = ring.Cast<uint>();
-        uint first = words[(at >> 1) + 10 * t], second = words[(at >> 1) + 10 * t + 5];
+        uint first = words[(at >> 1) + 5 * t], second = words[(at >> 1) + 5 * t + 20];
         F4 result;
         result.X = Ptx.HalfLow(first);
-        result.Y = Ptx.HalfHigh(first);
+        result.Y = Ptx.HalfHigh(first) - LinearOps.NibbleBias * result.X;
         result.Z = Ptx.HalfLow(second);
-        result.W = Ptx.HalfHigh(second);
+        result.W = Ptx.HalfHigh(second) - LinearOps.NibbleBias * result.Z;
         return result;
     }
 }

@@ -26,15 +26,14 @@ internal readonly struct Q4_KTile : ITileCodec
 
     public static bool HasOffsets => true;
 
+    public static bool Crossed => true;
+
     public static U4 Numbers(ArrayView<U4> ring, int at, int run, int t)
     {
         var words = ring.Cast<uint>();
-        int codes = (at >> 1) + 4 + (run >> 1) * 8 + t, shift = (run & 1) * 4;
-        return LinearOps.Halves(words[codes] >> shift & 0x0f0f0f0fu, words[codes + 4] >> shift & 0x0f0f0f0fu, 0x64006400u);
+        int codes = (at >> 1) + 4 + (run >> 1) * 8 + t;
+        return LinearOps.Nibbles(words[codes], words[codes + 4], run & 1);
     }
 
-    public static F4 Scales(ArrayView<U4> ring, int at, int t)
-    {
-        return KBlockScale.Pair(ring[at >> 3], t);
-    }
+    public static F4 Scales(ArrayView<U4> ring, int at, int t) => KBlockScale.Pair(ring[at >> 3], t, LinearOps.NibbleBias);
 }

@@ -26,6 +26,8 @@ internal readonly struct Q5_KTile : ITileCodec
 
     public static bool HasOffsets => true;
 
+    public static bool Crossed => false;
+
     public static U4 Numbers(ArrayView<U4> ring, int at, int run, int t)
     {
         var words = ring.Cast<uint>();
@@ -35,8 +37,5 @@ internal readonly struct Q5_KTile : ITileCodec
         return LinearOps.Halves(first, second, 0x64006400u);
     }
 
-    public static F4 Scales(ArrayView<U4> ring, int at, int t)
-    {
-        return KBlockScale.Pair(ring[at >> 3], t);
-    }
+    public static F4 Scales(ArrayView<U4> ring, int at, int t) => KBlockScale.Pair(ring[at >> 3], t, 0f);
 }

@@ -25,6 +25,8 @@ internal readonly struct Q6_KTile : ITileCodec
 
     public static bool HasOffsets => false;
 
+    public static bool Crossed => false;
+
     public static U4 Numbers(ArrayView<U4> ring, int at, int run, int t)
     {
         int half = run >> 2, quarter = run & 3;
@@ -39,12 +41,12 @@ internal readonly struct Q6_KTile : ITileCodec
     {
         var units = ring.Cast<ushort>();
         float scale = Ptx.HalfLow(units[at + 104]);
-        uint codes = TwoByteUnits.Word(ring, at + 96 + 2 * t);
+        int codes = at + 96 + (t >> 1), shift = 24 - (t & 1) * 8;
         F4 result;
-        result.X = scale * ((int)(codes << 24) >> 24);
-        result.Y = scale * ((int)(codes << 16) >> 24);
-        result.Z = scale * ((int)(codes << 8) >> 24);
-        result.W = scale * ((int)codes >> 24);
+        result.X = scale * ((int)((uint)units[codes] << shift) >> 24);
+        result.Y = scale * ((int)((uint)units[codes + 2] << shift) >> 24);
+        result.Z = scale * ((int)((uint)units[codes + 4] << shift) >> 24);
+        result.W = scale * ((int)((uint)units[codes + 6] << shift) >> 24);
         return result;
     }
 }

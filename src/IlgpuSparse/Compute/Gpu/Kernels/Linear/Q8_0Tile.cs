@@ -25,6 +25,8 @@ internal readonly struct Q8_0Tile : ITileCodec
 
     public static bool HasOffsets => false;
 
+    public static bool Crossed => false;
+
     public static U4 Numbers(ArrayView<U4> ring, int at, int run, int t)
     {
         int codes = at + 17 * run + 1 + 2 * t;
@@ -35,8 +37,8 @@ internal readonly struct Q8_0Tile : ITileCodec
     {
         var units = ring.Cast<ushort>();
         F4 result = default;
-        result.X = Ptx.HalfLow(units[at + 34 * t]);
-        result.Z = Ptx.HalfLow(units[at + 34 * t + 17]);
+        result.X = Ptx.HalfLow(units[at + 17 * t]);
+        result.Z = Ptx.HalfLow(units[at + 17 * t + 68]);
         return result;
     }
 }

@@ -6,8 +6,9 @@ namespace IlgpuSparse.Compute.Gpu.Kernels.Linear;
 /// <param name="Runs">See <see cref="ITileCodec.Runs"/>.</param>
 /// <param name="Limbs">See <see cref="ITileCodec.Limbs"/>.</param>
 /// <param name="Aligned">See <see cref="ITileCodec.Aligned"/>.</param>
+/// <param name="Scaled">See <see cref="ITileCodec.Scaled"/>.</param>
 /// <param name="RingUnits">16-byte units of a warp's ring.</param>
-internal sealed record TileCodec(Type Type, Type Element, int Runs, int Limbs, bool Aligned, int RingUnits)
+internal sealed record TileCodec(Type Type, Type Element, int Runs, int Limbs, bool Aligned, bool Scaled, int RingUnits)
 {
     /// <summary>Stages of a row of <paramref name="columns"/> numbers.</summary>
     public int RowStages(int columns) => (columns + Runs * 32 - 1) / (Runs * 32);
