@@ -49,8 +49,8 @@ internal sealed unsafe class StreamedWeights : IDisposable
         CpuMatMul.Run(pool, new MatMulOperands(Format, (nint)weight, Outputs, Columns, (nint)_x, Rows, (nint)_y, 0, false));
     }
 
-    // Weights as models have them, a normal distribution of 0.02, or random codes with an ordinary scale.
-    private static byte[] Pattern(Random random, WeightFormat format, int count)
+    /// <summary>Weights as models have them, a normal distribution of 0.02, or random codes with an ordinary scale.</summary>
+    public static byte[] Pattern(Random random, WeightFormat format, int count)
     {
         byte[] bytes = new byte[format.ByteLength(count)];
         random.NextBytes(bytes);

@@ -17,18 +17,19 @@ internal sealed class GpuLinear(GpuDevice device, bool tensorCores)
     /// <summary>Warps a group on the CPU accelerator, where each thread is one of the operating system.</summary>
     private const int EmulatedWarps = 2;
 
+    /// <summary>Fewest warps a group that keep enough copies in flight to be worth it.</summary>
+    private const int MinWarps = 4;
+
     private readonly Dictionary<(WeightFormat Format, int Tiles, Type Epilogue), (KernelVariant Variant, Delegate Launch)> _kernels = [];
 
     private delegate void Launcher<TEpilogue>(AcceleratorStream stream, KernelConfig config, LinearArgs args, TEpilogue epilogue);
 
     private int SharedLimit => device.IsCuda ? device.MaxSharedBytes : TensorDecodeKernel.HopperSharedBytes;
 
-    private int GroupWarps => device.IsCuda ? LinearKernel.Warps : EmulatedWarps;
-
     /// <summary>y (+)= x · Wᵀ + bias, with x normalised first where <paramref name="input"/> has a norm.</summary>
     public bool TryProduct(WeightMatrix weight, LinearInputs input, DeviceSpan y, WeightMatrix? bias, bool accumulate, AcceleratorStream stream)
     {
-        if (Plan(input, weight) is not { } tiles) return false;
+        if (Plan(input, weight) is not { } plan) return false;
         var (biasView, biasFormat) = Bias(bias, weight);
         var epilogue = new StoreEpilogue
         {
@@ -36,14 +37,14 @@ internal sealed class GpuLinear(GpuDevice device, bool tensorCores)
             Bias = biasView,
             Shape = new MatMulShape { Outputs = weight.Rows, Rows = input.Rows, BiasFormat = biasFormat, Accumulate = accumulate ? 1 : 0 },
         };
-        Launch(tiles, input, LaunchShapes.Groups(weight.Rows, LinearKernel.TileRows), epilogue, stream, weight);
+        Launch(plan, input, LaunchShapes.Groups(weight.Rows, LinearKernel.TileRows), epilogue, stream, weight);
         return true;
     }
 
     /// <summary>y = silu(x · gateᵀ + bias) · (x · upᵀ + bias).</summary>
     public bool TryGateUp(GateUpWeights weights, LinearInputs input, DeviceSpan y, AcceleratorStream stream)
     {
-        if (Plan(input, weights.Gate, weights.Up) is not { } tiles) return false;
+        if (Plan(input, weights.Gate, weights.Up) is not { } plan) return false;
         var (gateBias, gateFormat) = Bias(weights.GateBias, weights.Gate);
         var (upBias, upFormat) = Bias(weights.UpBias, weights.Up);
         var epilogue = new SwiGluEpilogue
@@ -55,7 +56,7 @@ internal sealed class GpuLinear(GpuDevice device, bool tensorCores)
             UpBiasFormat = upFormat,
             Outputs = weights.Gate.Rows,
         };
-        Launch(tiles, input, LaunchShapes.Groups(weights.Gate.Rows, 8), epilogue, stream, weights.Gate, weights.Up);
+        Launch(plan, input, LaunchShapes.Groups(weights.Gate.Rows, 8), epilogue, stream, weights.Gate, weights.Up);
         return true;
     }
 
@@ -63,7 +64,7 @@ internal sealed class GpuLinear(GpuDevice device, bool tensorCores)
     public bool TryQkv(QkvWeights weights, LinearInputs input, RopeTable rope, AttentionShape shape, KvLayer cache, StepBatch batch, DeviceSpan q, DeviceSpan k, DeviceSpan v, AcceleratorStream stream, out bool appended)
     {
         appended = cache.Format != KvFormat.Int8;
-        if (Plan(input, weights.Q, weights.K, weights.V) is not { } tiles) return false;
+        if (Plan(input, weights.Q, weights.K, weights.V) is not { } plan) return false;
         AttentionLaunch.Check(shape, cache);
         var (qBias, qFormat) = Bias(weights.QBias, weights.Q);
         var (kBias, kFormat) = Bias(weights.KBias, weights.K);
@@ -93,12 +94,12 @@ internal sealed class GpuLinear(GpuDevice device, bool tensorCores)
             KeyTile = keyTile,
             ValueTile = valueTile,
         };
-        Launch(tiles, input, valueTile + LaunchShapes.Groups(2L * shape.KvHeads * pairs, LinearKernel.TileRows), epilogue, stream, weights.Q, weights.K, weights.V);
+        Launch(plan, input, valueTile + LaunchShapes.Groups(2L * shape.KvHeads * pairs, LinearKernel.TileRows), epilogue, stream, weights.Q, weights.K, weights.V);
         return true;
     }
 
-    // Eight-column tiles for this many rows (0 for one row of a scaled format), or null where the kernel does not apply.
-    private int? Plan(LinearInputs input, params ReadOnlySpan<WeightMatrix> weights)
+    // How to launch, or null where the kernel does not apply.
+    private LinearPlan? Plan(LinearInputs input, params ReadOnlySpan<WeightMatrix> weights)
     {
         var first = weights[0];
         int rows = input.Rows;
@@ -112,24 +113,30 @@ internal sealed class GpuLinear(GpuDevice device, bool tensorCores)
         int rowsPerTile = codec.Limbs == 2 ? 4 : 2, tiles = (int)System.Numerics.BitOperations.RoundUpToPowerOf2((uint)((rows + rowsPerTile - 1) / rowsPerTile));
         if (tiles > TileCodecs.MaxTiles) return null;
         if (rows == 1 && codec.Scaled) tiles = 0;
-        return SharedBytes(codec, first.Columns, rows, tiles) <= SharedLimit ? tiles : null;
+
+        LinearPlan With(int warps)
+        {
+            int bytes = 16 * LinearMemory.Of(codec.RingUnits, warps, codec.RowStages(first.Columns), codec.Runs, codec.Limbs, rows, Math.Max(1, tiles)).Total;
+            // the driver keeps 1 KB of each group for itself
+            return new LinearPlan(codec, tiles, warps, bytes, Math.Min((SharedLimit + 1024) / (bytes + 1024), LinearKernel.MaxWarps / warps));
+        }
+        if (!device.IsCuda) return With(EmulatedWarps);
+        // two groups, so that one works while the other waits or prepares; else one large one; else what fits
+        if (With(LinearKernel.MaxWarps / 2) is { Resident: >= 2 } two) return two;
+        for (int warps = LinearKernel.MaxWarps; warps >= MinWarps; warps /= 2)
+            if (With(warps) is { Resident: >= 1 } one) return one;
+        return null;
     }
 
-    private int SharedBytes(TileCodec codec, int columns, int rows, int tiles) =>
-        LinearMemory.Of(codec.RingUnits, GroupWarps, codec.RowStages(columns), codec.Runs, codec.Limbs, rows, Math.Max(1, tiles)).Total * 16;
-
-    private void Launch<TEpilogue>(int columnTiles, LinearInputs input, int tiles, TEpilogue epilogue, AcceleratorStream stream, params ReadOnlySpan<WeightMatrix> weights) where TEpilogue : struct, ILinearEpilogue
+    private void Launch<TEpilogue>(LinearPlan plan, LinearInputs input, int tiles, TEpilogue epilogue, AcceleratorStream stream, params ReadOnlySpan<WeightMatrix> weights) where TEpilogue : struct, ILinearEpilogue
     {
         var weight = weights[0];
-        var key = (weight.Format, columnTiles, typeof(TEpilogue));
+        var key = (weight.Format, plan.Tiles, typeof(TEpilogue));
         if (!_kernels.TryGetValue(key, out var kernel))
         {
-            var variant = LinearKernel.Variant(weight.Format, columnTiles, typeof(TEpilogue)) with { DynamicSharedBytes = SharedLimit };
+            var variant = LinearKernel.Variant(weight.Format, plan.Tiles, typeof(TEpilogue)) with { DynamicSharedBytes = SharedLimit };
             _kernels[key] = kernel = (variant, device.Kernels.Load<Launcher<TEpilogue>>(variant));
         }
-        var codec = TileCodecs.Of(weight.Format)!;
-        int bytes = SharedBytes(codec, weight.Columns, input.Rows, columnTiles);
-        int resident = Math.Clamp((SharedLimit + 1024) / (bytes + 1024), 1, LinearKernel.MinGroups);
         var data = GpuBuffer.View<ushort>(weight.Data);
         var args = new LinearArgs
         {
@@ -146,10 +153,10 @@ internal sealed class GpuLinear(GpuDevice device, bool tensorCores)
             RowUnits = (int)(weight.ByteLength / weight.Rows / 2),
             Columns = weight.Columns,
             Rows = input.Rows,
-            RowStages = codec.RowStages(weight.Columns),
+            RowStages = plan.Codec.RowStages(weight.Columns),
             Tiles = tiles,
         };
-        ((Launcher<TEpilogue>)kernel.Launch)(stream, new KernelConfig(Math.Min(tiles, device.Multiprocessors * resident), GroupWarps * 32, SharedMemoryConfig.RequestDynamic<byte>(bytes)), args, epilogue);
+        ((Launcher<TEpilogue>)kernel.Launch)(stream, new KernelConfig(Math.Min(tiles, device.Multiprocessors * plan.Resident), plan.Warps * 32, SharedMemoryConfig.RequestDynamic<byte>(plan.SharedBytes)), args, epilogue);
     }
 
     private static int Chunks(WeightMatrix weight) => (int)((weight.ByteLength + 15) / 16);

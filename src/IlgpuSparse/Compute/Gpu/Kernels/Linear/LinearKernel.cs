@@ -16,20 +16,17 @@ internal static class LinearKernel
     /// <summary>Weight rows a tile.</summary>
     public const int TileRows = 16;
 
-    /// <summary>Warps a group on a GPU.</summary>
-    public const int Warps = 8;
-
-    /// <summary>Groups that should fit on a multiprocessor.</summary>
-    public const int MinGroups = 2;
+    /// <summary>Most warps a group; one group of them or two of half as many fit on a multiprocessor, by registers.</summary>
+    public const int MaxWarps = 16;
 
     /// <summary>The variant for a weight format, a number of eight-column tiles and what becomes of the products.</summary>
     public static KernelVariant Variant(WeightFormat format, int tiles, Type epilogue)
     {
         var codec = TileCodecs.Of(format) ?? throw new ArgumentOutOfRangeException(nameof(format), format, "no codec");
-        return KernelVariant.Of(typeof(LinearKernel), nameof(Run), Warps * 32, codec.Type, codec.Element, KernelCounts.Of(tiles), epilogue) with
+        return KernelVariant.Of(typeof(LinearKernel), nameof(Run), MaxWarps * 32, codec.Type, codec.Element, KernelCounts.Of(tiles), epilogue) with
         {
             CudaOnly = true,
-            MinGroups = MinGroups,
+            MinGroups = 1,
             DynamicSharedBytes = TensorDecodeKernel.HopperSharedBytes,
         };
     }
