@@ -1,3 +1,4 @@
+using IlgpuSparse.Generation;
 using IlgpuSparse.Model;
 
 namespace IlgpuSparse.Compute;
@@ -121,6 +122,14 @@ public abstract class ComputeBackend : IDisposable
         MatMul(weights.Up, input.Normed, rows, up, weights.UpBias);
         SwiGlu(gate, up, (long)rows * weights.Gate.Rows);
     }
+
+    /// <summary>
+    /// Draws a token from each row of <paramref name="logits"/> <c>[rows, vocabulary]</c> into <paramref name="ids"/> (int32 <c>[rows]</c>), so that a next step can follow without the host; -1 where no logit
+    /// is a finite number. Random numbers are counted: <paramref name="draws"/> (int32 <c>[rows]</c>) says how many a row has taken and is counted up. Row r draws as a <see cref="Sampler"/> with the seed
+    /// + r · 0xD1342543DE82EF95 does, but for tokens whose probability is below 2^-40 of the most likely one's.
+    /// </summary>
+    /// <exception cref="ArgumentException">Options outside their ranges, or a repetition penalty.</exception>
+    public abstract void Sample(DeviceSpan logits, int rows, int vocabulary, SamplingOptions options, DeviceSpan draws, DeviceSpan ids);
 
     /// <summary>Whether <see cref="Record"/> saves anything here.</summary>
     public virtual bool Records => false;

@@ -3,6 +3,7 @@ using IlgpuSparse.Compute.Gpu.Kernels;
 using IlgpuSparse.Compute.Gpu.Kernels.Attention;
 using IlgpuSparse.Compute.Gpu.Kernels.Linear;
 using IlgpuSparse.Compute.Gpu.Kernels.Selection;
+using IlgpuSparse.Generation;
 using IlgpuSparse.Model;
 
 namespace IlgpuSparse.Compute.Gpu;
@@ -29,6 +30,7 @@ public sealed class GpuBackend : ComputeBackend
     private readonly GpuLabels _labels;
     private readonly GpuScore _score;
     private readonly GpuSelect _select;
+    private readonly GpuSample _sample;
     private readonly GpuPositions _positions;
     private bool _disposed;
 
@@ -49,6 +51,7 @@ public sealed class GpuBackend : ComputeBackend
         _labels = new GpuLabels(device);
         _score = new GpuScore(device);
         _select = new GpuSelect(device, _score, Memory);
+        _sample = new GpuSample(device);
         _positions = new GpuPositions(device);
     }
 
@@ -183,6 +186,13 @@ public sealed class GpuBackend : ComputeBackend
     /// <inheritdoc/>
     public override void AttendSelected(AttentionShape shape, KvLayer cache, StepBatch batch, DeviceSpan q, TokenSets sets, DeviceSpan y) =>
         _decode.Selected(shape, cache, batch, q, sets, y, Stream);
+
+    /// <inheritdoc/>
+    public override void Sample(DeviceSpan logits, int rows, int vocabulary, SamplingOptions options, DeviceSpan draws, DeviceSpan ids)
+    {
+        options.ValidateWithoutText();
+        _sample.Run(logits, rows, vocabulary, options, draws, ids, Stream);
+    }
 
     /// <inheritdoc/>
     public override bool Records => _device.IsCuda;

@@ -19,6 +19,7 @@ internal static class KernelCatalog
         RopeKernel.Variant,
         SwiGluKernel.Variant,
         AdvanceKernel.Variant,
+        SampleKernel.Variant,
         ExpertRouteKernel.ChooseVariant,
         ExpertRouteKernel.ListVariant,
         .. AppendKvKernel.Variants,

@@ -1,5 +1,6 @@
 using IlgpuSparse.Compute;
 using IlgpuSparse.Compute.Cpu;
+using IlgpuSparse.Generation;
 using IlgpuSparse.Model;
 
 namespace IlgpuSparse.Tests.Cli.Benchmarks;
@@ -35,6 +36,8 @@ internal sealed class FaultyBackend(string fault) : ComputeBackend
     public override void Rope(RopeTable table, StepBatch batch, int heads, DeviceSpan x) => throw new NotSupportedException();
 
     public override void SwiGlu(DeviceSpan gate, DeviceSpan up, long count) => throw new NotSupportedException();
+
+    public override void Sample(DeviceSpan logits, int rows, int vocabulary, SamplingOptions options, DeviceSpan draws, DeviceSpan ids) => throw new NotSupportedException();
 
     public override void ExpertMlp(ExpertWeights experts, DeviceSpan x, int rows, DeviceSpan router, DeviceSpan y) => throw new NotSupportedException();
 
