@@ -8,8 +8,7 @@ if (args is ["--quick", var subject])
     {
         case "linear": LinearQuickSuite.Run(); return 0;
         case "attention": AttentionQuickSuite.Run(); return 0;
-        case "gpu-linear": GpuLinearQuickSuite.Run(); return 0;
-        default: Console.Error.WriteLine($"--quick knows linear, attention and gpu-linear, not {subject}"); return 2;
+        default: Console.Error.WriteLine($"--quick knows linear and attention, not {subject}"); return 2;
     }
 }
 BenchmarkSwitcher.FromAssembly(typeof(Program).Assembly).Run(args);
