@@ -178,6 +178,55 @@ public sealed class LinearKernelTests(Accelerators accelerators)
         foreach (var buffer in caches.Concat(scales)) buffer.Dispose();
     }
 
+    [Theory]
+    [InlineData(GpuKind.CpuAccelerator, WeightFormat.F16, 1)]
+    [InlineData(GpuKind.CpuAccelerator, WeightFormat.Q8_0, 3)]
+    [InlineData(GpuKind.CpuAccelerator, WeightFormat.BF16, 2)]
+    [InlineData(GpuKind.Cuda, WeightFormat.Q4_K, 1)]
+    [InlineData(GpuKind.Cuda, WeightFormat.F16, 4)]
+    [InlineData(GpuKind.Cuda, WeightFormat.BF16, 3)]
+    public void RoutedExperts(GpuKind kind, WeightFormat format, int rows)
+    {
+        var device = accelerators.Open(kind);
+        using var backend = GpuBackend.Create(device, leaveOpen: true);
+        var random = new Random(_seed);
+        int hidden = kind == GpuKind.CpuAccelerator ? 32 : 512, intermediate = 2 * hidden;
+        const int experts = 4, active = 2;
+        Matrix[] Make(int r, int c) => [.. Enumerable.Range(0, experts).Select(_ => new Matrix(random, backend, format, r, c))];
+        Matrix[] gate = Make(intermediate, hidden), up = Make(intermediate, hidden), down = Make(hidden, intermediate);
+        using var weights = new ExpertWeights([.. gate.Select(w => w.Loaded)], [.. up.Select(w => w.Loaded)], [.. down.Select(w => w.Loaded)], active);
+        float[] x = [.. RandomWeights.Normals(random, rows * hidden).Select(v => v / 6)];
+        int[] chosen = [.. Enumerable.Range(0, rows * active).Select(_ => random.Next(experts))];
+        using var input = Upload(backend, x);
+        using var between = Upload(backend, [.. Enumerable.Repeat(float.NaN, rows * active * intermediate)]);
+        using var output = Upload(backend, [.. Enumerable.Repeat(float.NaN, rows * active * hidden)]);
+        using var choice = backend.Allocate(chosen.Length * sizeof(int), "test");
+        ((DeviceSpan)choice).Upload<int>(chosen);
+        using var table = backend.Allocate(3 * experts * sizeof(long), "test");
+        ((DeviceSpan)table).Upload<long>([.. gate.Concat(up).Concat(down).Select(w => GpuBuffer.Address(w.Loaded.Data))]);
+        var slots = new ExpertSlots { Table = GpuBuffer.View<long>(table), Chosen = GpuBuffer.View<int>(choice), Experts = experts, Active = active };
+        Assert.True(new GpuLinear(device, tensorCores: true).TryExperts(weights, slots, rows, input, between, output, device.Stream));
+        float[] hiddens = ((DeviceSpan)between).ToArray<float>(rows * active * intermediate), result = ((DeviceSpan)output).ToArray<float>(rows * active * hidden);
+        for (int slot = 0; slot < rows * active; slot++)
+        {
+            int e = chosen[slot];
+            double[] v = [.. x.Skip(slot / active * hidden).Take(hidden).Select(f => (double)f)];
+            for (int n = 0; n < intermediate; n++)
+            {
+                var (g, gateSize) = gate[e].Dot(n, v, 0);
+                var (u, upSize) = up[e].Dot(n, v, 0);
+                double silu = g / (1 + Math.Exp(-g));
+                Near(silu * u, hiddens[slot * intermediate + n], 3e-6 * (1.1 * gateSize * Math.Abs(u) + upSize * Math.Abs(silu) + Math.Abs(silu * u)), $"{format}: slot {slot}, expert {e}, hidden {n}");
+            }
+            double[] w = [.. hiddens.Skip(slot * intermediate).Take(intermediate).Select(f => (double)f)];
+            for (int n = 0; n < hidden; n++)
+            {
+                var (expected, size) = down[e].Dot(n, w, 0);
+                Near(expected, result[slot * hidden + n], 1e-6 * size, $"{format}: slot {slot}, expert {e}, output {n}");
+            }
+        }
+    }
+
     [Fact]
     public void WhatItCannotDoIsLeftToOthers()
     {
@@ -233,12 +282,15 @@ public sealed class LinearKernelTests(Accelerators accelerators)
 
         public int Columns => Values.Columns;
 
-        /// <summary>Product of row <paramref name="n"/> and what its rounding errors are relative to: the sizes of its terms, or, where codes and minimum are summed apart, of the largest weight's.</summary>
+        /// <summary>
+        /// Product of row <paramref name="n"/> and what its rounding errors are relative to: the sizes of its terms. Where codes and minimum are summed apart and partly cancel, that of terms as large as
+        /// the largest code's: up to four times the largest weight.
+        /// </summary>
         public (double Value, double Size) Dot(int n, double[] x, double start)
         {
             double value = start, size = Math.Abs(start);
             bool offsets = Values.Format is WeightFormat.Q4_1 or WeightFormat.Q4_K or WeightFormat.Q5_K;
-            double largest = offsets ? Enumerable.Range(n * Columns, Columns).Max(i => Math.Abs(Values.Values[i])) : 0;
+            double largest = offsets ? Enumerable.Range(n * Columns, Columns).Max(i => 4 * Math.Abs(Values.Values[i])) : 0;
             for (int c = 0; c < Columns; c++)
             {
                 double weight = Values.Values[n * Columns + c];

@@ -44,7 +44,7 @@ public sealed class GpuBackend : ComputeBackend
         _linear = new GpuLinear(device, tensorCores);
         _rope = new GpuRope(device);
         _swiGlu = new GpuSwiGlu(device);
-        _experts = new GpuExperts(device, _matMul, _swiGlu, Memory);
+        _experts = new GpuExperts(device, _matMul, _linear, _swiGlu, Memory);
         _appendKv = new GpuAppendKv(device);
         _decode = new GpuDecodeAttention(device, Memory, tensorCores);
         _prefill = new GpuPrefillAttention(device);

@@ -22,6 +22,7 @@ internal static class KernelCatalog
         SampleKernel.Variant,
         ExpertRouteKernel.ChooseVariant,
         ExpertRouteKernel.ListVariant,
+        ExpertRouteKernel.CombineVariant,
         .. AppendKvKernel.Variants,
         .. TensorDecodeKernel.Variants,
         .. TensorInt8Kernel.Variants,

@@ -37,7 +37,7 @@ internal sealed class GpuLinear(GpuDevice device, bool tensorCores)
             Bias = biasView,
             Shape = new MatMulShape { Outputs = weight.Rows, Rows = input.Rows, BiasFormat = biasFormat, Accumulate = accumulate ? 1 : 0 },
         };
-        Launch(plan, input, LaunchShapes.Groups(weight.Rows, LinearKernel.TileRows), epilogue, stream, weight);
+        Launch(plan, input, LaunchShapes.Groups(weight.Rows, LinearKernel.TileRows), epilogue, stream, 1, weight);
         return true;
     }
 
@@ -56,7 +56,7 @@ internal sealed class GpuLinear(GpuDevice device, bool tensorCores)
             UpBiasFormat = upFormat,
             Outputs = weights.Gate.Rows,
         };
-        Launch(plan, input, LaunchShapes.Groups(weights.Gate.Rows, 8), epilogue, stream, weights.Gate, weights.Up);
+        Launch(plan, input, LaunchShapes.Groups(weights.Gate.Rows, 8), epilogue, stream, 1, weights.Gate, weights.Up);
         return true;
     }
 
@@ -94,9 +94,28 @@ internal sealed class GpuLinear(GpuDevice device, bool tensorCores)
             KeyTile = keyTile,
             ValueTile = valueTile,
         };
-        Launch(plan, input, valueTile + LaunchShapes.Groups(2L * shape.KvHeads * pairs, LinearKernel.TileRows), epilogue, stream, weights.Q, weights.K, weights.V);
+        Launch(plan, input, valueTile + LaunchShapes.Groups(2L * shape.KvHeads * pairs, LinearKernel.TileRows), epilogue, stream, 1, weights.Q, weights.K, weights.V);
         return true;
     }
+
+    /// <summary>
+    /// The feed-forward of each slot's expert: <paramref name="hidden"/> <c>[slot, intermediate]</c> between, <paramref name="y"/> <c>[slot, hidden]</c> out, neither weighted nor added. Every slot reads
+    /// its expert's weights for its one row.
+    /// </summary>
+    public bool TryExperts(ExpertWeights experts, ExpertSlots slots, int rows, DeviceSpan x, DeviceSpan hidden, DeviceSpan y, AcceleratorStream stream)
+    {
+        WeightMatrix gate = experts.Gate[0], up = experts.Up[0], down = experts.Down[0];
+        int count = rows * experts.Active;
+        if (count > LaunchShapes.MaxGridY || !experts.Gate.All(w => Alike(w, gate)) || !experts.Up.All(w => Alike(w, gate)) || !experts.Down.All(w => Alike(w, down))) return false;
+        if (Plan(new LinearInputs(x, 1), gate, up) is not { } first || Plan(new LinearInputs(hidden, 1), down) is not { } second) return false;
+        var gateUp = new ExpertGateUpEpilogue { Slots = slots, Y = GpuBuffer.View<float>(hidden, (long)count * gate.Rows), Outputs = gate.Rows };
+        Launch(first, new LinearInputs(x, 1) { Total = rows }, LaunchShapes.Groups(gate.Rows, 8), gateUp, stream, count, gate, up);
+        var project = new ExpertDownEpilogue { Slots = slots, Y = GpuBuffer.View<float>(y, (long)count * down.Rows), Outputs = down.Rows };
+        Launch(second, new LinearInputs(hidden, 1) { Total = count }, LaunchShapes.Groups(down.Rows, LinearKernel.TileRows), project, stream, count, down);
+        return true;
+    }
+
+    private static bool Alike(WeightMatrix a, WeightMatrix b) => a.Format == b.Format && a.Rows == b.Rows && a.Columns == b.Columns;
 
     // How to launch, or null where the kernel does not apply.
     private LinearPlan? Plan(LinearInputs input, params ReadOnlySpan<WeightMatrix> weights)
@@ -128,7 +147,7 @@ internal sealed class GpuLinear(GpuDevice device, bool tensorCores)
         return null;
     }
 
-    private void Launch<TEpilogue>(LinearPlan plan, LinearInputs input, int tiles, TEpilogue epilogue, AcceleratorStream stream, params ReadOnlySpan<WeightMatrix> weights) where TEpilogue : struct, ILinearEpilogue
+    private void Launch<TEpilogue>(LinearPlan plan, LinearInputs input, int tiles, TEpilogue epilogue, AcceleratorStream stream, int slots, params ReadOnlySpan<WeightMatrix> weights) where TEpilogue : struct, ILinearEpilogue
     {
         var weight = weights[0];
         var key = (weight.Format, plan.Tiles, typeof(TEpilogue));
@@ -146,7 +165,7 @@ internal sealed class GpuLinear(GpuDevice device, bool tensorCores)
             Chunks0 = Chunks(weight),
             Chunks1 = weights.Length > 1 ? Chunks(weights[1]) : 0,
             Chunks2 = weights.Length > 2 ? Chunks(weights[2]) : 0,
-            X = GpuBuffer.View<float>(input.X, (long)input.Rows * weight.Columns),
+            X = GpuBuffer.View<float>(input.X, (long)Math.Max(input.Rows, input.Total) * weight.Columns),
             Norm = input.Norm is { } norm ? GpuBuffer.View<ushort>(norm.Data) : data,
             NormFormat = input.Norm is { } n ? 1 + (int)n.Format : 0,
             Epsilon = input.Epsilon,
@@ -156,7 +175,8 @@ internal sealed class GpuLinear(GpuDevice device, bool tensorCores)
             RowStages = plan.Codec.RowStages(weight.Columns),
             Tiles = tiles,
         };
-        ((Launcher<TEpilogue>)kernel.Launch)(stream, new KernelConfig(Math.Min(tiles, device.Multiprocessors * plan.Resident), plan.Warps * 32, SharedMemoryConfig.RequestDynamic<byte>(plan.SharedBytes)), args, epilogue);
+        int groups = Math.Min(tiles, Math.Max(1, device.Multiprocessors * plan.Resident / slots));
+        ((Launcher<TEpilogue>)kernel.Launch)(stream, new KernelConfig(new Index3D(groups, slots, 1), new Index3D(plan.Warps * 32, 1, 1), SharedMemoryConfig.RequestDynamic<byte>(plan.SharedBytes)), args, epilogue);
     }
 
     private static int Chunks(WeightMatrix weight) => (int)((weight.ByteLength + 15) / 16);

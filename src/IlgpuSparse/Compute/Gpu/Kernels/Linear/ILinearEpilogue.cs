@@ -5,6 +5,9 @@ namespace IlgpuSparse.Compute.Gpu.Kernels.Linear;
 /// </summary>
 internal interface ILinearEpilogue
 {
+    /// <summary>The operands of this group, where they are known on the device alone.</summary>
+    LinearArgs Bind(LinearArgs args);
+
     /// <summary>Matrix of a slot: 0, 1 or 2 of <see cref="LinearArgs"/>; one for slots 0 to 7 and one for the others.</summary>
     int Matrix(int tile, int slot);
 

@@ -14,6 +14,9 @@ internal struct LinearArgs
     /// <summary>Activations <c>[row, Columns]</c>.</summary>
     public ArrayView<float> X;
 
+    /// <summary>Where in <see cref="X"/> the rows begin, in units of four numbers.</summary>
+    public long FirstQuad;
+
     /// <summary>Weight of the norm before the product; any memory without one.</summary>
     public ArrayView<ushort> Norm;
 

@@ -5,4 +5,8 @@ namespace IlgpuSparse.Compute.Gpu.Kernels.Linear;
 /// <param name="Rows">Rows.</param>
 /// <param name="Norm">Weight of the norm, in a plain format; null for none.</param>
 /// <param name="Epsilon">The norm's ε.</param>
-internal readonly record struct LinearInputs(DeviceSpan X, int Rows, WeightMatrix? Norm = null, float Epsilon = 0f);
+internal readonly record struct LinearInputs(DeviceSpan X, int Rows, WeightMatrix? Norm = null, float Epsilon = 0f)
+{
+    /// <summary>Rows of <see cref="X"/> altogether, when groups take different ones.</summary>
+    public int Total { get; init; }
+}

@@ -31,13 +31,15 @@ internal static class LinearKernel
         };
     }
 
-    /// <summary>All variants.</summary>
+    /// <summary>All variants; experts work on single rows.</summary>
     public static IEnumerable<KernelVariant> Variants =>
         from format in Enum.GetValues<WeightFormat>()
         where TileCodecs.Of(format) is not null
         from tiles in TileCodecs.Of(format)!.Scaled ? new[] { 0, 1, 2, 4 } : [1, 2, 4]
-        from epilogue in new[] { typeof(StoreEpilogue), typeof(SwiGluEpilogue), typeof(QkvEpilogue) }
+        from epilogue in tiles < 2 && !(tiles == 1 && TileCodecs.Of(format)!.Scaled) ? AllEpilogues : AllEpilogues[..3]
         select Variant(format, tiles, epilogue);
+
+    private static Type[] AllEpilogues => [typeof(StoreEpilogue), typeof(SwiGluEpilogue), typeof(QkvEpilogue), typeof(ExpertGateUpEpilogue), typeof(ExpertDownEpilogue)];
 
     /// <summary>Grid of any number of groups; a multiple of 32 threads each.</summary>
     /// <remarks><typeparamref name="TTiles"/> is the number of eight-column tiles of activations; 0 for a single row of scaled formats, see <see cref="StageProduct.AccumulateRow"/>.</remarks>
@@ -48,6 +50,7 @@ internal static class LinearKernel
         where TEpilogue : struct, ILinearEpilogue
     {
         var memory = SharedMemory.GetDynamic<U4>();
+        args = epilogue.Bind(args);
         int lane = Group.IdxX & 31, warp = Group.IdxX >> 5, warps = Group.DimX >> 5;
         var places = LinearMemory.Of(TCodec.Stages * TileRows * TCodec.Slot, warps, args.RowStages, TCodec.Runs, TCodec.Limbs, args.Rows, Tiles<TTiles>());
         int ring = warp * TCodec.Stages * TileRows * TCodec.Slot;

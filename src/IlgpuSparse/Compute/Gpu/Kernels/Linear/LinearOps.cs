@@ -44,17 +44,17 @@ internal static unsafe class LinearOps
         return result;
     }
 
-    /// <summary>What a half has too much that <see cref="Nibbles(uint)"/> makes of a nibble: 0x4c00 + 64 n is the half 16 + n, at two instructions for two numbers.</summary>
+    /// <summary>What a half has too much that <see cref="Nibbles(uint, uint, int)"/> makes of a nibble: 0x4c00 + 64 n is the half 16 + n, at two instructions for two numbers.</summary>
     public const float NibbleBias = 16f;
 
-    /// <summary>The low nibbles of bytes 0, 2 and 1, 3, then the high ones.</summary>
-    public static U4 Nibbles(uint codes)
+    /// <summary>The low nibbles of bytes 0, 2 and 1, 3, then the high ones, less <paramref name="bias"/>: a pair of halves <see cref="NibbleBias"/> + offset. Exact.</summary>
+    public static U4 Nibbles(uint codes, uint bias)
     {
         U4 result;
-        result.X = Nibble(codes << 6);
-        result.Y = Nibble(codes >> 2);
-        result.Z = Nibble(codes << 2);
-        result.W = Nibble(codes >> 6);
+        result.X = SubtractHalves(Nibble(codes << 6), bias);
+        result.Y = SubtractHalves(Nibble(codes >> 2), bias);
+        result.Z = SubtractHalves(Nibble(codes << 2), bias);
+        result.W = SubtractHalves(Nibble(codes >> 6), bias);
         return result;
     }
 

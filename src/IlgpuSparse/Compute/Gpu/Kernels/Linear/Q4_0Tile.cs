@@ -30,14 +30,7 @@ internal readonly struct Q4_0Tile : ITileCodec
     public static U4 Numbers(ArrayView<U4> ring, int at, int run, int t)
     {
         uint codes = TwoByteUnits.Word(ring, at + 9 * run + 1 + 2 * t);
-        var biased = LinearOps.Nibbles(codes);
-        const uint bias = 0x4e004e00u; // NibbleBias + 8
-        U4 result;
-        result.X = LinearOps.SubtractHalves(biased.X, bias);
-        result.Y = LinearOps.SubtractHalves(biased.Y, bias);
-        result.Z = LinearOps.SubtractHalves(biased.Z, bias);
-        result.W = LinearOps.SubtractHalves(biased.W, bias);
-        return result;
+        return LinearOps.Nibbles(codes, 0x4e004e00u); // NibbleBias + 8
     }
 
     public static F4 Scales(ArrayView<U4> ring, int at, int t)

@@ -30,7 +30,7 @@ internal readonly struct Q4_1Tile : ITileCodec
     public static U4 Numbers(ArrayView<U4> ring, int at, int run, int t)
     {
         uint codes = ring.Cast<uint>()[(at >> 1) + 5 * run + 1 + t];
-        return LinearOps.Nibbles(codes);
+        return LinearOps.Nibbles(codes, 0x4c004c00u); // NibbleBias
     }
 
     public static F4 Scales(ArrayView<U4> ring, int at, int t)
@@ -39,9 +39,9 @@ internal readonly struct Q4_1Tile : ITileCodec
         uint first = words[(at >> 1) + 5 * t], second = words[(at >> 1) + 5 * t + 20];
         F4 result;
         result.X = Ptx.HalfLow(first);
-        result.Y = Ptx.HalfHigh(first) - LinearOps.NibbleBias * result.X;
+        result.Y = Ptx.HalfHigh(first);
         result.Z = Ptx.HalfLow(second);
-        result.W = Ptx.HalfHigh(second) - LinearOps.NibbleBias * result.Z;
+        result.W = Ptx.HalfHigh(second);
         return result;
     }
 }

@@ -18,6 +18,8 @@ internal struct SwiGluEpilogue : ILinearEpilogue
     /// <summary>Rows of each matrix.</summary>
     public int Outputs;
 
+    public readonly LinearArgs Bind(LinearArgs args) => args;
+
     public readonly int Matrix(int tile, int slot) => slot >> 3;
 
     public readonly int Row(int tile, int slot) => IntrinsicMath.Min(tile * 8 + (slot & 7), Outputs - 1);
