@@ -29,7 +29,7 @@ public sealed class LinearKernelTests(Accelerators accelerators)
         foreach (int rows in (int[])[1, 2, 4, 7, 8]) Product(kind, format, outputs: 4099, rows, inputs: 2784);
     }
 
-    private void Product(GpuKind kind, WeightFormat format, int outputs, int rows, int inputs)
+    private void Product(GpuKind kind, WeightFormat format, int outputs, int rows, int inputs, bool plain = false)
     {
         var device = accelerators.Open(kind);
         using var backend = GpuBackend.Create(device, leaveOpen: true);
@@ -37,7 +37,7 @@ public sealed class LinearKernelTests(Accelerators accelerators)
         using var weights = new Matrix(random, backend, format, outputs, inputs);
         var biasFormat = (WeightFormat?[])[null, WeightFormat.F32, WeightFormat.F16, WeightFormat.BF16];
         using var bias = biasFormat[random.Next(4)] is { } b ? new Matrix(random, backend, b, 1, outputs) : null;
-        using var norm = random.Next(2) == 0 ? new Matrix(random, backend, biasFormat[random.Next(1, 4)]!.Value, 1, weights.Columns) : null;
+        using var norm = !plain && random.Next(2) == 0 ? new Matrix(random, backend, biasFormat[random.Next(1, 4)]!.Value, 1, weights.Columns) : null;
         bool accumulate = random.Next(2) == 0;
         float[] x = Activations(random, rows * weights.Columns), y = RandomWeights.Normals(random, rows * outputs);
         if (!accumulate) Array.Fill(y, float.NaN);
@@ -54,6 +54,18 @@ public sealed class LinearKernelTests(Accelerators accelerators)
                 Near(expected, result[row * outputs + n], 1e-6 * size, $"{format}, {rows} rows of {weights.Columns}{(norm is null ? "" : ", normed")}: y[{row}, {n}]");
             }
         }
+    }
+
+    [Theory]
+    [InlineData(GpuKind.CpuAccelerator, WeightFormat.F16)]
+    [InlineData(GpuKind.CpuAccelerator, WeightFormat.Q6_K)]
+    [InlineData(GpuKind.Cuda, WeightFormat.F16)]
+    [InlineData(GpuKind.Cuda, WeightFormat.Q8_0)]
+    public void ActivationsThatDoNotFitAreTakenInSlices(GpuKind kind, WeightFormat format)
+    {
+        // 8 rows of 22 bits need 256 KB of shared memory at 8192
+        if (kind == GpuKind.CpuAccelerator) Product(kind, format, outputs: 3, rows: 8, inputs: 8192 + 256, plain: true);
+        else Product(kind, format, outputs: 517, rows: 7, inputs: 21_760, plain: true);
     }
 
     [Theory]

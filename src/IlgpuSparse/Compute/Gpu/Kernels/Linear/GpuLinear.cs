@@ -20,24 +20,38 @@ internal sealed class GpuLinear(GpuDevice device, bool tensorCores)
     /// <summary>Fewest warps a group that keep enough copies in flight to be worth it.</summary>
     private const int MinWarps = 4;
 
+    /// <summary>Most slices of columns; a launch each.</summary>
+    private const int MaxSlices = 16;
+
     private readonly Dictionary<(WeightFormat Format, int Tiles, Type Epilogue), (KernelVariant Variant, Delegate Launch)> _kernels = [];
 
     private delegate void Launcher<TEpilogue>(AcceleratorStream stream, KernelConfig config, LinearArgs args, TEpilogue epilogue);
 
     private int SharedLimit => device.IsCuda ? device.MaxSharedBytes : TensorDecodeKernel.HopperSharedBytes;
 
-    /// <summary>y (+)= x · Wᵀ + bias, with x normalised first where <paramref name="input"/> has a norm.</summary>
+    /// <summary>
+    /// y (+)= x · Wᵀ + bias, with x normalised first where <paramref name="input"/> has a norm. Activations that do not fit shared memory, and have none, are taken a slice of columns at a time.
+    /// </summary>
     public bool TryProduct(WeightMatrix weight, LinearInputs input, DeviceSpan y, WeightMatrix? bias, bool accumulate, AcceleratorStream stream)
     {
-        if (Plan(input, weight) is not { } plan) return false;
         var (biasView, biasFormat) = Bias(bias, weight);
+        int slices = 1;
+        var plan = Plan(input, weight);
+        while (plan is null && input.Norm is null && slices < MaxSlices) plan = Plan(input with { Slices = ++slices }, weight);
+        if (plan is null) return false;
         var epilogue = new StoreEpilogue
         {
             Y = GpuBuffer.View<float>(y, (long)input.Rows * weight.Rows),
             Bias = biasView,
             Shape = new MatMulShape { Outputs = weight.Rows, Rows = input.Rows, BiasFormat = biasFormat, Accumulate = accumulate ? 1 : 0 },
         };
-        Launch(plan, input, LaunchShapes.Groups(weight.Rows, LinearKernel.TileRows), epilogue, stream, 1, weight);
+        int stages = plan.Codec.RowStages(weight.Columns), sliceStages = (input with { Slices = slices }).SliceStages(stages);
+        for (int slice = 0; slice * sliceStages < stages; slice++)
+        {
+            Launch(plan, input with { Slice = slice, Slices = slices }, LaunchShapes.Groups(weight.Rows, LinearKernel.TileRows), epilogue, stream, 1, weight);
+            epilogue.Shape.BiasFormat = 0;
+            epilogue.Shape.Accumulate = 1;
+        }
         return true;
     }
 
@@ -135,7 +149,7 @@ internal sealed class GpuLinear(GpuDevice device, bool tensorCores)
 
         LinearPlan With(int warps)
         {
-            int bytes = 16 * LinearMemory.Of(codec.RingUnits, warps, codec.RowStages(first.Columns), codec.Runs, codec.Limbs, rows, Math.Max(1, tiles)).Total;
+            int bytes = 16 * LinearMemory.Of(codec.RingUnits, warps, input.SliceStages(codec.RowStages(first.Columns)), codec.Runs, codec.Limbs, rows, Math.Max(1, tiles)).Total;
             // the driver keeps 1 KB of each group for itself
             return new LinearPlan(codec, tiles, warps, bytes, Math.Min((SharedLimit + 1024) / (bytes + 1024), LinearKernel.MaxWarps / warps));
         }
@@ -157,6 +171,8 @@ internal sealed class GpuLinear(GpuDevice device, bool tensorCores)
             _kernels[key] = kernel = (variant, device.Kernels.Load<Launcher<TEpilogue>>(variant));
         }
         var data = GpuBuffer.View<ushort>(weight.Data);
+        int stages = plan.Codec.RowStages(weight.Columns), sliceStages = input.SliceStages(stages), firstStage = input.Slice * sliceStages;
+        int firstColumn = firstStage * plan.Codec.StageColumns;
         var args = new LinearArgs
         {
             Weight0 = GpuBuffer.Address(weight.Data),
@@ -170,9 +186,12 @@ internal sealed class GpuLinear(GpuDevice device, bool tensorCores)
             NormFormat = input.Norm is { } n ? 1 + (int)n.Format : 0,
             Epsilon = input.Epsilon,
             RowUnits = (int)(weight.ByteLength / weight.Rows / 2),
-            Columns = weight.Columns,
+            FirstUnit = firstStage * plan.Codec.Units,
+            FirstQuad = firstColumn / 4,
+            RowQuads = weight.Columns / 4,
+            Columns = Math.Min(weight.Columns - firstColumn, sliceStages * plan.Codec.StageColumns),
             Rows = input.Rows,
-            RowStages = plan.Codec.RowStages(weight.Columns),
+            RowStages = Math.Min(stages - firstStage, sliceStages),
             Tiles = tiles,
         };
         int groups = Math.Min(tiles, Math.Max(1, device.Multiprocessors * plan.Resident / slots));

@@ -11,7 +11,7 @@ internal struct LinearArgs
     /// <summary>16-byte units of each matrix.</summary>
     public int Chunks0, Chunks1, Chunks2;
 
-    /// <summary>Activations <c>[row, Columns]</c>.</summary>
+    /// <summary>Activations <c>[row, 4 · RowQuads]</c>, of which the first <see cref="Columns"/> from <see cref="FirstQuad"/> are taken.</summary>
     public ArrayView<float> X;
 
     /// <summary>Where in <see cref="X"/> the rows begin, in units of four numbers.</summary>
@@ -28,6 +28,12 @@ internal struct LinearArgs
 
     /// <summary>Bytes of a weight row / 2.</summary>
     public int RowUnits;
+
+    /// <summary>Where in a weight row the inputs begin, in units of two bytes.</summary>
+    public int FirstUnit;
+
+    /// <summary>From one activation row to the next, in units of four numbers.</summary>
+    public int RowQuads;
 
     /// <summary>Inputs.</summary>
     public int Columns;

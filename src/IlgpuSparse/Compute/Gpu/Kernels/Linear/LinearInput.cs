@@ -28,7 +28,7 @@ internal static class LinearInput
                 float squares = 0f, largest = 0f;
                 for (int quad = Group.IdxX; quad < quads; quad += Group.DimX)
                 {
-                    var v = inputs[args.FirstQuad + (long)row * quads + quad];
+                    var v = inputs[args.FirstQuad + (long)row * args.RowQuads + quad];
                     squares += v.X * v.X + v.Y * v.Y + (v.Z * v.Z + v.W * v.W);
                     var w = Gain(args, quad);
                     largest = IntrinsicMath.Max(largest, IntrinsicMath.Max(
@@ -86,7 +86,7 @@ internal static class LinearInput
             F4 v = default;
             if (quad < quads)
             {
-                v = inputs[args.FirstQuad + (long)row * quads + quad];
+                v = inputs[args.FirstQuad + (long)row * args.RowQuads + quad];
                 var w = Gain(args, quad);
                 v.X = v.X * (scale * w.X) * factor;
                 v.Y = v.Y * (scale * w.Y) * factor;

@@ -9,4 +9,13 @@ internal readonly record struct LinearInputs(DeviceSpan X, int Rows, WeightMatri
 {
     /// <summary>Rows of <see cref="X"/> altogether, when groups take different ones.</summary>
     public int Total { get; init; }
+
+    /// <summary>The slice of columns.</summary>
+    public int Slice { get; init; }
+
+    /// <summary>Slices that the columns are cut into.</summary>
+    public int Slices { get; init; } = 1;
+
+    /// <summary>Stages a slice, of all <paramref name="stages"/> of a row.</summary>
+    public int SliceStages(int stages) => (stages + Slices - 1) / Slices;
 }

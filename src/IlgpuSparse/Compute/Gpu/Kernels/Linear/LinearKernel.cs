@@ -67,7 +67,7 @@ internal static class LinearKernel
         int parity = 0, slot = 0;
         for (int tile = Grid.IdxX; tile < args.Tiles; tile += Grid.DimX)
         {
-            int start0 = epilogue.Row(tile, lane >> 2) * args.RowUnits, start1 = epilogue.Row(tile, (lane >> 2) + 8) * args.RowUnits;
+            int start0 = epilogue.Row(tile, lane >> 2) * args.RowUnits + args.FirstUnit, start1 = epilogue.Row(tile, (lane >> 2) + 8) * args.RowUnits + args.FirstUnit;
             var sums = new F4[TTiles.Slots];
             for (int stage = warp; stage < args.RowStages; stage += warps)
             {

@@ -4,12 +4,16 @@ namespace IlgpuSparse.Compute.Gpu.Kernels.Linear;
 /// <param name="Type">The codec.</param>
 /// <param name="Element">What its numbers become.</param>
 /// <param name="Runs">See <see cref="ITileCodec.Runs"/>.</param>
+/// <param name="Units">See <see cref="ITileCodec.Units"/>.</param>
 /// <param name="Limbs">See <see cref="ITileCodec.Limbs"/>.</param>
 /// <param name="Aligned">See <see cref="ITileCodec.Aligned"/>.</param>
 /// <param name="Scaled">See <see cref="ITileCodec.Scaled"/>.</param>
 /// <param name="RingUnits">16-byte units of a warp's ring.</param>
-internal sealed record TileCodec(Type Type, Type Element, int Runs, int Limbs, bool Aligned, bool Scaled, int RingUnits)
+internal sealed record TileCodec(Type Type, Type Element, int Runs, int Units, int Limbs, bool Aligned, bool Scaled, int RingUnits)
 {
+    /// <summary>Numbers of a row's stage.</summary>
+    public int StageColumns => Runs * 32;
+
     /// <summary>Stages of a row of <paramref name="columns"/> numbers.</summary>
-    public int RowStages(int columns) => (columns + Runs * 32 - 1) / (Runs * 32);
+    public int RowStages(int columns) => (columns + StageColumns - 1) / StageColumns;
 }

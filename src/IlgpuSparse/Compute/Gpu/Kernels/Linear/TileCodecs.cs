@@ -27,5 +27,5 @@ internal static class TileCodecs
         _ => null,
     };
 
-    private static TileCodec Describe<T>(Type element) where T : struct, ITileCodec => new(typeof(T), element, T.Runs, T.Limbs, T.Aligned, T.Scaled, T.Stages * LinearKernel.TileRows * T.Slot);
+    private static TileCodec Describe<T>(Type element) where T : struct, ITileCodec => new(typeof(T), element, T.Runs, T.Units, T.Limbs, T.Aligned, T.Scaled, T.Stages * LinearKernel.TileRows * T.Slot);
 }

@@ -12,7 +12,7 @@ internal static class WeightRing
     {
         if (cursor.Tile < args.Tiles)
         {
-            cursor.Start = epilogue.Row(cursor.Tile, lane & 15) * args.RowUnits;
+            cursor.Start = epilogue.Row(cursor.Tile, lane & 15) * args.RowUnits + args.FirstUnit;
             int upper = epilogue.Matrix(cursor.Tile, 0), lower = epilogue.Matrix(cursor.Tile, 8);
             cursor.Address = Address(args, upper);
             cursor.AddressStep = Address(args, lower) - cursor.Address;
