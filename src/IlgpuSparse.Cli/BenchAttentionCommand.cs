@@ -76,13 +76,13 @@ internal static class BenchAttentionCommand
         return AttentionConfiguration.Grid(layouts, attentions, batches, contexts, arguments.GetValue(s_kvType));
     }
 
-    private static string[] Parts(ParseResult arguments, Option<string> option)
+    internal static string[] Parts(ParseResult arguments, Option<string> option)
     {
         string[] parts = arguments.GetValue(option)!.Split(',', StringSplitOptions.RemoveEmptyEntries | StringSplitOptions.TrimEntries);
         return parts.Length > 0 ? parts : throw new ArgumentException($"{option.Name}: nothing is named");
     }
 
-    private static int Number(Option<string> option, string text, int least, int most)
+    internal static int Number(Option<string> option, string text, int least, int most)
     {
         bool kilo = text.EndsWith('K') || text.EndsWith('k');
         if (!long.TryParse(kilo ? text[..^1] : text, NumberStyles.None, CultureInfo.InvariantCulture, out long value) || value > most) throw Bad();

@@ -9,5 +9,6 @@ internal static class BenchCommand
     public static Command Create() => new("bench", "Measures how fast this machine is, after checking that its results are right.")
     {
         BenchAttentionCommand.Create(),
+        BenchLinearCommand.Create(),
     };
 }

@@ -154,7 +154,8 @@ internal sealed class AttentionBenchmark : IDisposable
         return (int)Math.Clamp((_coldBytes + read * c.Batch - 1) / (read * c.Batch), 1, MaxLayers);
     }
 
-    private static long DefaultColdBytes(ComputeBackend backend) => backend is not GpuBackend gpu ? LeastColdBytes : gpu.Device.Accelerator switch
+    /// <summary>Bytes that runs touch before one comes back to the same memory.</summary>
+    internal static long DefaultColdBytes(ComputeBackend backend) => backend is not GpuBackend gpu ? LeastColdBytes : gpu.Device.Accelerator switch
     {
         // more than twice, so that nothing of the last visit is left whatever the cache keeps
         CudaAccelerator cuda => Math.Max(LeastColdBytes, cuda.L2CacheSize * 5L / 2),

@@ -9,7 +9,7 @@ internal sealed record BenchRow
     /// <summary><see cref="Attention"/> of full attention.</summary>
     public const string Dense = "dense";
 
-    /// <summary>step for the whole, else the stage: append, score, select (scores and sets), attend; or copy, read.</summary>
+    /// <summary>product; or step for the whole, else the stage: append, score, select (scores and sets), attend; or copy, read.</summary>
     public required string What { get; init; }
 
     /// <summary>Query heads.</summary>
@@ -32,6 +32,15 @@ internal sealed record BenchRow
 
     /// <summary>The attention's string form.</summary>
     public string? Attention { get; init; }
+
+    /// <summary>Storage of weights, for products with them.</summary>
+    public string? Weights { get; init; }
+
+    /// <summary>Outputs of a product.</summary>
+    public int? Outputs { get; init; }
+
+    /// <summary>Inputs of a product.</summary>
+    public int? Inputs { get; init; }
 
     /// <summary>The headline: replayed from a graph where there are graphs, else launched; µs.</summary>
     public double? Microseconds => Graph?.Median ?? Launched?.Median;

@@ -14,6 +14,9 @@ internal sealed class BenchTable
     [
         new("what", r => r.What),
         new("context", r => r.Context > 0 ? $"{r.Context:N0}" : ""),
+        new("outputs", r => r.Outputs is { } outputs ? $"{outputs:N0}" : ""),
+        new("inputs", r => r.Inputs is { } inputs ? $"{inputs:N0}" : ""),
+        new("rows", r => r.Weights is not null ? $"{r.Batch}" : ""),
         new("graph µs", r => Time(r.Graph)),
         new("launched µs", r => Time(r.Launched)),
         new("kernels", r => r.Nodes is { } nodes ? $"{nodes:0.#}" : ""),
@@ -74,7 +77,7 @@ internal sealed class BenchTable
     }
 
     private static string Title(BenchRow row) =>
-        row.Heads == 0 ? "" : $"{row.Heads} heads, {row.KvHeads} kv heads x {row.HeadDim}, {row.KvFormat}{(row.Batch > 1 ? $", batch {row.Batch}" : "")}: {row.Attention}";
+        row.Weights is { } weights ? $"{weights} weights" : row.Heads == 0 ? "" : $"{row.Heads} heads, {row.KvHeads} kv heads x {row.HeadDim}, {row.KvFormat}{(row.Batch > 1 ? $", batch {row.Batch}" : "")}: {row.Attention}";
 
     private static string Time(Timing? timing) => timing is null ? "" : timing.InterquartileRange > 0 ? $"{Digits(timing.Median)} ± {Digits(timing.InterquartileRange / 2)}" : Digits(timing.Median);
 

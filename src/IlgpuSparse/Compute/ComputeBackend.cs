@@ -1,3 +1,4 @@
+using IlgpuSparse.Generation;
 using IlgpuSparse.Model;
 
 namespace IlgpuSparse.Compute;
@@ -89,6 +90,46 @@ public abstract class ComputeBackend : IDisposable
 
     /// <summary>As <see cref="Attend"/> over the tokens of <paramref name="sets"/> alone. Decode batches only.</summary>
     public abstract void AttendSelected(AttentionShape shape, KvLayer cache, StepBatch batch, DeviceSpan q, TokenSets sets, DeviceSpan y);
+
+    /// <summary>As <see cref="MatMul"/> of normalised activations: y = norm(x) · Wᵀ + bias.</summary>
+    public virtual void NormMatMul(WeightMatrix weight, NormedInput input, int rows, DeviceSpan y, WeightMatrix? bias = null)
+    {
+        RmsNorm(input.X, input.Norm, input.Epsilon, rows, input.Normed);
+        MatMul(weight, input.Normed, rows, y, bias);
+    }
+
+    /// <summary>
+    /// <paramref name="q"/>, <paramref name="k"/> and <paramref name="v"/> <c>[row, head, headDim]</c> of normalised activations, the first two rotated by <paramref name="rope"/>; keys and values
+    /// are written to the cache as by <see cref="AppendKv"/>.
+    /// </summary>
+    public virtual void Qkv(QkvWeights weights, NormedInput input, RopeTable rope, AttentionShape shape, KvLayer cache, StepBatch batch, DeviceSpan q, DeviceSpan k, DeviceSpan v)
+    {
+        ArgumentNullException.ThrowIfNull(batch);
+        RmsNorm(input.X, input.Norm, input.Epsilon, batch.Rows, input.Normed);
+        MatMul(weights.Q, input.Normed, batch.Rows, q, weights.QBias);
+        MatMul(weights.K, input.Normed, batch.Rows, k, weights.KBias);
+        MatMul(weights.V, input.Normed, batch.Rows, v, weights.VBias);
+        Rope(rope, batch, shape.Heads, q);
+        Rope(rope, batch, shape.KvHeads, k);
+        AppendKv(shape, cache, batch, k, v);
+    }
+
+    /// <summary>gate = silu(norm(x) · Gateᵀ) · (norm(x) · Upᵀ) <c>[row, intermediate]</c>; <paramref name="up"/> is scratch of the same size.</summary>
+    public virtual void GateUp(GateUpWeights weights, NormedInput input, int rows, DeviceSpan gate, DeviceSpan up)
+    {
+        RmsNorm(input.X, input.Norm, input.Epsilon, rows, input.Normed);
+        MatMul(weights.Gate, input.Normed, rows, gate, weights.GateBias);
+        MatMul(weights.Up, input.Normed, rows, up, weights.UpBias);
+        SwiGlu(gate, up, (long)rows * weights.Gate.Rows);
+    }
+
+    /// <summary>
+    /// Draws a token from each row of <paramref name="logits"/> <c>[rows, vocabulary]</c> into <paramref name="ids"/> (int32 <c>[rows]</c>), so that a next step can follow without the host; -1 where no logit
+    /// is a finite number. Random numbers are counted: <paramref name="draws"/> (int32 <c>[rows]</c>) says how many a row has taken and is counted up. Row r draws as a <see cref="Sampler"/> with the seed
+    /// + r · 0xD1342543DE82EF95 does, but for tokens whose probability is below 2^-40 of the most likely one's.
+    /// </summary>
+    /// <exception cref="ArgumentException">Options outside their ranges, or a repetition penalty.</exception>
+    public abstract void Sample(DeviceSpan logits, int rows, int vocabulary, SamplingOptions options, DeviceSpan draws, DeviceSpan ids);
 
     /// <summary>Whether <see cref="Record"/> saves anything here.</summary>
     public virtual bool Records => false;

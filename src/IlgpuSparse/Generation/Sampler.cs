@@ -3,6 +3,9 @@ namespace IlgpuSparse.Generation;
 /// <summary>Draws tokens from logits by <see cref="SamplingOptions"/>. Deterministic for a seed on every machine: its random numbers are SplitMix64's, not the runtime's.</summary>
 public sealed class Sampler
 {
+    /// <summary>Share of the most likely token's probability below which a token cannot matter: e^-40 is below what a float sum resolves.</summary>
+    internal const float LeastProbability = 4e-18f;
+
     private readonly SamplingOptions _options;
     private readonly HashSet<int> _seen = [];
     private ulong _state;
@@ -29,6 +32,19 @@ public sealed class Sampler
     /// <exception cref="ArithmeticException">No logit is a finite number.</exception>
     public int Next(ReadOnlySpan<float> logits)
     {
+        int token = Find(logits);
+        return token >= 0 ? token : throw new ArithmeticException("no logit is a finite number: the weights or the cache are damaged");
+    }
+
+    /// <summary>As <see cref="Next"/> at another place of the sequence of draws; -1 when no logit is a finite number.</summary>
+    internal int NextAt(ulong state, ReadOnlySpan<float> logits)
+    {
+        _state = state;
+        return Find(logits);
+    }
+
+    private int Find(ReadOnlySpan<float> logits)
+    {
         int n = logits.Length;
         if (_values.Length < n)
         {
@@ -42,7 +58,7 @@ public sealed class Sampler
         int best = -1;
         for (int i = 0; i < n; i++)
             if (float.IsFinite(values[i]) && (best < 0 || values[i] > values[best])) best = i;
-        if (best < 0) throw new ArithmeticException("no logit is a finite number: the weights or the cache are damaged");
+        if (best < 0) return best;
         int token = _options.Temperature == 0 ? best : Draw(values, values[best]);
         if (_options.RepetitionPenalty != 1) _seen.Add(token);
         return token;
@@ -50,10 +66,10 @@ public sealed class Sampler
 
     private int Draw(Span<float> values, float largest)
     {
-        // Unnormalised probabilities, the most likely token's 1, of the tokens that can matter: e^-40 is below what a float sum resolves.
+        // unnormalised probabilities, the most likely token's 1, of the tokens that can matter
         bool sorted = _options.TopK > 0 || _options.TopP < 1;
         int count = 0;
-        float floor = sorted ? 4e-18f : Math.Max(_options.MinP, 4e-18f);
+        float floor = sorted ? LeastProbability : Math.Max(_options.MinP, LeastProbability);
         for (int i = 0; i < values.Length; i++)
         {
             float p = MathF.Exp((values[i] - largest) / _options.Temperature);

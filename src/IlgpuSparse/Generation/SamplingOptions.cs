@@ -35,6 +35,14 @@ public sealed record SamplingOptions
         Check(MinP is >= 0 and <= 1, "min-p", MinP, "0 to 1");
     }
 
+    /// <summary>As <see cref="Validate"/>, for draws that know nothing of the text.</summary>
+    /// <exception cref="ArgumentException">Also for a repetition penalty.</exception>
+    internal void ValidateWithoutText()
+    {
+        Validate();
+        if (RepetitionPenalty != 1) throw new ArgumentException($"repetition penalty {RepetitionPenalty}: a backend draws without knowing the text; let a {nameof(Sampler)} draw, or set it to 1");
+    }
+
     private static void Check(bool good, string name, float value, string range)
     {
         if (!good) throw new ArgumentException($"{name} {value} is outside its range: {range}");

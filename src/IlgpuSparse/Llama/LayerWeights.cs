@@ -41,6 +41,12 @@ internal sealed record LayerWeights : IDisposable
     public WeightMatrix? UpBias { get; init; }
     public WeightMatrix? DownBias { get; init; }
 
+    /// <summary>Q, K and V with their biases.</summary>
+    public QkvWeights Qkv => new(Q, K, V, QBias, KBias, VBias);
+
+    /// <summary>Gate and up projection with their biases, where there are no experts.</summary>
+    public GateUpWeights GateUp => new(Gate!, Up!, GateBias, UpBias);
+
     /// <summary>Router <c>[experts, hidden]</c>.</summary>
     public WeightMatrix? Router { get; init; }
 

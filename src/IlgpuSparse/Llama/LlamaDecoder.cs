@@ -87,7 +87,7 @@ public sealed class LlamaDecoder : IDisposable
     public AttentionPolicy Policy { get; private set; } = null!;
 
     /// <summary>
-    /// Called with every layer's queries <c>[row, head, headDim]</c> and keys <c>[row, kvHead, headDim]</c> after RoPE, before they are appended: what calibration gathers.
+    /// Called with every layer's queries <c>[row, head, headDim]</c> and keys <c>[row, kvHead, headDim]</c> after RoPE: what calibration gathers.
     /// </summary>
     internal Action<int, StepBatch, DeviceSpan, DeviceSpan>? Observer { get; set; }
 
@@ -196,29 +196,21 @@ public sealed class LlamaDecoder : IDisposable
         for (int i = 0; i < c.Layers; i++)
         {
             var w = _weights.Layers[i];
-            _backend.RmsNorm(_x, w.InputNorm, c.NormEpsilon, rows, _normed);
-            _backend.MatMul(w.Q, _normed, rows, _q, w.QBias);
-            _backend.MatMul(w.K, _normed, rows, _k, w.KBias);
-            _backend.MatMul(w.V, _normed, rows, _v, w.VBias);
-            _backend.Rope(_rope, _batch, c.Heads, _q);
-            _backend.Rope(_rope, _batch, c.KvHeads, _k);
+            _backend.Qkv(w.Qkv, new NormedInput(_x, w.InputNorm, c.NormEpsilon, _normed), _rope, _shape, Cache.Layers[i], _batch, _q, _k, _v);
             Observer?.Invoke(i, _batch, _q, _k);
-            _backend.AppendKv(_shape, Cache.Layers[i], _batch, _k, _v);
             Policy.Append(i, _batch, _k);
             if (_batch.IsPrefill) _backend.Attend(_shape, Cache.Layers[i], _batch, _q, _attended);
             else Policy.Attend(i, _batch, _q, _attended);
             _backend.MatMul(w.O, _attended, rows, _x, w.OBias, accumulate: true);
 
-            _backend.RmsNorm(_x, w.MlpNorm, c.NormEpsilon, rows, _normed);
             if (w.Experts is { } experts)
             {
+                _backend.RmsNorm(_x, w.MlpNorm, c.NormEpsilon, rows, _normed);
                 _backend.MatMul(w.Router!, _normed, rows, _router!);
                 _backend.ExpertMlp(experts, _normed, rows, _router!, _x);
                 continue;
             }
-            _backend.MatMul(w.Gate!, _normed, rows, _gate, w.GateBias);
-            _backend.MatMul(w.Up!, _normed, rows, _up, w.UpBias);
-            _backend.SwiGlu(_gate, _up, (long)rows * c.IntermediateSize);
+            _backend.GateUp(w.GateUp, new NormedInput(_x, w.MlpNorm, c.NormEpsilon, _normed), rows, _gate, _up);
             _backend.MatMul(w.Down!, _gate, rows, _x, w.DownBias, accumulate: true);
         }
     }
@@ -242,8 +234,7 @@ public sealed class LlamaDecoder : IDisposable
     {
         var c = Config;
         var x = ((DeviceSpan)_x).SkipFloats((long)first * c.HiddenSize);
-        _backend.RmsNorm(x, _weights.Norm, c.NormEpsilon, count, _normed);
-        _backend.MatMul(_weights.Output, _normed, count, _logits);
+        _backend.NormMatMul(_weights.Output, new NormedInput(x, _weights.Norm, c.NormEpsilon, _normed), count, _logits);
     }
 
     private void Download(int rows) => ((DeviceSpan)_logits).Download(_hostLogits.AsSpan(0, rows * Config.VocabularySize));

@@ -1,9 +1,12 @@
 using System.Diagnostics;
+using System.Text.RegularExpressions;
 using IlgpuSparse.Compute.Gpu;
 using IlgpuSparse.Compute.Gpu.Kernels;
 using IlgpuSparse.Compute.Gpu.Kernels.Attention;
+using IlgpuSparse.Compute.Gpu.Kernels.Linear;
 using IlgpuSparse.Compute.Gpu.Kernels.Selection;
 using IlgpuSparse.Compute.Gpu.Kernels.Weights;
+using IlgpuSparse.Model;
 
 namespace IlgpuSparse.Tests.Gpu;
 
@@ -84,6 +87,29 @@ public sealed class KernelCodeTests
         string ptx = KernelCode.Ptx(MatVecKernel.Variant(codec, typeof(EightRows), typeof(AllRows)));
         Assert.Contains(load, ptx, StringComparison.Ordinal);
         Assert.Equal(8 + (codec == typeof(F32Weights) ? 1 : 0), KernelCode.Count(ptx, "ld.global.v4.f32")); // eight activation rows
+    }
+
+    [Theory]
+    [InlineData(WeightFormat.F16, 1, 8, "ld.shared.v2.b32", 16)]
+    [InlineData(WeightFormat.BF16, 1, 8, "ld.shared.v2.b32", 16)]
+    [InlineData(WeightFormat.Q8_0, 0, 16, "ld.shared.b16", 64 + 4)]
+    [InlineData(WeightFormat.Q4_0, 0, 16, "ld.shared.b16", 32 + 4)]
+    [InlineData(WeightFormat.Q4_K, 0, 16, "ld.shared.b32", 32)]
+    [InlineData(WeightFormat.Q5_K, 0, 16, "ld.shared.b32", 64)]
+    [InlineData(WeightFormat.Q6_K, 0, 16, "ld.shared.b16", 128 + 10)]
+    [InlineData(WeightFormat.Q4_K, 2, 32, "ld.shared.b32", 32)]
+    public void WeightsAreCopiedPastTheRegistersAndMultipliedByTensorCores(WeightFormat format, int tiles, int products, string load, int loads)
+    {
+        string ptx = KernelCode.Ptx(LinearKernel.Variant(format, tiles, typeof(StoreEpilogue)));
+        Assert.Equal(products, Regex.Count(KernelCode.Entry(ptx), @"mma\.sync\.aligned\.m16n8k16"));
+        Assert.Equal(loads, KernelCode.Count(ptx, load));
+        // no weight is loaded to a register from device memory: the four vectors are activations, the smaller ones the norm's weights in three formats, read in two places
+        Assert.Equal(4, KernelCode.Count(ptx, "ld.global.v4.f32"));
+        Assert.Equal(4, KernelCode.Count(ptx, "ld.global.v2.b32"));
+        Assert.DoesNotContain("ld.global.v4.b32", ptx, StringComparison.Ordinal);
+        Assert.Contains("cp.async.cg.shared.global.L2::cache_hint", ptx, StringComparison.Ordinal);
+        // one barrier a tile, two for the activations
+        Assert.Equal(3, KernelCode.Count(ptx, "bar.sync"));
     }
 
     [Fact]

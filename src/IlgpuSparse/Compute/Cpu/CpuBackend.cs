@@ -1,4 +1,5 @@
 using System.Runtime.Intrinsics;
+using IlgpuSparse.Generation;
 using IlgpuSparse.Model;
 
 namespace IlgpuSparse.Compute.Cpu;
@@ -9,6 +10,7 @@ namespace IlgpuSparse.Compute.Cpu;
 public sealed unsafe class CpuBackend : ComputeBackend
 {
     private readonly WorkerPool _pool;
+    private readonly CpuSample _sample = new();
 
     /// <summary>Starts <paramref name="threads"/> workers; 0 for one a core.</summary>
     public CpuBackend(int threads = 0)
@@ -103,6 +105,13 @@ public sealed unsafe class CpuBackend : ComputeBackend
     /// <inheritdoc/>
     public override void BlendMeanValue(AttentionShape shape, KvLayer cache, ValueSums sums, StepBatch batch, TokenSets sets, DeviceSpan y) =>
         CpuMeanValue.Blend(_pool, shape, cache, sums, batch, sets, y);
+
+    /// <inheritdoc/>
+    public override void Sample(DeviceSpan logits, int rows, int vocabulary, SamplingOptions options, DeviceSpan draws, DeviceSpan ids)
+    {
+        options.ValidateWithoutText();
+        _sample.Run(logits, rows, vocabulary, options, draws, ids);
+    }
 
     /// <inheritdoc/>
     public override void Dispose() => _pool.Dispose();

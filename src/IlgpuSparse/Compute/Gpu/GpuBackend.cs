@@ -1,7 +1,9 @@
 using ILGPU.Runtime;
 using IlgpuSparse.Compute.Gpu.Kernels;
 using IlgpuSparse.Compute.Gpu.Kernels.Attention;
+using IlgpuSparse.Compute.Gpu.Kernels.Linear;
 using IlgpuSparse.Compute.Gpu.Kernels.Selection;
+using IlgpuSparse.Generation;
 using IlgpuSparse.Model;
 
 namespace IlgpuSparse.Compute.Gpu;
@@ -18,6 +20,7 @@ public sealed class GpuBackend : ComputeBackend
     private readonly GpuEmbedding _embedding;
     private readonly GpuRmsNorm _norm;
     private readonly GpuMatMul _matMul;
+    private readonly GpuLinear _linear;
     private readonly GpuRope _rope;
     private readonly GpuSwiGlu _swiGlu;
     private readonly GpuExperts _experts;
@@ -27,6 +30,7 @@ public sealed class GpuBackend : ComputeBackend
     private readonly GpuLabels _labels;
     private readonly GpuScore _score;
     private readonly GpuSelect _select;
+    private readonly GpuSample _sample;
     private readonly GpuPositions _positions;
     private readonly GpuMeanValue _meanValue;
     private bool _disposed;
@@ -38,15 +42,17 @@ public sealed class GpuBackend : ComputeBackend
         _embedding = new GpuEmbedding(device);
         _norm = new GpuRmsNorm(device);
         _matMul = new GpuMatMul(device);
+        _linear = new GpuLinear(device, tensorCores);
         _rope = new GpuRope(device);
         _swiGlu = new GpuSwiGlu(device);
-        _experts = new GpuExperts(device, _matMul, _swiGlu, Memory);
+        _experts = new GpuExperts(device, _matMul, _linear, _swiGlu, Memory);
         _appendKv = new GpuAppendKv(device);
         _decode = new GpuDecodeAttention(device, Memory, tensorCores);
         _prefill = new GpuPrefillAttention(device);
         _labels = new GpuLabels(device);
         _score = new GpuScore(device);
         _select = new GpuSelect(device, _score, Memory);
+        _sample = new GpuSample(device);
         _positions = new GpuPositions(device);
         _meanValue = new GpuMeanValue(device);
     }
@@ -120,8 +126,31 @@ public sealed class GpuBackend : ComputeBackend
     public override void RmsNorm(DeviceSpan x, WeightMatrix weight, float epsilon, int rows, DeviceSpan y) => _norm.Run(x, weight, epsilon, rows, y, Stream);
 
     /// <inheritdoc/>
-    public override void MatMul(WeightMatrix weight, DeviceSpan x, int rows, DeviceSpan y, WeightMatrix? bias = null, bool accumulate = false) =>
-        _matMul.Run(weight, x, rows, y, bias, accumulate, Stream);
+    public override void MatMul(WeightMatrix weight, DeviceSpan x, int rows, DeviceSpan y, WeightMatrix? bias = null, bool accumulate = false)
+    {
+        if (!_linear.TryProduct(weight, new LinearInputs(x, rows), y, bias, accumulate, Stream)) _matMul.Run(weight, x, rows, y, bias, accumulate, Stream);
+    }
+
+    /// <inheritdoc/>
+    public override void NormMatMul(WeightMatrix weight, NormedInput input, int rows, DeviceSpan y, WeightMatrix? bias = null)
+    {
+        if (!_linear.TryProduct(weight, Inputs(input, rows), y, bias, accumulate: false, Stream)) base.NormMatMul(weight, input, rows, y, bias);
+    }
+
+    /// <inheritdoc/>
+    public override void Qkv(QkvWeights weights, NormedInput input, RopeTable rope, AttentionShape shape, KvLayer cache, StepBatch batch, DeviceSpan q, DeviceSpan k, DeviceSpan v)
+    {
+        if (!_linear.TryQkv(weights, Inputs(input, batch.Rows), rope, shape, cache, batch, q, k, v, Stream, out bool appended)) base.Qkv(weights, input, rope, shape, cache, batch, q, k, v);
+        else if (!appended) AppendKv(shape, cache, batch, k, v);
+    }
+
+    /// <inheritdoc/>
+    public override void GateUp(GateUpWeights weights, NormedInput input, int rows, DeviceSpan gate, DeviceSpan up)
+    {
+        if (!_linear.TryGateUp(weights, Inputs(input, rows), gate, Stream)) base.GateUp(weights, input, rows, gate, up);
+    }
+
+    private static LinearInputs Inputs(NormedInput input, int rows) => new(input.X, rows, input.Norm, input.Epsilon);
 
     /// <inheritdoc/>
     public override void Rope(RopeTable table, StepBatch batch, int heads, DeviceSpan x) => _rope.Run(table, batch, heads, x, Stream);
@@ -159,6 +188,13 @@ public sealed class GpuBackend : ComputeBackend
     /// <inheritdoc/>
     public override void AttendSelected(AttentionShape shape, KvLayer cache, StepBatch batch, DeviceSpan q, TokenSets sets, DeviceSpan y) =>
         _decode.Selected(shape, cache, batch, q, sets, y, Stream);
+
+    /// <inheritdoc/>
+    public override void Sample(DeviceSpan logits, int rows, int vocabulary, SamplingOptions options, DeviceSpan draws, DeviceSpan ids)
+    {
+        options.ValidateWithoutText();
+        _sample.Run(logits, rows, vocabulary, options, draws, ids, Stream);
+    }
 
     /// <inheritdoc/>
     public override bool Records => _device.IsCuda;

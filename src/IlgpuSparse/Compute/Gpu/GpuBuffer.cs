@@ -62,6 +62,9 @@ internal sealed class GpuBuffer : DeviceBuffer
         return bytes.SubView(span.ByteOffset, count * Unsafe.SizeOf<T>()).Cast<T>();
     }
 
+    /// <summary>The device address of <paramref name="buffer"/>, for kernels that copy by address.</summary>
+    public static long Address(DeviceBuffer buffer) => ((GpuBuffer)buffer).Memory.NativePtr.ToInt64();
+
     /// <inheritdoc/>
     /// <remarks>On CUDA the bytes pass through pinned memory: the call returns when <paramref name="source"/> has been read, and the copy runs in order with the kernels.</remarks>
     public override void Upload(ReadOnlySpan<byte> source, long offset = 0)

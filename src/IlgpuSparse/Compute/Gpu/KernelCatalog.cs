@@ -1,5 +1,6 @@
 using IlgpuSparse.Compute.Gpu.Kernels;
 using IlgpuSparse.Compute.Gpu.Kernels.Attention;
+using IlgpuSparse.Compute.Gpu.Kernels.Linear;
 using IlgpuSparse.Compute.Gpu.Kernels.Selection;
 
 namespace IlgpuSparse.Compute.Gpu;
@@ -14,11 +15,14 @@ internal static class KernelCatalog
         .. RmsNormKernel.Variants,
         .. MatVecKernel.Variants,
         .. MatMulKernel.Variants,
+        .. LinearKernel.Variants,
         RopeKernel.Variant,
         SwiGluKernel.Variant,
         AdvanceKernel.Variant,
+        SampleKernel.Variant,
         ExpertRouteKernel.ChooseVariant,
         ExpertRouteKernel.ListVariant,
+        ExpertRouteKernel.CombineVariant,
         .. AppendKvKernel.Variants,
         .. ValueSumKernel.Variants,
         ValuePrefixKernel.Variant,

@@ -1,10 +1,11 @@
 using IlgpuSparse.Compute;
 using IlgpuSparse.Compute.Cpu;
+using IlgpuSparse.Generation;
 using IlgpuSparse.Model;
 
 namespace IlgpuSparse.Tests.Cli.Benchmarks;
 
-/// <summary>The CPU's operations with one fault in the attention of decode steps.</summary>
+/// <summary>The CPU's operations with one fault in the attention of decode steps, or in products.</summary>
 /// <param name="fault">
 /// output: one number is wrong; nothing: nothing is written; append: decode steps do not append; set, count: the selection; labels: scores have nothing to do with the keys; later: right for the
 /// first time only; replay: recorded work does nothing.
@@ -30,11 +31,19 @@ internal sealed class FaultyBackend(string fault) : ComputeBackend
 
     public override void RmsNorm(DeviceSpan x, WeightMatrix weight, float epsilon, int rows, DeviceSpan y) => throw new NotSupportedException();
 
-    public override void MatMul(WeightMatrix weight, DeviceSpan x, int rows, DeviceSpan y, WeightMatrix? bias = null, bool accumulate = false) => throw new NotSupportedException();
+    public override void MatMul(WeightMatrix weight, DeviceSpan x, int rows, DeviceSpan y, WeightMatrix? bias = null, bool accumulate = false)
+    {
+        _steps++;
+        if (fault == "nothing") return;
+        _backend.MatMul(weight, x, rows, y, bias, accumulate);
+        if (fault == "output" || (fault == "later" && _steps > 1)) y.Upload<float>([1e3f]);
+    }
 
     public override void Rope(RopeTable table, StepBatch batch, int heads, DeviceSpan x) => throw new NotSupportedException();
 
     public override void SwiGlu(DeviceSpan gate, DeviceSpan up, long count) => throw new NotSupportedException();
+
+    public override void Sample(DeviceSpan logits, int rows, int vocabulary, SamplingOptions options, DeviceSpan draws, DeviceSpan ids) => throw new NotSupportedException();
 
     public override void ExpertMlp(ExpertWeights experts, DeviceSpan x, int rows, DeviceSpan router, DeviceSpan y) => throw new NotSupportedException();
 

@@ -10,6 +10,8 @@ internal static class ExpertRouteKernel
 
     public static KernelVariant ChooseVariant => KernelVariant.Of(Choose, GroupSize);
 
+    public static KernelVariant CombineVariant => KernelVariant.Of(Combine, GroupSize);
+
     public static KernelVariant ListVariant => KernelVariant.Of(List, GroupSize);
 
     /// <summary>
@@ -48,6 +50,19 @@ internal static class ExpertRouteKernel
                 last = best;
             }
             for (int slot = 0; slot < active; slot++) weights[output + slot] /= total;
+        }
+    }
+
+    /// <summary>One thread a number: y[row, c] += Σ weights[row, rank] · outputs[row, rank, c], ranks in order.</summary>
+    public static void Combine(ArrayView<float> outputs, ArrayView<float> weights, ArrayView<float> y, int rows, int width, int active)
+    {
+        long i = (long)Grid.IdxX * Group.DimX + Group.IdxX;
+        if (i < (long)rows * width)
+        {
+            int row = (int)(i / width), column = (int)(i - (long)row * width);
+            float sum = y[i];
+            for (int slot = row * active; slot < (row + 1) * active; slot++) sum += weights[slot] * outputs[(long)slot * width + column];
+            y[i] = sum;
         }
     }
 

@@ -7,12 +7,15 @@ namespace IlgpuSparse.Compute.Gpu.Kernels;
 internal static class MatMulEpilogue
 {
     /// <summary>The bias of an output; zero without one.</summary>
-    public static float Bias(ArrayView<ushort> bias, MatMulShape shape, int output)
+    public static float Bias(ArrayView<ushort> bias, MatMulShape shape, int output) => Bias(bias, shape.BiasFormat, output);
+
+    /// <summary>The bias of an output; <paramref name="format"/> is 0 without one, else 1 + its format.</summary>
+    public static float Bias(ArrayView<ushort> bias, int format, int output)
     {
         float result = 0f;
-        if (shape.BiasFormat == 1 + (int)WeightFormat.F32) result = bias.Cast<float>()[(long)output];
-        if (shape.BiasFormat == 1 + (int)WeightFormat.F16) result = Ptx.HalfLow(bias[(long)output]);
-        if (shape.BiasFormat == 1 + (int)WeightFormat.BF16) result = Ptx.BrainLow(bias[(long)output]);
+        if (format == 1 + (int)WeightFormat.F32) result = bias.Cast<float>()[(long)output];
+        if (format == 1 + (int)WeightFormat.F16) result = Ptx.HalfLow(bias[(long)output]);
+        if (format == 1 + (int)WeightFormat.BF16) result = Ptx.BrainLow(bias[(long)output]);
         return result;
     }
 

@@ -38,8 +38,8 @@ internal static class RopeKernel
         }
     }
 
-    // In [-π, π).
-    private static float Angle(float frequency, int position)
+    /// <summary>The angle of a position, in [-π, π).</summary>
+    public static float Angle(float frequency, int position)
     {
         uint bits = Interop.FloatAsInt(frequency);
         ulong mantissa = (bits & 0x7fffff) | 0x800000;

@@ -21,6 +21,10 @@ internal static class Loads
     [IntrinsicImplementation, PtxOp("ld.global.cg.u32 $r, [$g0];")]
     public static uint Fresh(ref uint source) => source;
 
+    /// <summary>What another group is about to write: read anew each time.</summary>
+    [IntrinsicImplementation, PtxOp("ld.relaxed.gpu.global.u32 $r, [$g0];")]
+    public static uint Awaited(ref uint source) => source;
+
     /// <summary>A policy for <see cref="Once"/>: first to leave the second-level cache.</summary>
     [IntrinsicImplementation, PtxOp("createpolicy.fractional.L2::evict_first.b64 $r, 1.0;")]
     public static ulong EvictFirst() => 0;

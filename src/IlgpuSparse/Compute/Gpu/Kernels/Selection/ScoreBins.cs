@@ -1,4 +1,5 @@
 using ILGPU;
+using ILGPU.IR.Intrinsics;
 
 namespace IlgpuSparse.Compute.Gpu.Kernels.Selection;
 
@@ -22,7 +23,7 @@ internal static class ScoreBins
     /// <summary>The bin of <paramref name="score"/>; <paramref name="inverse"/> is one over the expected spread. What is not a number is last.</summary>
     public static int Of(float score, float inverse)
     {
-        float x = score * inverse;
+        float x = Scaled(score, inverse);
         bool isNumber = (Interop.FloatAsInt(x) & 0x7fffffffu) <= 0x7f800000u;
         // 1 + |x| has its octave in the exponent
         int place = Math.Min(((int)Interop.FloatAsInt(1f + Math.Abs(x)) - 0x3f800000) >> 16, Half - 1);
@@ -36,6 +37,10 @@ internal static class ScoreBins
         int bin = Of(SortableKey.Score(key), inverse);
         return key == SortableKey.Forced ? 0 : bin;
     }
+
+    // Rounded whatever follows: fused with the addition in one kernel and not in another, the same score would have two bins.
+    [IntrinsicImplementation, PtxOp("mul.rn.f32 $r, $0, $1;")]
+    private static float Scaled(float score, float inverse) => score * inverse;
 
     /// <summary>Adds a group's histogram to the set's.</summary>
     public static void Flush(ArrayView<uint> bins, SelectScratch scratch, long set)

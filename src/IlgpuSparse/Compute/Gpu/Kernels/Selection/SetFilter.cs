@@ -88,8 +88,8 @@ internal static class SetFilter
             uint before = 0;
             for (int earlier = Group.IdxX; earlier < chunk; earlier += 32)
             {
-                uint known = Loads.Fresh(ref scratch.ChunkKept[first + earlier]);
-                while (known == 0u) known = Loads.Fresh(ref scratch.ChunkKept[first + earlier]);
+                uint known = Loads.Awaited(ref scratch.ChunkKept[first + earlier]);
+                while (known == 0u) known = Loads.Awaited(ref scratch.ChunkKept[first + earlier]);
                 before += known - 1u;
             }
             Warp.Barrier();

@@ -20,4 +20,17 @@ internal static class KBlockScale
         uint code = block < 4 ? middle & 63 : (last >> 4) | ((middle >> 6) << 4);
         return Ptx.HalfHigh(header.X) * (int)code;
     }
+
+    /// <summary>Of blocks <paramref name="block"/> (0 to 3) and <paramref name="block"/> + 4: the step, and what to add to a number that is step · (code + <paramref name="bias"/>).</summary>
+    public static F4 Pair(U4 header, int block, float bias)
+    {
+        float scale = Ptx.HalfLow(header.X), minimum = Ptx.HalfHigh(header.X);
+        uint first = (header.Y >> (block * 8)) & 255, middle = (header.Z >> (block * 8)) & 255, last = (header.W >> (block * 8)) & 255;
+        F4 result;
+        result.X = scale * (int)(first & 63);
+        result.Y = -(minimum * (int)(middle & 63) + bias * result.X);
+        result.Z = scale * (int)((last & 15) | ((first >> 6) << 4));
+        result.W = -(minimum * (int)((last >> 4) | ((middle >> 6) << 4)) + bias * result.Z);
+        return result;
+    }
 }

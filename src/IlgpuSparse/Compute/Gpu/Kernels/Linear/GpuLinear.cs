@@ -1,0 +1,209 @@
+using ILGPU;
+using ILGPU.Runtime;
+using IlgpuSparse.Compute.Gpu.Kernels.Attention;
+using IlgpuSparse.Compute.Gpu.Kernels.Weights;
+using IlgpuSparse.Model;
+
+namespace IlgpuSparse.Compute.Gpu.Kernels.Linear;
+
+/// <summary>
+/// Launches <see cref="LinearKernel"/>: products of few activation rows, alone or with what comes before and after them. Each method says whether it could: it needs tensor cores, a format with
+/// a codec, whole rows in units of 16 bytes for the formats that are read so, and activations that fit shared memory.
+/// </summary>
+/// <param name="device">The device.</param>
+/// <param name="tensorCores">Whether there are tensor cores, or an emulation of them.</param>
+internal sealed class GpuLinear(GpuDevice device, bool tensorCores)
+{
+    /// <summary>Warps a group on the CPU accelerator, where each thread is one of the operating system.</summary>
+    private const int EmulatedWarps = 2;
+
+    /// <summary>Fewest warps a group that keep enough copies in flight to be worth it.</summary>
+    private const int MinWarps = 4;
+
+    /// <summary>Most slices of columns; a launch each.</summary>
+    private const int MaxSlices = 16;
+
+    private readonly Dictionary<(WeightFormat Format, int Tiles, Type Epilogue), (KernelVariant Variant, Delegate Launch)> _kernels = [];
+
+    private delegate void Launcher<TEpilogue>(AcceleratorStream stream, KernelConfig config, LinearArgs args, TEpilogue epilogue);
+
+    private int SharedLimit => device.IsCuda ? device.MaxSharedBytes : TensorDecodeKernel.HopperSharedBytes;
+
+    /// <summary>
+    /// y (+)= x · Wᵀ + bias, with x normalised first where <paramref name="input"/> has a norm. Activations that do not fit shared memory, and have none, are taken a slice of columns at a time.
+    /// </summary>
+    public bool TryProduct(WeightMatrix weight, LinearInputs input, DeviceSpan y, WeightMatrix? bias, bool accumulate, AcceleratorStream stream)
+    {
+        var (biasView, biasFormat) = Bias(bias, weight);
+        int slices = 1;
+        var plan = Plan(input, weight);
+        while (plan is null && input.Norm is null && slices < MaxSlices) plan = Plan(input with { Slices = ++slices }, weight);
+        if (plan is null) return false;
+        var epilogue = new StoreEpilogue
+        {
+            Y = GpuBuffer.View<float>(y, (long)input.Rows * weight.Rows),
+            Bias = biasView,
+            Shape = new MatMulShape { Outputs = weight.Rows, Rows = input.Rows, BiasFormat = biasFormat, Accumulate = accumulate ? 1 : 0 },
+        };
+        int stages = plan.Codec.RowStages(weight.Columns), sliceStages = (input with { Slices = slices }).SliceStages(stages);
+        for (int slice = 0; slice * sliceStages < stages; slice++)
+        {
+            Launch(plan, input with { Slice = slice, Slices = slices }, LaunchShapes.Groups(weight.Rows, LinearKernel.TileRows), epilogue, stream, 1, weight);
+            epilogue.Shape.BiasFormat = 0;
+            epilogue.Shape.Accumulate = 1;
+        }
+        return true;
+    }
+
+    /// <summary>y = silu(x · gateᵀ + bias) · (x · upᵀ + bias).</summary>
+    public bool TryGateUp(GateUpWeights weights, LinearInputs input, DeviceSpan y, AcceleratorStream stream)
+    {
+        if (Plan(input, weights.Gate, weights.Up) is not { } plan) return false;
+        var (gateBias, gateFormat) = Bias(weights.GateBias, weights.Gate);
+        var (upBias, upFormat) = Bias(weights.UpBias, weights.Up);
+        var epilogue = new SwiGluEpilogue
+        {
+            Y = GpuBuffer.View<float>(y, (long)input.Rows * weights.Gate.Rows),
+            GateBias = gateBias,
+            UpBias = upBias,
+            GateBiasFormat = gateFormat,
+            UpBiasFormat = upFormat,
+            Outputs = weights.Gate.Rows,
+        };
+        Launch(plan, input, LaunchShapes.Groups(weights.Gate.Rows, 8), epilogue, stream, 1, weights.Gate, weights.Up);
+        return true;
+    }
+
+    /// <summary>Queries and keys rotated, values; keys and values into the cache too, except an Int8 one (false in <paramref name="appended"/>).</summary>
+    public bool TryQkv(QkvWeights weights, LinearInputs input, RopeTable rope, AttentionShape shape, KvLayer cache, StepBatch batch, DeviceSpan q, DeviceSpan k, DeviceSpan v, AcceleratorStream stream, out bool appended)
+    {
+        appended = cache.Format != KvFormat.Int8;
+        if (Plan(input, weights.Q, weights.K, weights.V) is not { } plan) return false;
+        AttentionLaunch.Check(shape, cache);
+        var (qBias, qFormat) = Bias(weights.QBias, weights.Q);
+        var (kBias, kFormat) = Bias(weights.KBias, weights.K);
+        var (vBias, vFormat) = Bias(weights.VBias, weights.V);
+        int pairs = shape.HeadDim / 2, keyTile = LaunchShapes.Groups((long)shape.Heads * pairs, 8), valueTile = keyTile + LaunchShapes.Groups((long)shape.KvHeads * pairs, 8);
+        long kvFloats = (long)input.Rows * shape.KvHeads * shape.HeadDim;
+        var epilogue = new QkvEpilogue
+        {
+            Q = GpuBuffer.View<float>(q, (long)input.Rows * shape.Heads * shape.HeadDim),
+            K = GpuBuffer.View<float>(k, kvFloats),
+            V = GpuBuffer.View<float>(v, kvFloats),
+            QBias = qBias,
+            KBias = kBias,
+            VBias = vBias,
+            QBiasFormat = qFormat,
+            KBiasFormat = kFormat,
+            VBiasFormat = vFormat,
+            Frequencies = GpuBuffer.View<float>(rope.InverseFrequencies),
+            Cache = AttentionLaunch.View(cache, batch),
+            CacheBytes = appended ? cache.Format.ElementBytes() : 0,
+            CacheBrain = cache.Format == KvFormat.BF16 ? 1 : 0,
+            TableStep = batch.IsPrefill ? 0 : batch.MaxBlocks,
+            Heads = shape.Heads,
+            KvHeads = shape.KvHeads,
+            Pairs = pairs,
+            Interleaved = rope.Style == RopeStyle.Interleaved ? 1 : 0,
+            KeyTile = keyTile,
+            ValueTile = valueTile,
+        };
+        Launch(plan, input, valueTile + LaunchShapes.Groups(2L * shape.KvHeads * pairs, LinearKernel.TileRows), epilogue, stream, 1, weights.Q, weights.K, weights.V);
+        return true;
+    }
+
+    /// <summary>
+    /// The feed-forward of each slot's expert: <paramref name="hidden"/> <c>[slot, intermediate]</c> between, <paramref name="y"/> <c>[slot, hidden]</c> out, neither weighted nor added. Every slot reads
+    /// its expert's weights for its one row.
+    /// </summary>
+    public bool TryExperts(ExpertWeights experts, ExpertSlots slots, int rows, DeviceSpan x, DeviceSpan hidden, DeviceSpan y, AcceleratorStream stream)
+    {
+        WeightMatrix gate = experts.Gate[0], up = experts.Up[0], down = experts.Down[0];
+        int count = rows * experts.Active;
+        if (count > LaunchShapes.MaxGridY || !experts.Gate.All(w => Alike(w, gate)) || !experts.Up.All(w => Alike(w, gate)) || !experts.Down.All(w => Alike(w, down))) return false;
+        if (Plan(new LinearInputs(x, 1), gate, up) is not { } first || Plan(new LinearInputs(hidden, 1), down) is not { } second) return false;
+        var gateUp = new ExpertGateUpEpilogue { Slots = slots, Y = GpuBuffer.View<float>(hidden, (long)count * gate.Rows), Outputs = gate.Rows };
+        Launch(first, new LinearInputs(x, 1) { Total = rows }, LaunchShapes.Groups(gate.Rows, 8), gateUp, stream, count, gate, up);
+        var project = new ExpertDownEpilogue { Slots = slots, Y = GpuBuffer.View<float>(y, (long)count * down.Rows), Outputs = down.Rows };
+        Launch(second, new LinearInputs(hidden, 1) { Total = count }, LaunchShapes.Groups(down.Rows, LinearKernel.TileRows), project, stream, count, down);
+        return true;
+    }
+
+    private static bool Alike(WeightMatrix a, WeightMatrix b) => a.Format == b.Format && a.Rows == b.Rows && a.Columns == b.Columns;
+
+    // How to launch, or null where the kernel does not apply.
+    private LinearPlan? Plan(LinearInputs input, params ReadOnlySpan<WeightMatrix> weights)
+    {
+        var first = weights[0];
+        int rows = input.Rows;
+        if (input.Norm is { } norm && Array.IndexOf(WeightCodecs.Plain, norm.Format) < 0) return null;
+        if (!tensorCores || rows < 1 || TileCodecs.Of(first.Format) is not { } codec) return null;
+        foreach (var weight in weights)
+        {
+            if (weight.Format != first.Format || weight.Columns != first.Columns) return null;
+            if (weight.ByteLength / 2 > int.MaxValue || (codec.Aligned && weight.ByteLength / weight.Rows % 16 != 0)) return null;
+        }
+        int rowsPerTile = codec.Limbs == 2 ? 4 : 2, tiles = (int)System.Numerics.BitOperations.RoundUpToPowerOf2((uint)((rows + rowsPerTile - 1) / rowsPerTile));
+        if (tiles > TileCodecs.MaxTiles) return null;
+        if (rows == 1 && codec.Scaled) tiles = 0;
+
+        LinearPlan With(int warps)
+        {
+            int bytes = 16 * LinearMemory.Of(codec.RingUnits, warps, input.SliceStages(codec.RowStages(first.Columns)), codec.Runs, codec.Limbs, rows, Math.Max(1, tiles)).Total;
+            // the driver keeps 1 KB of each group for itself
+            return new LinearPlan(codec, tiles, warps, bytes, Math.Min((SharedLimit + 1024) / (bytes + 1024), LinearKernel.MaxWarps / warps));
+        }
+        if (!device.IsCuda) return With(EmulatedWarps);
+        // two groups, so that one works while the other waits or prepares; else one large one; else what fits
+        if (With(LinearKernel.MaxWarps / 2) is { Resident: >= 2 } two) return two;
+        for (int warps = LinearKernel.MaxWarps; warps >= MinWarps; warps /= 2)
+            if (With(warps) is { Resident: >= 1 } one) return one;
+        return null;
+    }
+
+    private void Launch<TEpilogue>(LinearPlan plan, LinearInputs input, int tiles, TEpilogue epilogue, AcceleratorStream stream, int slots, params ReadOnlySpan<WeightMatrix> weights) where TEpilogue : struct, ILinearEpilogue
+    {
+        var weight = weights[0];
+        var key = (weight.Format, plan.Tiles, typeof(TEpilogue));
+        if (!_kernels.TryGetValue(key, out var kernel))
+        {
+            var variant = LinearKernel.Variant(weight.Format, plan.Tiles, typeof(TEpilogue)) with { DynamicSharedBytes = SharedLimit };
+            _kernels[key] = kernel = (variant, device.Kernels.Load<Launcher<TEpilogue>>(variant));
+        }
+        var data = GpuBuffer.View<ushort>(weight.Data);
+        int stages = plan.Codec.RowStages(weight.Columns), sliceStages = input.SliceStages(stages), firstStage = input.Slice * sliceStages;
+        int firstColumn = firstStage * plan.Codec.StageColumns;
+        var args = new LinearArgs
+        {
+            Weight0 = GpuBuffer.Address(weight.Data),
+            Weight1 = weights.Length > 1 ? GpuBuffer.Address(weights[1].Data) : 0,
+            Weight2 = weights.Length > 2 ? GpuBuffer.Address(weights[2].Data) : 0,
+            Chunks0 = Chunks(weight),
+            Chunks1 = weights.Length > 1 ? Chunks(weights[1]) : 0,
+            Chunks2 = weights.Length > 2 ? Chunks(weights[2]) : 0,
+            X = GpuBuffer.View<float>(input.X, (long)Math.Max(input.Rows, input.Total) * weight.Columns),
+            Norm = input.Norm is { } norm ? GpuBuffer.View<ushort>(norm.Data) : data,
+            NormFormat = input.Norm is { } n ? 1 + (int)n.Format : 0,
+            Epsilon = input.Epsilon,
+            RowUnits = (int)(weight.ByteLength / weight.Rows / 2),
+            FirstUnit = firstStage * plan.Codec.Units,
+            FirstQuad = firstColumn / 4,
+            RowQuads = weight.Columns / 4,
+            Columns = Math.Min(weight.Columns - firstColumn, sliceStages * plan.Codec.StageColumns),
+            Rows = input.Rows,
+            RowStages = Math.Min(stages - firstStage, sliceStages),
+            Tiles = tiles,
+        };
+        int groups = Math.Min(tiles, Math.Max(1, device.Multiprocessors * plan.Resident / slots));
+        ((Launcher<TEpilogue>)kernel.Launch)(stream, new KernelConfig(new Index3D(groups, slots, 1), new Index3D(plan.Warps * 32, 1, 1), SharedMemoryConfig.RequestDynamic<byte>(plan.SharedBytes)), args, epilogue);
+    }
+
+    private static int Chunks(WeightMatrix weight) => (int)((weight.ByteLength + 15) / 16);
+
+    private static (ArrayView<ushort> View, int Format) Bias(WeightMatrix? bias, WeightMatrix weight)
+    {
+        if (bias is null) return (GpuBuffer.View<ushort>(weight.Data), 0);
+        if (Array.IndexOf(WeightCodecs.Plain, bias.Format) < 0) throw new ArgumentException($"{bias.Name}: a bias is {bias.Format}; F32, F16 or BF16 is needed", nameof(bias));
+        return (GpuBuffer.View<ushort>(bias.Data), 1 + (int)bias.Format);
+    }
+}

@@ -1,0 +1,49 @@
+using ILGPU;
+
+namespace IlgpuSparse.Compute.Gpu.Kernels.Linear;
+
+/// <summary>Operands and sizes of a <see cref="LinearKernel"/> launch.</summary>
+internal struct LinearArgs
+{
+    /// <summary>Addresses of the weight matrices.</summary>
+    public long Weight0, Weight1, Weight2;
+
+    /// <summary>16-byte units of each matrix.</summary>
+    public int Chunks0, Chunks1, Chunks2;
+
+    /// <summary>Activations <c>[row, 4 · RowQuads]</c>, of which the first <see cref="Columns"/> from <see cref="FirstQuad"/> are taken.</summary>
+    public ArrayView<float> X;
+
+    /// <summary>Where in <see cref="X"/> the rows begin, in units of four numbers.</summary>
+    public long FirstQuad;
+
+    /// <summary>Weight of the norm before the product; any memory without one.</summary>
+    public ArrayView<ushort> Norm;
+
+    /// <summary>0 without a norm, else 1 + its <see cref="Model.WeightFormat"/> (a plain one).</summary>
+    public int NormFormat;
+
+    /// <summary>The norm's ε.</summary>
+    public float Epsilon;
+
+    /// <summary>Bytes of a weight row / 2.</summary>
+    public int RowUnits;
+
+    /// <summary>Where in a weight row the inputs begin, in units of two bytes.</summary>
+    public int FirstUnit;
+
+    /// <summary>From one activation row to the next, in units of four numbers.</summary>
+    public int RowQuads;
+
+    /// <summary>Inputs.</summary>
+    public int Columns;
+
+    /// <summary>Activation rows.</summary>
+    public int Rows;
+
+    /// <summary>Stages a weight row, the last one filled up with zeros on the side of the activations.</summary>
+    public int RowStages;
+
+    /// <summary>Tiles of 16 weight rows.</summary>
+    public int Tiles;
+}
