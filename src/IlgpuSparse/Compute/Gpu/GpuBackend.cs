@@ -2,6 +2,7 @@ using ILGPU.Runtime;
 using IlgpuSparse.Compute.Gpu.Kernels;
 using IlgpuSparse.Compute.Gpu.Kernels.Attention;
 using IlgpuSparse.Compute.Gpu.Kernels.Linear;
+using IlgpuSparse.Compute.Gpu.Kernels.Products;
 using IlgpuSparse.Compute.Gpu.Kernels.Selection;
 using IlgpuSparse.Generation;
 using IlgpuSparse.Model;
@@ -19,6 +20,7 @@ public sealed class GpuBackend : ComputeBackend
     private readonly bool _leaveOpen;
     private readonly GpuEmbedding _embedding;
     private readonly GpuRmsNorm _norm;
+    private readonly GpuTensorMatMul? _tensorMatMul;
     private readonly GpuMatMul _matMul;
     private readonly GpuLinear _linear;
     private readonly GpuRope _rope;
@@ -34,14 +36,15 @@ public sealed class GpuBackend : ComputeBackend
     private readonly GpuPositions _positions;
     private bool _disposed;
 
-    private GpuBackend(GpuDevice device, bool leaveOpen, bool tensorCores)
+    private GpuBackend(GpuDevice device, bool leaveOpen, bool tensorCores, ProductPrecision precision)
     {
         _device = device;
         _leaveOpen = leaveOpen;
         _embedding = new GpuEmbedding(device);
         _norm = new GpuRmsNorm(device);
-        _matMul = new GpuMatMul(device);
         _linear = new GpuLinear(device, tensorCores);
+        if (tensorCores) _tensorMatMul = new GpuTensorMatMul(device, Memory, precision);
+        _matMul = new GpuMatMul(device, _tensorMatMul);
         _rope = new GpuRope(device);
         _swiGlu = new GpuSwiGlu(device);
         _experts = new GpuExperts(device, _matMul, _linear, _swiGlu, Memory);
@@ -75,17 +78,22 @@ public sealed class GpuBackend : ComputeBackend
     /// <summary>Launch choices of decode over selected tokens.</summary>
     internal DecodeTuning SelectedTuning { get => _decode.SelectedTuning; set => _decode.SelectedTuning = value; }
 
+    /// <summary>Products of many rows, where the device has tensor cores; null otherwise.</summary>
+    internal GpuTensorMatMul? TensorMatMul => _tensorMatMul;
+
     private AcceleratorStream Stream => _device.Stream;
 
-    /// <summary>Computes on <paramref name="device"/>, which is disposed with the backend unless <paramref name="leaveOpen"/>.</summary>
-    public static GpuBackend Create(GpuDevice device, bool leaveOpen = false)
+    /// <summary>
+    /// Computes on <paramref name="device"/>, which is disposed with the backend unless <paramref name="leaveOpen"/>. <paramref name="precision"/> matters on tensor cores alone.
+    /// </summary>
+    public static GpuBackend Create(GpuDevice device, bool leaveOpen = false, ProductPrecision precision = ProductPrecision.Single)
     {
         ArgumentNullException.ThrowIfNull(device);
-        return new GpuBackend(device, leaveOpen, GpuDecodeAttention.HasTensorCores(device));
+        return new GpuBackend(device, leaveOpen, GpuDecodeAttention.HasTensorCores(device), precision);
     }
 
     /// <summary>Runs the tensor-core kernels on ILGPU's CPU accelerator, which emulates their instructions: to check them without a GPU.</summary>
-    internal static GpuBackend CreateEmulatingTensorCores(GpuDevice device) => new(device, leaveOpen: true, tensorCores: true);
+    internal static GpuBackend CreateEmulatingTensorCores(GpuDevice device, ProductPrecision precision = ProductPrecision.Single) => new(device, leaveOpen: true, tensorCores: true, precision);
 
     /// <inheritdoc/>
     public override bool Supports(KvFormat format) => format is KvFormat.F32 or KvFormat.F16 or KvFormat.BF16 or KvFormat.Int8;
@@ -210,6 +218,7 @@ public sealed class GpuBackend : ComputeBackend
         _disposed = true;
         _device.Synchronize();
         _experts.Dispose();
+        _tensorMatMul?.Dispose();
         _decode.Dispose();
         _select.Dispose();
         if (!_leaveOpen) _device.Dispose();

@@ -1,6 +1,7 @@
 using IlgpuSparse.Compute.Gpu.Kernels;
 using IlgpuSparse.Compute.Gpu.Kernels.Attention;
 using IlgpuSparse.Compute.Gpu.Kernels.Linear;
+using IlgpuSparse.Compute.Gpu.Kernels.Products;
 using IlgpuSparse.Compute.Gpu.Kernels.Selection;
 
 namespace IlgpuSparse.Compute.Gpu;
@@ -16,6 +17,9 @@ internal static class KernelCatalog
         .. MatVecKernel.Variants,
         .. MatMulKernel.Variants,
         .. LinearKernel.Variants,
+        .. TensorProductKernel.Variants,
+        .. RowPlanesKernel.Variants,
+        SplitSumKernel.Variant,
         RopeKernel.Variant,
         SwiGluKernel.Variant,
         AdvanceKernel.Variant,

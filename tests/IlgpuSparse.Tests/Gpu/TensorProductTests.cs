@@ -1,0 +1,137 @@
+using IlgpuSparse.Compute;
+using IlgpuSparse.Compute.Gpu;
+using IlgpuSparse.Compute.Gpu.Kernels.Products;
+using IlgpuSparse.Model;
+using IlgpuSparse.Tests.Compute;
+
+namespace IlgpuSparse.Tests.Gpu;
+
+/// <summary>
+/// Products of many rows on tensor cores against double precision: emulated on ILGPU's CPU accelerator with a small tile, and on CUDA with every tile.
+/// </summary>
+[Collection("accelerators")]
+public sealed class TensorProductTests(Accelerators accelerators)
+{
+    private readonly int _seed = Random.Shared.Next();
+
+    public static TheoryData<WeightFormat, ProductPrecision> Cases =>
+        [.. from format in Enum.GetValues<WeightFormat>() where format != WeightFormat.F32 from precision in Enum.GetValues<ProductPrecision>() select (format, precision)];
+
+    [Theory]
+    [InlineData(WeightFormat.F16, ProductPrecision.Half)]
+    [InlineData(WeightFormat.F16, ProductPrecision.Single)]
+    [InlineData(WeightFormat.BF16, ProductPrecision.Half)]
+    [InlineData(WeightFormat.BF16, ProductPrecision.Single)]
+    [InlineData(WeightFormat.Q8_0, ProductPrecision.Half)]
+    [InlineData(WeightFormat.Q6_K, ProductPrecision.Single)]
+    public void EmulatedProducts(WeightFormat format, ProductPrecision precision)
+    {
+        using var backend = GpuBackend.CreateEmulatingTensorCores(accelerators.Open(GpuKind.CpuAccelerator), precision);
+        backend.TensorMatMul!.Tiles = [ProductTile.Of<TinyTile>(1, 1)];
+        Check(backend, format, precision, rows: 37, outputs: 38, inputs: 136);
+    }
+
+    [Theory]
+    [InlineData(WeightFormat.F16)]
+    [InlineData(WeightFormat.Q8_0)]
+    public void EmulatedSplits(WeightFormat format)
+    {
+        using var backend = GpuBackend.CreateEmulatingTensorCores(accelerators.Open(GpuKind.CpuAccelerator), ProductPrecision.Half);
+        backend.TensorMatMul!.Tiles = [ProductTile.Of<TinyTile>(1, 1)];
+        backend.TensorMatMul.FixedSplits = 3;
+        Check(backend, format, ProductPrecision.Half, rows: 33, outputs: 34, inputs: 328);
+    }
+
+    [Fact]
+    public void EmulatedSmallTile()
+    {
+        using var backend = GpuBackend.CreateEmulatingTensorCores(accelerators.Open(GpuKind.CpuAccelerator), ProductPrecision.Half);
+        backend.TensorMatMul!.Tiles = [ProductTile.Of<SmallTile>(1, 1)];
+        Check(backend, WeightFormat.F16, ProductPrecision.Half, rows: 70, outputs: 66, inputs: 72);
+    }
+
+    [Theory]
+    [MemberData(nameof(Cases))]
+    public void CudaProducts(WeightFormat format, ProductPrecision precision)
+    {
+        using var backend = GpuBackend.Create(accelerators.Open(GpuKind.Cuda), leaveOpen: true, precision);
+        Assert.SkipWhen(backend.TensorMatMul is null, "no tensor cores");
+        foreach (var tile in ProductTile.All)
+        {
+            foreach (int splits in new[] { 1, 3 })
+            {
+                backend.TensorMatMul.Tiles = [tile];
+                backend.TensorMatMul.FixedSplits = splits;
+                Check(backend, format, precision, rows: 300, outputs: 518, inputs: 1096);
+                Check(backend, format, precision, rows: 33, outputs: 66, inputs: 264);
+            }
+        }
+        backend.TensorMatMul.Tiles = ProductTile.All;
+        backend.TensorMatMul.FixedSplits = 0;
+        Check(backend, format, precision, rows: 129, outputs: 1026, inputs: 2056);
+    }
+
+    [Fact]
+    public void LargeActivationsDoNotOverflow()
+    {
+        using var backend = GpuBackend.CreateEmulatingTensorCores(accelerators.Open(GpuKind.CpuAccelerator), ProductPrecision.Half);
+        backend.TensorMatMul!.Tiles = [ProductTile.Of<TinyTile>(1, 1)];
+        Check(backend, WeightFormat.F16, ProductPrecision.Half, rows: 32, outputs: 16, inputs: 64, spread: 1e7f);
+        Check(backend, WeightFormat.F16, ProductPrecision.Half, rows: 32, outputs: 16, inputs: 64, spread: 1e-12f);
+        Check(backend, WeightFormat.F16, ProductPrecision.Half, rows: 32, outputs: 16, inputs: 64, spread: 0f);
+    }
+
+    [Theory]
+    [InlineData(4096, 4096, 4096, 1)]
+    [InlineData(64, 4096, 4096, 2)]
+    public void SplitsFillTheDevice(int rows, int outputs, int inputs, int atLeast)
+    {
+        var (tile, splits) = ProductTile.Choose(ProductTile.All, rows, outputs, inputs / TensorProductKernel.Depth, 132, 16);
+        Assert.True(splits >= atLeast && (atLeast > 1 || splits == 1), $"{tile.Rows} by {tile.Outputs}, {splits} splits");
+    }
+
+    private void Check(GpuBackend backend, WeightFormat format, ProductPrecision precision, int rows, int outputs, int inputs, float spread = 1f)
+    {
+        var random = new Random(_seed);
+        int block = format.BlockElements();
+        var weights = new RandomWeights(random, format, outputs, (inputs + block - 1) / block * block);
+        int columns = weights.Columns;
+        bool accumulate = random.Next(2) == 0;
+        var biasFormat = (WeightFormat?[])[null, WeightFormat.F32, WeightFormat.F16, WeightFormat.BF16];
+        var bias = biasFormat[random.Next(4)] is { } b ? new RandomWeights(random, b, 1, outputs) : null;
+        // rows of very different sizes, and numbers of very different sizes in a row
+        float[] x = RandomWeights.Normals(random, rows * columns), y = RandomWeights.Normals(random, rows * outputs);
+        for (int i = 0; i < x.Length; i++) x[i] *= spread * (random.Next(10) == 0 ? 1e-3f : 1f) * MathF.Pow(10, i / columns % 5 - 2);
+        using var matrix = weights.Load(backend);
+        using var biasMatrix = bias?.Load(backend);
+        using var input = Upload(backend, x);
+        using var output = Upload(backend, y);
+        backend.MatMul(matrix, input, rows, output, biasMatrix, accumulate);
+        float[] result = ((DeviceSpan)output).ToArray<float>(y.Length);
+        // a rounded operand is off by half of its last place, two of them by the sum; sums lose a little of the largest partial sum at every step
+        double tolerance = precision == ProductPrecision.Single ? 1e-6 : format == WeightFormat.BF16 ? 1.0 / 256 : 1.0 / 1024;
+        for (int row = 0; row < rows; row++)
+        {
+            for (int n = 0; n < outputs; n++)
+            {
+                double expected = (accumulate ? y[row * outputs + n] : 0) + (bias?.Values[n] ?? 0), before = Math.Abs(expected), size = 0;
+                for (int c = 0; c < columns; c++)
+                {
+                    double product = weights.Values[n * columns + c] * x[row * columns + c];
+                    expected += product;
+                    size += Math.Abs(product);
+                }
+                float actual = result[row * outputs + n];
+                Assert.True(Math.Abs(actual - expected) <= tolerance * size + 1e-6 * before,
+                    $"{format} {precision}, {rows} rows of {columns}: y[{row}, {n}] is {actual}, expected {expected} ± {tolerance * size + 1e-6 * before} (seed {_seed})");
+            }
+        }
+    }
+
+    private static DeviceBuffer Upload(GpuBackend backend, float[] values)
+    {
+        var buffer = backend.Allocate(values.Length * sizeof(float), "test");
+        ((DeviceSpan)buffer).Upload<float>(values);
+        return buffer;
+    }
+}
