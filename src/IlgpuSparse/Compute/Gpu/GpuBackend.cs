@@ -50,7 +50,7 @@ public sealed class GpuBackend : ComputeBackend
         _experts = new GpuExperts(device, _matMul, _linear, _swiGlu, Memory);
         _appendKv = new GpuAppendKv(device);
         _decode = new GpuDecodeAttention(device, Memory, tensorCores);
-        _prefill = new GpuPrefillAttention(device);
+        _prefill = new GpuPrefillAttention(device, tensorCores, precision);
         _labels = new GpuLabels(device);
         _score = new GpuScore(device);
         _select = new GpuSelect(device, _score, Memory);
@@ -80,6 +80,9 @@ public sealed class GpuBackend : ComputeBackend
 
     /// <summary>Products of many rows, where the device has tensor cores; null otherwise.</summary>
     internal GpuTensorMatMul? TensorMatMul => _tensorMatMul;
+
+    /// <summary>Attention of prefill chunks.</summary>
+    internal GpuPrefillAttention PrefillAttention => _prefill;
 
     private AcceleratorStream Stream => _device.Stream;
 

@@ -31,6 +31,7 @@ internal static class KernelCatalog
         .. TensorDecodeKernel.Variants,
         .. TensorInt8Kernel.Variants,
         .. F32DecodeKernel.Variants,
+        .. TensorPrefillKernel.Variants,
         .. PortableAttentionKernel.Variants,
         PortableMergeKernel.Variant,
         .. LabelAppendKernel.Variants,

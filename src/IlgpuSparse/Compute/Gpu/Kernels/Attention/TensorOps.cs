@@ -72,6 +72,10 @@ internal static class TensorOps
         return result;
     }
 
+    /// <summary>As <see cref="LoadMatrix(ref U4, int)"/>, each matrix transposed.</summary>
+    [IntrinsicImplementation, PtxOp("{ .reg .b32 at; add.s32 at, $s0, $1; ldmatrix.sync.aligned.m8n8.x4.trans.shared.b16 {$r.0, $r.1, $r.2, $r.3}, [at]; }")]
+    public static U4 LoadMatrixTransposed(ref U4 memory, int at) => LoadMatrixTransposed(ref Unsafe.AddByteOffset(ref memory, at));
+
     /// <summary>Transposes an 8×8 matrix of 16-bit numbers that lies in the warp's registers: lane l holds columns 2(l mod 4) and +1 of row l / 4.</summary>
     [IntrinsicImplementation, PtxOp("movmatrix.sync.aligned.m8n8.trans.b16 $r, $0;")]
     public static uint Transpose(uint pair)
