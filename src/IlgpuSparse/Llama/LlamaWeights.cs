@@ -32,12 +32,19 @@ public sealed class LlamaWeights : IDisposable
     /// <exception cref="ModelFormatException">A tensor is absent or has another shape than the configuration asks for.</exception>
     public static LlamaWeights Load(ComputeBackend backend, ModelFile model, Action<double>? progress = null)
     {
-        var c = model.Config;
+        ArgumentNullException.ThrowIfNull(backend);
+        ArgumentNullException.ThrowIfNull(model);
+        return Build(model.Config, (name, shape) => backend.Load(model.Require(name, shape)), progress);
+    }
+
+    /// <summary>Makes every weight that a decoder of <paramref name="c"/> needs with <paramref name="make"/>, which is told the Hugging Face name and the shape.</summary>
+    internal static LlamaWeights Build(LlamaConfig c, Func<string, long[], WeightMatrix> make, Action<double>? progress)
+    {
         int width = c.Heads * c.HeadDim, kvWidth = c.KvHeads * c.HeadDim;
         var loaded = new List<WeightMatrix>();
 
-        WeightMatrix Matrix(string name, long rows, long columns) => Keep(backend.Load(model.Require(name, rows, columns)));
-        WeightMatrix Vector(string name, long size) => Keep(backend.Load(model.Require(name, size)));
+        WeightMatrix Matrix(string name, long rows, long columns) => Keep(make(name, [rows, columns]));
+        WeightMatrix Vector(string name, long size) => Keep(make(name, [size]));
         WeightMatrix? Bias(bool present, string name, long size) => present ? Vector(name, size) : null;
         WeightMatrix Keep(WeightMatrix weight)
         {

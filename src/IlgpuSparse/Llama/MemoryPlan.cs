@@ -14,13 +14,12 @@ public sealed record MemoryPlan(long Weights, long KeysAndValues, long Labels, l
     public long Total => Weights + KeysAndValues + Labels + Scratch;
 
     /// <summary>Plans a decoder for <paramref name="model"/>.</summary>
-    public static MemoryPlan For(ModelFile model, DecoderOptions options)
-    {
-        var c = model.Config;
-        return new MemoryPlan(
-            model.Tensors.Sum(t => t.ByteLength),
-            KvCache.PlannedBytes(c, options.KvFormat, options.Capacity),
-            options.Attention.PlannedBytes(c, options),
-            LlamaDecoder.ScratchBytes(c, options));
-    }
+    public static MemoryPlan For(ModelFile model, DecoderOptions options) => For(model.Config, model.Tensors.Sum(t => t.ByteLength), options);
+
+    /// <summary>Plans a decoder of <paramref name="config"/> with <paramref name="weights"/> bytes of weights.</summary>
+    public static MemoryPlan For(LlamaConfig config, long weights, DecoderOptions options) => new(
+        weights,
+        KvCache.PlannedBytes(config, options.KvFormat, options.Capacity),
+        options.Attention.PlannedBytes(config, options),
+        LlamaDecoder.ScratchBytes(config, options));
 }
