@@ -79,8 +79,8 @@ internal sealed class GenerateCommand
             Channels = attention.Kind == AttentionKind.DoubleSparsity ? LoadChannels(model) : null,
             PrefillChunk = _arguments.GetValue(s_chunk),
         };
-        var plan = MemoryPlan.For(model, options);
         using var backend = ComputeBackends.Create(_arguments.GetValue(s_backend)!, _arguments.GetValue(s_threads));
+        var plan = MemoryPlan.For(model, options, backend);
         if (!_json) PrintHead(model, backend, options, plan, prompt.Length, origin);
         if (context > model.Config.MaxContext && !_json)
             AnsiConsole.MarkupLine($"[yellow]The model was made for {model.Config.MaxContext:N0} tokens; {context:N0} may read as nonsense.[/]");

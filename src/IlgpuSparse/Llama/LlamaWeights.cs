@@ -23,6 +23,9 @@ public sealed class LlamaWeights : IDisposable
     /// <summary>Bytes that one decoded token reads (one embedding row, of the experts only the active ones).</summary>
     public long BytesReadPerToken => Layers.Sum(l => l.ReadBytes) + Norm.ByteLength + Output.ByteLength + Embedding.ByteLength / Embedding.Rows;
 
+    /// <summary>The formats that the matrices are in.</summary>
+    internal IReadOnlyCollection<WeightFormat> Formats => [.. Layers.SelectMany(layer => layer.Matrices).Append(Embedding).Append(Output).Select(matrix => matrix.Format).Distinct()];
+
     internal WeightMatrix Embedding { get; }
     internal WeightMatrix Norm { get; }
     internal WeightMatrix Output { get; }

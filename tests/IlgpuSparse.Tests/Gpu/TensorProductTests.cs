@@ -76,9 +76,59 @@ public sealed class TensorProductTests(Accelerators accelerators)
     {
         using var backend = GpuBackend.CreateEmulatingTensorCores(accelerators.Open(GpuKind.CpuAccelerator), ProductPrecision.Half);
         backend.TensorMatMul!.Tiles = [ProductTile.Of<TinyTile>(1, 1)];
-        Check(backend, WeightFormat.F16, ProductPrecision.Half, rows: 32, outputs: 16, inputs: 64, spread: 1e7f);
-        Check(backend, WeightFormat.F16, ProductPrecision.Half, rows: 32, outputs: 16, inputs: 64, spread: 1e-12f);
-        Check(backend, WeightFormat.F16, ProductPrecision.Half, rows: 32, outputs: 16, inputs: 64, spread: 0f);
+        Check(backend, WeightFormat.F16, ProductPrecision.Half, rows: 33, outputs: 16, inputs: 64, spread: 1e7f);
+        Check(backend, WeightFormat.F16, ProductPrecision.Half, rows: 33, outputs: 16, inputs: 64, spread: 1e-12f);
+        Check(backend, WeightFormat.F16, ProductPrecision.Half, rows: 33, outputs: 16, inputs: 64, spread: 0f);
+    }
+
+    [Theory]
+    [InlineData(GpuKind.CpuAccelerator, WeightFormat.F16, ProductPrecision.Half)]
+    [InlineData(GpuKind.CpuAccelerator, WeightFormat.BF16, ProductPrecision.Single)]
+    [InlineData(GpuKind.Cuda, WeightFormat.F16, ProductPrecision.Half)]
+    [InlineData(GpuKind.Cuda, WeightFormat.BF16, ProductPrecision.Half)]
+    [InlineData(GpuKind.Cuda, WeightFormat.F16, ProductPrecision.Single)]
+    [InlineData(GpuKind.Cuda, WeightFormat.Q4_0, ProductPrecision.Single)]
+    public void NormsAreFusedWithRounding(GpuKind kind, WeightFormat format, ProductPrecision precision)
+    {
+        var device = accelerators.Open(kind);
+        using var backend = kind == GpuKind.Cuda ? GpuBackend.Create(device, leaveOpen: true, precision) : GpuBackend.CreateEmulatingTensorCores(device, precision);
+        if (kind != GpuKind.Cuda) backend.TensorMatMul!.Tiles = [ProductTile.Of<TinyTile>(1, 1)];
+        var random = new Random(_seed);
+        const int rows = 34, hidden = 96, outputs = 22;
+        const float epsilon = 1e-5f;
+        RandomWeights gate = new(random, format, outputs, hidden), up = new(random, format, outputs, hidden), norm = new(random, WeightFormat.BF16, 1, hidden);
+        float[] x = RandomWeights.Normals(random, rows * hidden);
+        using var gateMatrix = gate.Load(backend);
+        using var upMatrix = up.Load(backend);
+        using var normMatrix = norm.Load(backend);
+        using var input = Upload(backend, x);
+        using var normed = Upload(backend, x);
+        using var gateOut = Upload(backend, new float[rows * outputs]);
+        using var upOut = Upload(backend, new float[rows * outputs]);
+        using var product = Upload(backend, new float[rows * outputs]);
+        backend.GateUp(new GateUpWeights(gateMatrix, upMatrix), new NormedInput(input, normMatrix, epsilon, normed), rows, gateOut, upOut);
+        backend.NormMatMul(gateMatrix, new NormedInput(input, normMatrix, epsilon, normed), rows, product);
+        float[] result = ((DeviceSpan)gateOut).ToArray<float>(rows * outputs), plain = ((DeviceSpan)product).ToArray<float>(rows * outputs);
+        double tolerance = precision == ProductPrecision.Single ? 2e-6 : format == WeightFormat.BF16 ? 1.0 / 256 : 1.0 / 1024;
+        for (int row = 0; row < rows; row++)
+        {
+            double scale = 1 / Math.Sqrt(Enumerable.Range(0, hidden).Average(c => (double)x[row * hidden + c] * x[row * hidden + c]) + epsilon);
+            for (int n = 0; n < outputs; n++)
+            {
+                double g = 0, u = 0, gSize = 0, uSize = 0;
+                for (int c = 0; c < hidden; c++)
+                {
+                    double v = x[row * hidden + c] * scale * norm.Values[c], toGate = v * gate.Values[n * hidden + c], toUp = v * up.Values[n * hidden + c];
+                    g += toGate;
+                    u += toUp;
+                    gSize += Math.Abs(toGate);
+                    uSize += Math.Abs(toUp);
+                }
+                double silu = g / (1 + Math.Exp(-g)), slack = tolerance * (1.1 * gSize * (Math.Abs(u) + tolerance * uSize) + uSize * Math.Abs(silu)) + 1e-6;
+                Assert.True(Math.Abs(plain[row * outputs + n] - g) <= tolerance * gSize + 1e-6, $"norm: y[{row}, {n}] is {plain[row * outputs + n]}, expected {g} (seed {_seed})");
+                Assert.True(Math.Abs(result[row * outputs + n] - silu * u) <= slack, $"gate and up: y[{row}, {n}] is {result[row * outputs + n]}, expected {silu * u} ± {slack} (seed {_seed})");
+            }
+        }
     }
 
     [Theory]

@@ -5,6 +5,7 @@ using IlgpuSparse.Compute.Gpu.Kernels.Linear;
 using IlgpuSparse.Compute.Gpu.Kernels.Products;
 using IlgpuSparse.Compute.Gpu.Kernels.Selection;
 using IlgpuSparse.Generation;
+using IlgpuSparse.Llama;
 using IlgpuSparse.Model;
 
 namespace IlgpuSparse.Compute.Gpu;
@@ -15,6 +16,8 @@ namespace IlgpuSparse.Compute.Gpu;
 public sealed class GpuBackend : ComputeBackend
 {
     private const int UploadBytes = 64 << 20;
+    private const int LargestChunk = 4096;
+    private const long LargestActivations = 1L << 30;
 
     private readonly GpuDevice _device;
     private readonly bool _leaveOpen;
@@ -126,6 +129,23 @@ public sealed class GpuBackend : ComputeBackend
     }
 
     /// <inheritdoc/>
+    /// <remarks>On tensor cores large enough that tiles fill the device evenly, but with activations of no more than a gigabyte.</remarks>
+    public override int PrefillChunk(LlamaConfig config)
+    {
+        ArgumentNullException.ThrowIfNull(config);
+        int rows = base.PrefillChunk(config);
+        if (_tensorMatMul is null) return rows;
+        while (rows < LargestChunk && 2L * rows * LlamaDecoder.RowFloats(config) * sizeof(float) <= LargestActivations) rows *= 2;
+        return rows;
+    }
+
+    /// <inheritdoc/>
+    public override long WorkingBytes(LlamaConfig config, IReadOnlyCollection<WeightFormat> formats, int rows) => _tensorMatMul?.WorkingBytes(config, formats, rows) ?? 0;
+
+    /// <inheritdoc/>
+    public override void ReserveWorkingMemory(LlamaConfig config, IReadOnlyCollection<WeightFormat> formats, int rows) => _tensorMatMul?.Reserve(config, formats, rows);
+
+    /// <inheritdoc/>
     public override void Synchronize() => _device.Synchronize();
 
     /// <inheritdoc/>
@@ -143,20 +163,46 @@ public sealed class GpuBackend : ComputeBackend
     /// <inheritdoc/>
     public override void NormMatMul(WeightMatrix weight, NormedInput input, int rows, DeviceSpan y, WeightMatrix? bias = null)
     {
-        if (!_linear.TryProduct(weight, Inputs(input, rows), y, bias, accumulate: false, Stream)) base.NormMatMul(weight, input, rows, y, bias);
+        if (_linear.TryProduct(weight, Inputs(input, rows), y, bias, accumulate: false, Stream)) return;
+        if (_tensorMatMul is { } tensor && GpuTensorMatMul.Serves(weight, rows)) tensor.Run(weight, tensor.Round(input, rows, weight.Columns, weight.Format, Stream), y, bias, accumulate: false, Stream);
+        else base.NormMatMul(weight, input, rows, y, bias);
     }
 
     /// <inheritdoc/>
     public override void Qkv(QkvWeights weights, NormedInput input, RopeTable rope, AttentionShape shape, KvLayer cache, StepBatch batch, DeviceSpan q, DeviceSpan k, DeviceSpan v)
     {
-        if (!_linear.TryQkv(weights, Inputs(input, batch.Rows), rope, shape, cache, batch, q, k, v, Stream, out bool appended)) base.Qkv(weights, input, rope, shape, cache, batch, q, k, v);
-        else if (!appended) AppendKv(shape, cache, batch, k, v);
+        if (_linear.TryQkv(weights, Inputs(input, batch.Rows), rope, shape, cache, batch, q, k, v, Stream, out bool appended))
+        {
+            if (!appended) AppendKv(shape, cache, batch, k, v);
+            return;
+        }
+        if (_tensorMatMul is not { } tensor || !GpuTensorMatMul.Serves(batch.Rows, weights.Q, weights.K, weights.V))
+        {
+            base.Qkv(weights, input, rope, shape, cache, batch, q, k, v);
+            return;
+        }
+        var planes = tensor.Round(input, batch.Rows, weights.Q.Columns, weights.Q.Format, Stream);
+        tensor.Run(weights.Q, planes, q, weights.QBias, accumulate: false, Stream);
+        tensor.Run(weights.K, planes, k, weights.KBias, accumulate: false, Stream);
+        tensor.Run(weights.V, planes, v, weights.VBias, accumulate: false, Stream);
+        Rope(rope, batch, shape.Heads, q);
+        Rope(rope, batch, shape.KvHeads, k);
+        AppendKv(shape, cache, batch, k, v);
     }
 
     /// <inheritdoc/>
     public override void GateUp(GateUpWeights weights, NormedInput input, int rows, DeviceSpan gate, DeviceSpan up)
     {
-        if (!_linear.TryGateUp(weights, Inputs(input, rows), gate, Stream)) base.GateUp(weights, input, rows, gate, up);
+        if (_linear.TryGateUp(weights, Inputs(input, rows), gate, Stream)) return;
+        if (_tensorMatMul is not { } tensor || !GpuTensorMatMul.Serves(rows, weights.Gate, weights.Up))
+        {
+            base.GateUp(weights, input, rows, gate, up);
+            return;
+        }
+        var planes = tensor.Round(input, rows, weights.Gate.Columns, weights.Gate.Format, Stream);
+        tensor.Run(weights.Gate, planes, gate, weights.GateBias, accumulate: false, Stream);
+        tensor.Run(weights.Up, planes, up, weights.UpBias, accumulate: false, Stream);
+        SwiGlu(gate, up, (long)rows * weights.Gate.Rows);
     }
 
     private static LinearInputs Inputs(NormedInput input, int rows) => new(input.X, rows, input.Norm, input.Epsilon);

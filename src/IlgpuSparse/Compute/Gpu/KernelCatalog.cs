@@ -19,6 +19,7 @@ internal static class KernelCatalog
         .. LinearKernel.Variants,
         .. TensorProductKernel.Variants,
         .. RowPlanesKernel.Variants,
+        .. NormPlanesKernel.Variants,
         SplitSumKernel.Variant,
         RopeKernel.Variant,
         SwiGluKernel.Variant,

@@ -26,7 +26,7 @@ internal sealed class GpuMatMul(GpuDevice device, GpuTensorMatMul? tensor = null
         if (bias is not null && Array.IndexOf(WeightCodecs.Plain, bias.Format) < 0)
             throw new ArgumentException($"{bias.Name}: a bias is {bias.Format}; F32, F16 or BF16 is needed", nameof(bias));
         if (rows == 0) return;
-        if (rows >= GpuTensorMatMul.MinRows && tensor is not null && GpuTensorMatMul.Serves(weight))
+        if (tensor is not null && GpuTensorMatMul.Serves(weight, rows))
         {
             tensor.Run(weight, tensor.Round(x, rows, weight.Columns, weight.Format, stream), y, bias, accumulate, stream);
             return;

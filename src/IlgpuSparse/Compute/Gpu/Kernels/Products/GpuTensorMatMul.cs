@@ -13,7 +13,7 @@ namespace IlgpuSparse.Compute.Gpu.Kernels.Products;
 internal sealed class GpuTensorMatMul(GpuDevice device, MemoryLedger ledger, ProductPrecision precision) : IDisposable
 {
     /// <summary>Fewest rows that are worth it.</summary>
-    public const int MinRows = 32;
+    public const int MinRows = 9;
 
     /// <summary>Room for the decoded rows of a quantised matrix: what stays in the L2 cache of a large GPU.</summary>
     private const long PanelBytes = 32 << 20;
@@ -22,14 +22,20 @@ internal sealed class GpuTensorMatMul(GpuDevice device, MemoryLedger ledger, Pro
     private const long SplitBytes = 32 << 20;
 
     /// <summary>Panels are whole tiles.</summary>
-    private const int PanelRows = 256;
+    private const int PanelUnit = 256;
+
+    /// <summary>Most splits of the inputs.</summary>
+    private const int MaxSplits = 16;
 
     private readonly GpuScratch _planes = new(device, ledger), _scales = new(device, ledger), _panel = new(device, ledger), _panelScales = new(device, ledger), _splits = new(device, ledger);
     private readonly Dictionary<(Type Codec, bool Brain), Rounder> _rounders = [];
     private readonly Dictionary<(bool Brain, Type Tile, Type Map), Launcher> _launchers = [];
+    private readonly Dictionary<(WeightFormat Norm, bool Brain), NormRounder> _normRounders = [];
     private Summer? _sum;
 
     private delegate void Rounder(AcceleratorStream stream, KernelConfig config, ArrayView<ushort> source, ArrayView<ushort> planes, ArrayView<float> scales, int quads, int firstRow, int planeRows, int count);
+
+    private delegate void NormRounder(AcceleratorStream stream, KernelConfig config, ArrayView<float> x, ArrayView<ushort> weight, ArrayView<ushort> planes, ArrayView<float> scales, int quads, float epsilon, int count);
 
     private delegate void Launcher(AcceleratorStream stream, KernelConfig config, ArrayView<ushort> weight, ArrayView<ushort> x, ArrayView<float> y, ArrayView<ushort> bias,
         ArrayView<float> xScales, ArrayView<float> wScales, RowList list, TensorProductShape shape);
@@ -42,20 +48,35 @@ internal sealed class GpuTensorMatMul(GpuDevice device, MemoryLedger ledger, Pro
     /// <summary>Splits of the inputs to use whatever seems best; 0 to choose.</summary>
     public int FixedSplits { get; set; }
 
-    /// <summary>Whether there is a kernel for products with <paramref name="weight"/>: its rows must be whole units of 16 bytes, and y's whole pairs.</summary>
-    public static bool Serves(WeightMatrix weight) => weight.Format != WeightFormat.F32 && weight.Columns % 8 == 0 && weight.Rows % 2 == 0;
+    /// <summary>Whether there is a kernel for products of <paramref name="rows"/> rows with <paramref name="weight"/>: its rows must be whole units of 16 bytes, and y's whole pairs.</summary>
+    public static bool Serves(WeightMatrix weight, int rows) => rows >= MinRows && weight.Format != WeightFormat.F32 && weight.Columns % 8 == 0 && weight.Rows % 2 == 0;
+
+    /// <summary>Whether there are kernels for products of the same activations with all of <paramref name="weights"/>.</summary>
+    public static bool Serves(int rows, params ReadOnlySpan<WeightMatrix> weights)
+    {
+        foreach (var weight in weights)
+            if (!Serves(weight, rows) || IsBrain(weight.Format) != IsBrain(weights[0].Format)) return false;
+        return true;
+    }
 
     /// <summary>Activations <c>[row, column]</c> as an operand for weights of <paramref name="format"/>; valid until the next call.</summary>
     public RowPlanes Round(DeviceSpan x, int rows, int columns, WeightFormat format, AcceleratorStream stream)
     {
-        bool brain = format == WeightFormat.BF16;
-        // 24 bits are three bfloat16, or two halves less two bits
-        int planes = precision == ProductPrecision.Half ? 1 : brain ? 3 : 2;
-        long numbers = (long)rows * columns;
-        var data = GpuBuffer.View<ushort>(_planes.Reserve(numbers * planes * sizeof(ushort)), numbers * planes);
-        var scales = GpuBuffer.View<float>(_scales.Reserve(rows * sizeof(float)), rows);
-        Round(typeof(F32Weights), brain, GpuBuffer.View<float>(x, numbers).Cast<ushort>(), data, scales, columns / 4, 0, rows, planes, stream);
-        return new RowPlanes(brain, data, brain ? null : scales, planes, rows);
+        var planes = Operand(rows, columns, format);
+        Round(typeof(F32Weights), planes.Brain, GpuBuffer.View<float>(x, (long)rows * columns).Cast<ushort>(), planes.Data, planes.Scales, columns / 4, 0, rows, planes.Planes, stream);
+        return planes;
+    }
+
+    /// <summary>As <see cref="Round(DeviceSpan, int, int, WeightFormat, AcceleratorStream)"/> of normalised activations.</summary>
+    public RowPlanes Round(NormedInput input, int rows, int columns, WeightFormat format, AcceleratorStream stream)
+    {
+        if (Array.IndexOf(WeightCodecs.Plain, input.Norm.Format) < 0) throw new ArgumentException($"{input.Norm.Name}: a norm's weight is {input.Norm.Format}; F32, F16 or BF16 is needed", nameof(input));
+        var planes = Operand(rows, columns, format);
+        if (!_normRounders.TryGetValue((input.Norm.Format, planes.Brain), out var round))
+            _normRounders[(input.Norm.Format, planes.Brain)] = round = device.Kernels.Load<NormRounder>(NormPlanesKernel.Variant(WeightCodecs.Of(input.Norm.Format), Element(planes.Brain)));
+        round(stream, new KernelConfig(rows, device.GroupSize(NormPlanesKernel.GroupSize)), GpuBuffer.View<float>(input.X, (long)rows * columns), GpuBuffer.View<ushort>(input.Norm.Data),
+            planes.Data, planes.Scales, columns / 4, input.Epsilon, planes.Planes);
+        return planes;
     }
 
     /// <summary>y (+)= x · Wᵀ + bias.</summary>
@@ -68,15 +89,16 @@ internal sealed class GpuTensorMatMul(GpuDevice device, MemoryLedger ledger, Pro
 
     private void Run(Type map, WeightMatrix weight, RowPlanes x, int rows, DeviceSpan y, WeightMatrix? bias, bool accumulate, RowList list, AcceleratorStream stream)
     {
+        if (bias is not null && Array.IndexOf(WeightCodecs.Plain, bias.Format) < 0)
+            throw new ArgumentException($"{bias.Name}: a bias is {bias.Format}; F32, F16 or BF16 is needed", nameof(bias));
         bool stored = weight.Format is WeightFormat.F16 or WeightFormat.BF16;
-        int planes = stored || precision == ProductPrecision.Half ? 1 : 2;
-        int panelRows = stored ? weight.Rows : (int)Math.Clamp(PanelBytes / ((long)weight.Columns * planes * sizeof(ushort)) / PanelRows * PanelRows, PanelRows, Math.Max(PanelRows, weight.Rows));
+        int panelRows = stored ? weight.Rows : PanelRows(weight.Rows, weight.Columns, precision);
         for (int first = 0; first < weight.Rows; first += panelRows)
         {
             int outputs = Math.Min(panelRows, weight.Rows - first);
             var w = stored
-                ? new RowPlanes(weight.Format == WeightFormat.BF16, GpuBuffer.View<ushort>(weight.Data), null, 1, outputs)
-                : Decode(weight, first, outputs, planes, stream);
+                ? new RowPlanes(IsBrain(weight.Format), GpuBuffer.View<ushort>(weight.Data), x.Scales, false, 1, outputs)
+                : Decode(weight, first, outputs, PanelPlanes(precision), stream);
             var matrix = new MatMulShape { Quads = weight.Columns / 4, Outputs = outputs, Rows = rows, BiasFormat = bias is null ? 0 : 1 + (int)bias.Format, Accumulate = accumulate ? 1 : 0 };
             var biases = bias is null ? w.Data : GpuBuffer.View<ushort>(new DeviceSpan(bias.Data, bias.Format.ByteLength(first)));
             Multiply(map, w, x, ((DeviceSpan)y).SkipFloats(first), biases, matrix, weight.Rows, list, stream);
@@ -87,7 +109,7 @@ internal sealed class GpuTensorMatMul(GpuDevice device, MemoryLedger ledger, Pro
     {
         int rows = matrix.Rows, outputs = matrix.Outputs, slices = (4 * matrix.Quads + TensorProductKernel.Depth - 1) / TensorProductKernel.Depth, passes = x.Planes + w.Planes - 1;
         // rows of an expert are only known on the device: their sums stay in one place
-        int maxSplits = map == typeof(AllRows) ? (int)Math.Clamp(SplitBytes / ((long)rows * outputs * sizeof(float)), 1, 16) : 1;
+        int maxSplits = map == typeof(AllRows) ? (int)Math.Clamp(SplitBytes / ((long)rows * outputs * sizeof(float)), 1, MaxSplits) : 1;
         var (tile, splits) = ProductTile.Choose(Tiles, rows, outputs, slices * passes, device.Multiprocessors, maxSplits);
         if (FixedSplits > 0) splits = Math.Min(FixedSplits, maxSplits);
         var targets = GpuBuffer.View<float>(y, (long)(rows - 1) * yStride + outputs);
@@ -99,8 +121,8 @@ internal sealed class GpuTensorMatMul(GpuDevice device, MemoryLedger ledger, Pro
             Passes = passes,
             XPlanes = x.Planes,
             XRows = x.Rows,
-            XScaled = x.Scales is null ? 0 : 1,
-            WScaled = w.Scales is null ? 0 : 1,
+            XScaled = x.Scaled ? 1 : 0,
+            WScaled = w.Scaled ? 1 : 0,
             RowTiles = LaunchShapes.Groups(rows, tile.Rows),
             OutputTiles = LaunchShapes.Groups(outputs, tile.Outputs),
             YStride = yStride,
@@ -115,15 +137,67 @@ internal sealed class GpuTensorMatMul(GpuDevice device, MemoryLedger ledger, Pro
         }
         if (!_launchers.TryGetValue((w.Brain, tile.Type, map), out var launch))
         {
-            var variant = TensorProductKernel.Variant(w.Brain ? typeof(TensorBF16) : typeof(TensorF16), tile, map);
+            var variant = TensorProductKernel.Variant(Element(w.Brain), tile, map);
             _launchers[(w.Brain, tile.Type, map)] = launch = device.Kernels.Load<Launcher>(variant);
         }
         var config = new KernelConfig(new Index3D(LaunchShapes.Groups((long)shape.RowTiles * shape.OutputTiles, 1), splits, 1), new Index3D(32 * tile.Warps, 1, 1), SharedMemoryConfig.RequestDynamic<byte>(tile.SharedBytes));
-        launch(stream, config, w.Data, x.Data, sums, bias, x.Scales ?? targets, w.Scales ?? targets, list, shape);
+        launch(stream, config, w.Data, x.Data, sums, bias, x.Scales, w.Scales, list, shape);
         if (splits == 1) return;
         _sum ??= device.Kernels.Load<Summer>(SplitSumKernel.Variant);
         int threads = device.GroupSize(SplitSumKernel.GroupSize);
         _sum(stream, new KernelConfig(LaunchShapes.Groups((long)rows * outputs / 2, threads), threads), sums, targets, bias, matrix, splits, yStride);
+    }
+
+    /// <summary>What products of up to <paramref name="rows"/> rows with the matrices of a decoder need beside their operands.</summary>
+    public long WorkingBytes(LlamaConfig config, IReadOnlyCollection<WeightFormat> formats, int rows) => Sizes(config, formats, rows, precision).Sum();
+
+    /// <summary>Allocates <see cref="WorkingBytes"/>.</summary>
+    public void Reserve(LlamaConfig config, IReadOnlyCollection<WeightFormat> formats, int rows)
+    {
+        GpuScratch[] buffers = [_planes, _scales, _panel, _panelScales, _splits];
+        long[] sizes = Sizes(config, formats, rows, precision);
+        for (int i = 0; i < buffers.Length; i++)
+            if (sizes[i] > 0) buffers[i].Reserve(sizes[i]);
+    }
+
+    // Bytes of planes, scales, panel, panel scales, splits.
+    private static long[] Sizes(LlamaConfig config, IReadOnlyCollection<WeightFormat> formats, int rows, ProductPrecision precision)
+    {
+        var matrices = WeightPlan.Of(config).Where(weight => weight.Shape.Length == 2).Select(weight => (Rows: (int)weight.Shape[0], Columns: (int)weight.Shape[1])).Distinct().ToList();
+        var served = formats.Where(format => format != WeightFormat.F32).ToList();
+        if (served.Count == 0 || rows < MinRows) return new long[5];
+        var quantised = served.Exists(format => format.BlockElements() > 1) ? matrices : [];
+        return
+        [
+            (long)rows * matrices.Max(m => m.Columns) * served.Max(format => Planes(format, precision)) * sizeof(ushort),
+            (long)rows * sizeof(float),
+            quantised.Select(m => (long)Math.Min(m.Rows, PanelRows(m.Rows, m.Columns, precision)) * m.Columns * PanelPlanes(precision) * sizeof(ushort)).DefaultIfEmpty().Max(),
+            quantised.Select(m => (long)Math.Min(m.Rows, PanelRows(m.Rows, m.Columns, precision)) * sizeof(float)).DefaultIfEmpty().Max(),
+            Math.Min(SplitBytes, MaxSplits * (long)rows * matrices.Max(m => m.Rows) * sizeof(float)),
+        ];
+    }
+
+    // 24 bits are three bfloat16, or two halves less two bits.
+    private static int Planes(WeightFormat format, ProductPrecision precision) => precision == ProductPrecision.Half ? 1 : IsBrain(format) ? 3 : 2;
+
+    private static int PanelPlanes(ProductPrecision precision) => precision == ProductPrecision.Half ? 1 : 2;
+
+    // Rows of a quantised matrix that are decoded at a time.
+    private static int PanelRows(int rows, int columns, ProductPrecision precision) =>
+        (int)Math.Clamp(PanelBytes / ((long)columns * PanelPlanes(precision) * sizeof(ushort)) / PanelUnit * PanelUnit, PanelUnit, Math.Max(PanelUnit, rows));
+
+    private static bool IsBrain(WeightFormat format) => format == WeightFormat.BF16;
+
+    private static Type Element(bool brain) => brain ? typeof(TensorBF16) : typeof(TensorF16);
+
+    // Room for activations.
+    private RowPlanes Operand(int rows, int columns, WeightFormat format)
+    {
+        bool brain = IsBrain(format);
+        int planes = Planes(format, precision);
+        long numbers = (long)rows * columns * planes;
+        var scales = GpuBuffer.View<float>(_scales.Reserve((long)rows * sizeof(float)), rows);
+        return new RowPlanes(brain, GpuBuffer.View<ushort>(_planes.Reserve(numbers * sizeof(ushort)), numbers), scales, !brain, planes, rows);
     }
 
     // Rows first .. first + rows - 1 of a quantised matrix.
@@ -133,13 +207,13 @@ internal sealed class GpuTensorMatMul(GpuDevice device, MemoryLedger ledger, Pro
         var data = GpuBuffer.View<ushort>(_panel.Reserve(numbers * sizeof(ushort)), numbers);
         var scales = GpuBuffer.View<float>(_panelScales.Reserve(rows * sizeof(float)), rows);
         Round(WeightCodecs.Of(weight.Format), brain: false, GpuBuffer.View<ushort>(weight.Data), data, scales, weight.Columns / 4, first, rows, planes, stream);
-        return new RowPlanes(false, data, scales, planes, rows);
+        return new RowPlanes(false, data, scales, true, planes, rows);
     }
 
     private void Round(Type codec, bool brain, ArrayView<ushort> source, ArrayView<ushort> planes, ArrayView<float> scales, int quads, int first, int rows, int count, AcceleratorStream stream)
     {
         if (!_rounders.TryGetValue((codec, brain), out var round))
-            _rounders[(codec, brain)] = round = device.Kernels.Load<Rounder>(RowPlanesKernel.Variant(codec, brain ? typeof(TensorBF16) : typeof(TensorF16)));
+            _rounders[(codec, brain)] = round = device.Kernels.Load<Rounder>(RowPlanesKernel.Variant(codec, Element(brain)));
         round(stream, new KernelConfig(rows, device.GroupSize(RowPlanesKernel.GroupSize)), source, planes, scales, quads, first, rows, count);
     }
 
