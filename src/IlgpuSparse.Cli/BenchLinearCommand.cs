@@ -40,9 +40,9 @@ internal static class BenchLinearCommand
     private static int Run(ParseResult arguments, CancellationToken cancellation)
     {
         WeightFormat[] formats = arguments.GetValue(s_weights) is "all" ? Enum.GetValues<WeightFormat>()
-            : [.. BenchAttentionCommand.Parts(arguments, s_weights).Select(Format)];
-        var shapes = BenchAttentionCommand.Parts(arguments, s_shapes).Select(Shape).ToList();
-        int[] rows = [.. BenchAttentionCommand.Parts(arguments, s_rows).Select(p => BenchAttentionCommand.Number(s_rows, p, 1, 1 << 16))];
+            : [.. BenchOptions.Parts(arguments, s_weights).Select(Format)];
+        var shapes = BenchOptions.Parts(arguments, s_shapes).Select(Shape).ToList();
+        int[] rows = [.. BenchOptions.Parts(arguments, s_rows).Select(p => BenchOptions.Number(s_rows, p, 1, 1 << 16))];
         LinearConfiguration[] grid = [.. from format in formats from shape in shapes from r in rows select new LinearConfiguration(format, shape.Outputs, shape.Inputs, r)];
         var run = new BenchRun(arguments, "linear", row => row, (_, _) => throw new ArgumentException("--plot: bench linear has tables only"));
         return run.Execute(session =>
@@ -59,6 +59,6 @@ internal static class BenchLinearCommand
     {
         string[] sizes = text.Split('x');
         if (sizes.Length != 2) throw new ArgumentException($"--shapes {text}: expected outputs x inputs, as 11008x4096");
-        return (BenchAttentionCommand.Number(s_shapes, sizes[0], 1, 1 << 20), BenchAttentionCommand.Number(s_shapes, sizes[1], 1, 1 << 20));
+        return (BenchOptions.Number(s_shapes, sizes[0], 1, 1 << 20), BenchOptions.Number(s_shapes, sizes[1], 1, 1 << 20));
     }
 }
