@@ -1,4 +1,5 @@
 using IlgpuSparse.Compute;
+using IlgpuSparse.Compute.Cpu;
 using IlgpuSparse.Compute.Gpu;
 using IlgpuSparse.Compute.Gpu.Kernels.Products;
 using IlgpuSparse.Model;
@@ -94,7 +95,7 @@ public sealed class TensorProductTests(Accelerators accelerators)
         using var backend = kind == GpuKind.Cuda ? GpuBackend.Create(device, leaveOpen: true, precision) : GpuBackend.CreateEmulatingTensorCores(device, precision);
         if (kind != GpuKind.Cuda) backend.TensorMatMul!.Tiles = [ProductTile.Of<TinyTile>(1, 1)];
         var random = new Random(_seed);
-        const int rows = 34, hidden = 96, outputs = 22;
+        const int rows = 34, hidden = 96, outputs = 38;
         const float epsilon = 1e-5f;
         RandomWeights gate = new(random, format, outputs, hidden), up = new(random, format, outputs, hidden), norm = new(random, WeightFormat.BF16, 1, hidden);
         float[] x = RandomWeights.Normals(random, rows * hidden);
@@ -128,6 +129,40 @@ public sealed class TensorProductTests(Accelerators accelerators)
                 Assert.True(Math.Abs(plain[row * outputs + n] - g) <= tolerance * gSize + 1e-6, $"norm: y[{row}, {n}] is {plain[row * outputs + n]}, expected {g} (seed {_seed})");
                 Assert.True(Math.Abs(result[row * outputs + n] - silu * u) <= slack, $"gate and up: y[{row}, {n}] is {result[row * outputs + n]}, expected {silu * u} ± {slack} (seed {_seed})");
             }
+        }
+    }
+
+    [Theory]
+    [InlineData(GpuKind.CpuAccelerator, WeightFormat.F16, 20)]
+    [InlineData(GpuKind.CpuAccelerator, WeightFormat.Q8_0, 9)]
+    [InlineData(GpuKind.Cuda, WeightFormat.F16, 300)]
+    [InlineData(GpuKind.Cuda, WeightFormat.BF16, 150)]
+    [InlineData(GpuKind.Cuda, WeightFormat.Q4_0, 150)]
+    public void ExpertsAreThoseOfTheManagedCode(GpuKind kind, WeightFormat format, int rows)
+    {
+        var device = accelerators.Open(kind);
+        using var backend = kind == GpuKind.Cuda ? GpuBackend.Create(device, leaveOpen: true) : GpuBackend.CreateEmulatingTensorCores(device);
+        if (kind != GpuKind.Cuda) backend.TensorMatMul!.Tiles = [ProductTile.Of<TinyTile>(1, 1)];
+        using var cpu = new CpuBackend(1);
+        var random = new Random(_seed);
+        const int experts = 3, active = 2, hidden = 32, intermediate = 64;
+        RandomWeights[] Make(int r, int c) => [.. Enumerable.Range(0, experts).Select(_ => new RandomWeights(random, format, r, c))];
+        RandomWeights[] gate = Make(intermediate, hidden), up = Make(intermediate, hidden), down = Make(hidden, intermediate);
+        float[] x = [.. RandomWeights.Normals(random, rows * hidden).Select(v => v / 6)];
+        float[] logits = RandomWeights.Normals(random, rows * experts), y = RandomWeights.Normals(random, rows * hidden);
+        float[] expected = Run(cpu), actual = Run(backend);
+        float size = expected.Max(MathF.Abs);
+        for (int i = 0; i < expected.Length; i++)
+            Assert.True(Math.Abs(expected[i] - actual[i]) <= 2e-5 * size, $"{format}: row {i / hidden}, output {i % hidden} is {actual[i]}, expected {expected[i]} (seed {_seed})");
+
+        float[] Run(ComputeBackend on)
+        {
+            using var weights = new ExpertWeights([.. gate.Select(w => w.Load(on))], [.. up.Select(w => w.Load(on))], [.. down.Select(w => w.Load(on))], active);
+            using var input = Upload(on, x);
+            using var router = Upload(on, logits);
+            using var output = Upload(on, y);
+            on.ExpertMlp(weights, input, rows, router, output);
+            return ((DeviceSpan)output).ToArray<float>(y.Length);
         }
     }
 
@@ -178,7 +213,7 @@ public sealed class TensorProductTests(Accelerators accelerators)
         }
     }
 
-    private static DeviceBuffer Upload(GpuBackend backend, float[] values)
+    private static DeviceBuffer Upload(ComputeBackend backend, float[] values)
     {
         var buffer = backend.Allocate(values.Length * sizeof(float), "test");
         ((DeviceSpan)buffer).Upload<float>(values);

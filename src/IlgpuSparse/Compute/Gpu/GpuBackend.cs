@@ -164,7 +164,7 @@ public sealed class GpuBackend : ComputeBackend
     public override void NormMatMul(WeightMatrix weight, NormedInput input, int rows, DeviceSpan y, WeightMatrix? bias = null)
     {
         if (_linear.TryProduct(weight, Inputs(input, rows), y, bias, accumulate: false, Stream)) return;
-        if (_tensorMatMul is { } tensor && GpuTensorMatMul.Serves(weight, rows)) tensor.Run(weight, tensor.Round(input, rows, weight.Columns, weight.Format, Stream), y, bias, accumulate: false, Stream);
+        if (_tensorMatMul is { } tensor && GpuTensorMatMul.Serves(rows, weight)) tensor.Run(weight, tensor.Operands.Round(input, rows, weight.Columns, weight.Format, Stream), y, bias, accumulate: false, Stream);
         else base.NormMatMul(weight, input, rows, y, bias);
     }
 
@@ -181,7 +181,7 @@ public sealed class GpuBackend : ComputeBackend
             base.Qkv(weights, input, rope, shape, cache, batch, q, k, v);
             return;
         }
-        var planes = tensor.Round(input, batch.Rows, weights.Q.Columns, weights.Q.Format, Stream);
+        var planes = tensor.Operands.Round(input, batch.Rows, weights.Q.Columns, weights.Q.Format, Stream);
         tensor.Run(weights.Q, planes, q, weights.QBias, accumulate: false, Stream);
         tensor.Run(weights.K, planes, k, weights.KBias, accumulate: false, Stream);
         tensor.Run(weights.V, planes, v, weights.VBias, accumulate: false, Stream);
@@ -194,15 +194,12 @@ public sealed class GpuBackend : ComputeBackend
     public override void GateUp(GateUpWeights weights, NormedInput input, int rows, DeviceSpan gate, DeviceSpan up)
     {
         if (_linear.TryGateUp(weights, Inputs(input, rows), gate, Stream)) return;
-        if (_tensorMatMul is not { } tensor || !GpuTensorMatMul.Serves(rows, weights.Gate, weights.Up))
+        if (_tensorMatMul is not { } tensor || !GpuTensorMatMul.ServesGated(rows, weights.Gate, weights.Up))
         {
             base.GateUp(weights, input, rows, gate, up);
             return;
         }
-        var planes = tensor.Round(input, rows, weights.Gate.Columns, weights.Gate.Format, Stream);
-        tensor.Run(weights.Gate, planes, gate, weights.GateBias, accumulate: false, Stream);
-        tensor.Run(weights.Up, planes, up, weights.UpBias, accumulate: false, Stream);
-        SwiGlu(gate, up, (long)rows * weights.Gate.Rows);
+        tensor.RunGated(weights, tensor.Operands.Round(input, rows, weights.Gate.Columns, weights.Gate.Format, Stream), gate, Stream);
     }
 
     private static LinearInputs Inputs(NormedInput input, int rows) => new(input.X, rows, input.Norm, input.Epsilon);

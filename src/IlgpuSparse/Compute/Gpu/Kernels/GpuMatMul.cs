@@ -20,15 +20,18 @@ internal sealed class GpuMatMul(GpuDevice device, GpuTensorMatMul? tensor = null
 
     private delegate void Launcher(AcceleratorStream stream, KernelConfig config, ArrayView<ushort> weight, ArrayView<float> x, ArrayView<float> y, ArrayView<ushort> bias, RowList list, MatMulShape shape);
 
+    /// <summary>Products of many rows on tensor cores; null without.</summary>
+    public GpuTensorMatMul? Tensor => tensor;
+
     /// <summary>y (+)= x · Wᵀ + bias.</summary>
     public void Run(WeightMatrix weight, DeviceSpan x, int rows, DeviceSpan y, WeightMatrix? bias, bool accumulate, AcceleratorStream stream)
     {
         if (bias is not null && Array.IndexOf(WeightCodecs.Plain, bias.Format) < 0)
             throw new ArgumentException($"{bias.Name}: a bias is {bias.Format}; F32, F16 or BF16 is needed", nameof(bias));
         if (rows == 0) return;
-        if (tensor is not null && GpuTensorMatMul.Serves(weight, rows))
+        if (tensor is not null && GpuTensorMatMul.Serves(rows, weight))
         {
-            tensor.Run(weight, tensor.Round(x, rows, weight.Columns, weight.Format, stream), y, bias, accumulate, stream);
+            tensor.Run(weight, tensor.Operands.Round(x, rows, weight.Columns, weight.Format, stream), y, bias, accumulate, stream);
             return;
         }
         var shape = Shape(weight, rows, accumulate);

@@ -18,13 +18,24 @@ internal static class RowPlanesKernel
             .Prepend(Variant(typeof(F32Weights), typeof(TensorBF16)))
             .Prepend(Variant(typeof(F32Weights), typeof(TensorF16)));
 
-    /// <summary>Grid (rows): row r of <paramref name="planes"/> <c>[plane, planeRows, number]</c> is row <paramref name="firstRow"/> + r of <paramref name="source"/>.</summary>
-    public static void Run<TCodec, TElement>(ArrayView<ushort> source, ArrayView<ushort> planes, ArrayView<float> scales, int quads, int firstRow, int planeRows, int count)
+    /// <summary>
+    /// Grid (rows): row r of <paramref name="planes"/> <c>[plane, planeRows, number]</c> is row <paramref name="firstRow"/> + r of <paramref name="source"/>. With
+    /// <paramref name="expert"/> not negative only as many rows as <paramref name="counts"/> has for it.
+    /// </summary>
+    public static void Run<TCodec, TElement>(ArrayView<ushort> source, ArrayView<ushort> planes, ArrayView<float> scales, ArrayView<int> counts, int expert, int quads, int firstRow, int planeRows, int count)
         where TCodec : struct, IWeightCodec
         where TElement : struct, ITensorElement
     {
         var shared = SharedMemory.Allocate<float>(GroupSize);
-        int row = Grid.IdxX;
+        int row = Grid.IdxX, rows = planeRows;
+        if (expert >= 0) rows = counts[expert];
+        if (row < rows) Round<TCodec, TElement>(shared, source, planes, scales, row, quads, firstRow, planeRows, count);
+    }
+
+    private static void Round<TCodec, TElement>(ArrayView<float> shared, ArrayView<ushort> source, ArrayView<ushort> planes, ArrayView<float> scales, int row, int quads, int firstRow, int planeRows, int count)
+        where TCodec : struct, IWeightCodec
+        where TElement : struct, ITensorElement
+    {
         long from = (long)(firstRow + row) * quads;
         float max = 0f;
         if (TElement.NeedsScale)

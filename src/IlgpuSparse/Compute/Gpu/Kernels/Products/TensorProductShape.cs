@@ -3,7 +3,7 @@ namespace IlgpuSparse.Compute.Gpu.Kernels.Products;
 /// <summary>Sizes of a launch of <see cref="TensorProductKernel"/>.</summary>
 internal struct TensorProductShape
 {
-    /// <summary>Rows, outputs, bias and whether to add.</summary>
+    /// <summary>Rows, outputs and whether to add.</summary>
     public MatMulShape Matrix;
 
     /// <summary>Inputs / 8.</summary>
@@ -23,9 +23,6 @@ internal struct TensorProductShape
 
     /// <summary>1 if rows of x have scales.</summary>
     public int XScaled;
-
-    /// <summary>1 if rows of W have scales.</summary>
-    public int WScaled;
 
     /// <summary>Tiles along the rows.</summary>
     public int RowTiles;
