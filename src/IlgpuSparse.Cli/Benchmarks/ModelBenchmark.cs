@@ -47,7 +47,7 @@ internal sealed class ModelBenchmark : IDisposable
         _model = $"{model} {format.ToString().ToLowerInvariant()}{(config.Layers == 1 ? ", 1 layer" : $", {config.Layers} layers")}";
         _pattern = new RandomPattern(_backend, session.Settings.Seed, 2 * FillTokens * config.KvHeads * config.HeadDim);
         _timer = new StepTimer(_backend, session.Settings.Samples, session.Cancellation);
-        CommandGuard.Errors.WriteLine($"{_model}: {Bytes.Text(RandomWeights.PlannedBytes(config, format))} of random weights");
+        ProgressConsole.Instance.WriteLine($"{_model}: {Bytes.Text(RandomWeights.PlannedBytes(config, format))} of random weights");
         _weights = RandomWeights.Create(_backend, config, format, session.Settings.Seed);
     }
 
