@@ -27,12 +27,7 @@ internal static class BenchModelCommand
         DefaultValueFactory = _ => ["dense", "double-sparsity:tokens=1/16"],
         HelpName = "method[:settings]",
     };
-    private static readonly Option<ProductPrecision> s_precision = new("--precision")
-    {
-        Description = "What tensor cores make of activations: half rounds them to the 16 bits of the weights, single is as accurate as fp32 at half the speed or less.",
-        DefaultValueFactory = _ => ProductPrecision.Half,
-        HelpName = "half|single",
-    };
+    private static readonly Option<ProductPrecision> s_precision = ModelOptions.Precision(ProductPrecision.Half);
     private static readonly Option<int> s_chunk = new("--prefill-chunk") { Description = "Prompt tokens computed at a time; 0 for what suits the backend.", HelpName = "n" };
     private static readonly Option<string> s_contexts = new("--contexts") { Description = "Tokens in the cache, separated by commas; K stands for 1024.", DefaultValueFactory = _ => "2K,16K,32K,64K", HelpName = "n,n,..." };
     private static readonly Option<string> s_batches = new("--batch") { Description = "Sequences of a step, separated by commas.", DefaultValueFactory = _ => "1", HelpName = "n,n,..." };

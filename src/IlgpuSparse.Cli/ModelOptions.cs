@@ -1,6 +1,7 @@
 using System.CommandLine;
 using IlgpuSparse.Attention;
 using IlgpuSparse.Compute;
+using IlgpuSparse.Compute.Gpu;
 
 namespace IlgpuSparse.Cli;
 
@@ -28,6 +29,14 @@ internal static class ModelOptions
 
     /// <summary>Threads of the cpu backend.</summary>
     public static Option<int> Threads() => new("--threads") { Description = "Threads of the cpu backend; 0 for one a core.", HelpName = "n" };
+
+    /// <summary>Precision of products of many rows.</summary>
+    public static Option<ProductPrecision> Precision(ProductPrecision standard) => new("--precision")
+    {
+        Description = $"What tensor cores make of the prompt's activations: half rounds them to 16 bits, single is as accurate as fp32 at half the speed or less. Default: {standard.ToString().ToLowerInvariant()}.",
+        DefaultValueFactory = _ => standard,
+        HelpName = "half|single",
+    };
 
     /// <summary>Element type of K and V.</summary>
     public static Option<KvFormat> KvType(KvFormat standard)

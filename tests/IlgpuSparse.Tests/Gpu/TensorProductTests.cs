@@ -1,6 +1,8 @@
 using IlgpuSparse.Compute;
 using IlgpuSparse.Compute.Cpu;
 using IlgpuSparse.Compute.Gpu;
+using IlgpuSparse.Compute.Gpu.Kernels;
+using IlgpuSparse.Compute.Gpu.Kernels.Attention;
 using IlgpuSparse.Compute.Gpu.Kernels.Products;
 using IlgpuSparse.Model;
 using IlgpuSparse.Tests.Compute;
@@ -173,6 +175,21 @@ public sealed class TensorProductTests(Accelerators accelerators)
     {
         var (tile, splits) = ProductTile.Choose(ProductTile.All, rows, outputs, inputs / TensorProductKernel.Depth, 132, 16);
         Assert.True(splits >= atLeast && (atLeast > 1 || splits == 1), $"{tile.Rows} by {tile.Outputs}, {splits} splits");
+    }
+
+    [Theory]
+    [InlineData(typeof(PlainOutputs))]
+    [InlineData(typeof(GatedOutputs))]
+    public void TheLoopIsOneStraightRun(Type outputs)
+    {
+        string ptx = KernelCode.Ptx(TensorProductKernel.Variant(typeof(TensorF16), ProductTile.All[0], typeof(AllRows), outputs));
+        // four times 16 inputs of a slice: 4 by 8 products, and 4 + 4 loads of which the first are before the loop too
+        Assert.Equal(4 * 32, KernelCode.Count(ptx, "mma.sync.aligned.m16n8k16.row.col.f32.f16.f16.f32"));
+        string loop = ptx[ptx.IndexOf("mma.sync", StringComparison.Ordinal)..ptx.LastIndexOf("mma.sync", StringComparison.Ordinal)];
+        Assert.Equal(3 * 8, loop.Split("ldmatrix.sync").Length - 1);
+        Assert.DoesNotContain("bra", loop, StringComparison.Ordinal);
+        Assert.Equal(4 * 12, ptx.Split("cp.async.cg").Length - 1); // 4 of x and 8 of W a thread and slice; three slices are asked for before the loop
+        Assert.Contains(".maxntid 256, 1, 1", ptx, StringComparison.Ordinal);
     }
 
     private void Check(GpuBackend backend, WeightFormat format, ProductPrecision precision, int rows, int outputs, int inputs, float spread = 1f)
