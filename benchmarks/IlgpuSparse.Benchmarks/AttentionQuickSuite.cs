@@ -31,35 +31,18 @@ internal static class AttentionQuickSuite
     private static void Decode(AttentionShape shape, KvFormat format)
     {
         using var work = new AttentionWorkload(shape, format, Tokens);
-        for (int i = 0; i < 3; i++)
-        {
-            work.Dense();
-            work.Selected();
-        }
-        double Read()
-        {
-            work.Read();
-            return work.DenseBytes;
-        }
-        var (denseRate, denseRatio) = PairedMeasurement.Run(Read, () =>
-        {
-            work.Dense();
-            return work.DenseBytes;
-        });
-        var (selectedRate, selectedRatio) = PairedMeasurement.Run(Read, () =>
-        {
-            // as cold as after a step through the other layers
-            work.Selected();
-            return work.SelectedBytes;
-        });
-        double faster = selectedRatio / denseRatio * work.DenseBytes / work.SelectedBytes;
-        Console.WriteLine($"| {shape.Heads} heads, {shape.KvHeads} kv heads x {shape.HeadDim} | {format} | {denseRate / 1e9:F1} | {denseRatio:P0} | {selectedRate / 1e9:F1} | {selectedRatio:P0} | {faster:F1} |");
+        PairedMeasurement.WarmUp(work.Dense);
+        PairedMeasurement.WarmUp(work.Selected);
+        var dense = PairedMeasurement.Against(work.Read, work.DenseBytes, work.Dense, work.DenseBytes);
+        var selected = PairedMeasurement.Against(work.Read, work.DenseBytes, work.Selected, work.SelectedBytes);
+        double faster = selected.Ratio / dense.Ratio * work.DenseBytes / work.SelectedBytes;
+        Console.WriteLine($"| {shape.Heads} heads, {shape.KvHeads} kv heads x {shape.HeadDim} | {format} | {dense.Rate / 1e9:F1} | {dense.Ratio:P0} | {selected.Rate / 1e9:F1} | {selected.Ratio:P0} | {faster:F1} |");
     }
 
     private static void Prefill(AttentionShape shape, KvFormat format, int tokens)
     {
         using var work = new AttentionWorkload(shape, format, tokens, chunk: 512);
-        work.Prefill();
+        PairedMeasurement.WarmUp(work.Prefill);
         var (rate, ratio) = PairedMeasurement.Run(() => FmaPeak.Run(work.Pool, 64), () =>
         {
             work.Prefill();

@@ -3,17 +3,31 @@ using IlgpuSparse.Compute.Cpu;
 
 namespace IlgpuSparse.Benchmarks;
 
-/// <summary>One layer's cache of one long sequence on the CPU, with random contents, and the operations on it.</summary>
+/// <summary>
+/// The cache of one long sequence on the CPU, with random contents, and the operations on it. It has as many layers as make more than any processor's cache holds, and each operation takes
+/// the next one: so every step finds its layer in memory, as it does in a model.
+/// </summary>
 internal sealed unsafe class AttentionWorkload : IDisposable
 {
+    /// <summary>Bytes of K and V of all layers at least.</summary>
+    public const long StreamedBytes = 1L << 30;
+
+    private const int LabelChannels = 64;
+
     private readonly CpuBackend _backend;
     private readonly AttentionShape _shape;
-    private readonly KvLayer _cache;
+    private readonly KvLayer[] _layers;
+    private readonly LabelLayer[] _labels;
+    private readonly SelectionRule _rule;
     private readonly StepBatch _decode;
     private readonly StepBatch _prefill;
+    private readonly TokenScores _scores;
     private readonly TokenSets _sets;
+    private readonly TokenSets _chosen;
     private readonly DeviceBuffer _q;
+    private readonly DeviceBuffer _k;
     private readonly DeviceBuffer _y;
+    private int _next;
 
     /// <param name="shape">Heads and their size.</param>
     /// <param name="format">Element type of K and V.</param>
@@ -25,34 +39,42 @@ internal sealed unsafe class AttentionWorkload : IDisposable
     {
         _backend = new CpuBackend(threads);
         _shape = shape;
-        int blocks = (tokens + KvLayer.BlockTokens - 1) / KvLayer.BlockTokens;
-        long bytes = (long)blocks * KvLayer.BlockTokens * shape.KvHeads * shape.HeadDim * format.ElementBytes();
-        _cache = new KvLayer(format, _backend.Allocate(bytes, "kv"), _backend.Allocate(bytes, "kv"));
+        _rule = new SelectionRule(1, density, 1);
+        int blocks = (tokens + KvLayer.BlockTokens - 1) / KvLayer.BlockTokens, rowFloats = shape.Heads * shape.HeadDim;
+        DenseBytes = 2L * tokens * shape.KvHeads * shape.HeadDim * format.ElementBytes();
+        LabelBytes = (long)tokens * shape.KvHeads * LabelLayer.WordsFor(LabelFormat.Int2, LabelChannels) * sizeof(uint);
+        SelectedBytes = 2L * _rule.Budget(tokens) * shape.KvHeads * shape.HeadDim * format.ElementBytes();
+        double pairs = chunk * (tokens - (chunk - 1) / 2.0);
+        PrefillFlops = 4.0 * pairs * shape.Heads * shape.HeadDim;
+
         var random = new Random(1);
-        Fill(_cache.K, format, random);
-        Fill(_cache.V, format, random);
+        // prefill multiplies: there one layer does
+        int layers = chunk > 1 ? 1 : (int)((StreamedBytes + DenseBytes - 1) / DenseBytes);
+        _layers = new KvLayer[layers];
+        _labels = new LabelLayer[layers];
+        for (int layer = 0; layer < layers; layer++)
+        {
+            long bytes = (long)blocks * KvLayer.BlockTokens * shape.KvHeads * shape.HeadDim * format.ElementBytes();
+            _layers[layer] = new KvLayer(format, _backend.Allocate(bytes, "kv"), _backend.Allocate(bytes, "kv"));
+            FillNumbers(_layers[layer].K, format, random);
+            FillNumbers(_layers[layer].V, format, random);
+            _labels[layer] = RandomLabels(blocks, random);
+        }
         int[] table = [.. Enumerable.Range(0, blocks)];
         _decode = new StepBatch(_backend, 1, 1, blocks);
         _decode.SetDecode([tokens - 1], [table]);
         _prefill = new StepBatch(_backend, chunk, 1, blocks);
         _prefill.SetPrefill(tokens - chunk, chunk, table);
-        int rowFloats = shape.Heads * shape.HeadDim;
         _q = _backend.Allocate((long)chunk * rowFloats * sizeof(float), "q");
+        _k = _backend.Allocate((long)shape.KvHeads * shape.HeadDim * sizeof(float), "k");
         _y = _backend.Allocate((long)chunk * rowFloats * sizeof(float), "y");
-        Fill(_q, KvFormat.F32, random);
-        int selected = tokens / density;
-        _sets = new TokenSets(_backend.Allocate((long)shape.KvHeads * selected * sizeof(int), "sets"), _backend.Allocate(shape.KvHeads * sizeof(int), "sets"), shape.KvHeads, selected);
-        int[] all = [.. Enumerable.Range(0, tokens)];
-        for (int head = 0; head < shape.KvHeads; head++)
-        {
-            random.Shuffle(all);
-            new DeviceSpan(_sets.Indices, (long)head * selected * sizeof(int)).Upload<int>(all.Take(selected).Order().ToArray());
-        }
-        ((DeviceSpan)_sets.Counts).Upload<int>(Enumerable.Repeat(selected, shape.KvHeads).ToArray());
-        DenseBytes = 2L * tokens * shape.KvHeads * shape.HeadDim * format.ElementBytes();
-        SelectedBytes = 2L * selected * shape.KvHeads * shape.HeadDim * format.ElementBytes();
-        double pairs = chunk * (tokens - (chunk - 1) / 2.0);
-        PrefillFlops = 4.0 * pairs * shape.Heads * shape.HeadDim;
+        FillNumbers(_q, KvFormat.F32, random);
+        FillNumbers(_k, KvFormat.F32, random);
+        int capacity = blocks * KvLayer.BlockTokens;
+        _scores = new TokenScores(_backend.Allocate((long)shape.KvHeads * capacity * sizeof(float), "scores"), shape.KvHeads, capacity);
+        _chosen = Sets(_rule.Budget(tokens));
+        _sets = Sets(_rule.Budget(tokens));
+        ShuffleTokens(tokens, random);
     }
 
     /// <summary>The threads, for yardsticks.</summary>
@@ -61,29 +83,94 @@ internal sealed unsafe class AttentionWorkload : IDisposable
     /// <summary>Bytes of K and V that a dense step reads.</summary>
     public long DenseBytes { get; }
 
+    /// <summary>Bytes of labels that scoring reads.</summary>
+    public long LabelBytes { get; }
+
     /// <summary>Bytes of K and V that a step over the selected tokens reads.</summary>
     public long SelectedBytes { get; }
 
     /// <summary>Multiplications and additions of visible query-token pairs in <see cref="Prefill"/>.</summary>
     public double PrefillFlops { get; }
 
-    /// <summary>Reads the whole cache and does nothing with it.</summary>
+    /// <summary>Reads the whole cache of the next layer and does nothing with it.</summary>
     public void Read()
     {
-        ReadBandwidth.Run(Pool, CpuBuffer.Pointer<byte>(_cache.K), _cache.K.ByteLength);
-        ReadBandwidth.Run(Pool, CpuBuffer.Pointer<byte>(_cache.V), _cache.V.ByteLength);
+        var cache = _layers[Next()];
+        ReadBandwidth.Run(Pool, CpuBuffer.Pointer<byte>(cache.K), cache.K.ByteLength);
+        ReadBandwidth.Run(Pool, CpuBuffer.Pointer<byte>(cache.V), cache.V.ByteLength);
     }
 
     /// <summary>One token attends to all.</summary>
-    public void Dense() => _backend.Attend(_shape, _cache, _decode, _q, _y);
+    public void Dense() => _backend.Attend(_shape, _layers[Next()], _decode, _q, _y);
 
-    /// <summary>One token attends to the selected ones.</summary>
-    public void Selected() => _backend.AttendSelected(_shape, _cache, _decode, _q, _sets, _y);
+    /// <summary>One token attends to tokens that lie anywhere.</summary>
+    public void Selected() => _backend.AttendSelected(_shape, _layers[Next()], _decode, _q, _sets, _y);
+
+    /// <summary>All labels are scored.</summary>
+    public void Score() => _backend.Score(_shape, _labels[Next()], _decode, _q, GroupReduction.Sum, _scores);
+
+    /// <summary>The best of the last scores are chosen.</summary>
+    public void Select() => _backend.Select(_shape, _rule, _decode, _scores, _chosen);
+
+    /// <summary>The whole sparse step: label, scores, selection, attention to the selected tokens.</summary>
+    public void SparseStep()
+    {
+        int layer = Next();
+        _backend.AppendLabels(_shape, _labels[layer], _decode, _k);
+        _backend.ScoreAndSelect(_shape, _labels[layer], _decode, _q, GroupReduction.Sum, _rule, _scores, _chosen);
+        _backend.AttendSelected(_shape, _layers[layer], _decode, _q, _chosen, _y);
+    }
 
     /// <summary>The last chunk attends to everything before and itself.</summary>
-    public void Prefill() => _backend.Attend(_shape, _cache, _prefill, _q, _y);
+    public void Prefill() => _backend.Attend(_shape, _layers[0], _prefill, _q, _y);
 
-    private static void Fill(DeviceBuffer buffer, KvFormat format, Random random)
+    private int Next() => _next = (_next + 1) % _layers.Length;
+
+    private LabelLayer RandomLabels(int blocks, Random random)
+    {
+        int perHead = _shape.KvHeads * LabelChannels;
+        var labels = new LabelLayer
+        {
+            Format = LabelFormat.Int2,
+            Scaling = LabelScaling.Static,
+            Channels = Math.Min(LabelChannels, _shape.HeadDim),
+            ChannelIndices = _backend.Allocate(perHead * sizeof(int), "labels"),
+            Offsets = _backend.Allocate(perHead * sizeof(float), "labels"),
+            Steps = _backend.Allocate(perHead * sizeof(float), "labels"),
+            Codes = _backend.Allocate((long)blocks * KvLayer.BlockTokens * _shape.KvHeads * LabelLayer.WordsFor(LabelFormat.Int2, LabelChannels) * sizeof(uint), "labels"),
+        };
+        int[] channels = [.. Enumerable.Range(0, _shape.HeadDim)], indices = new int[perHead];
+        for (int head = 0; head < _shape.KvHeads; head++)
+        {
+            random.Shuffle(channels);
+            channels.AsSpan(0, labels.Channels).CopyTo(indices.AsSpan(head * labels.Channels));
+        }
+        ((DeviceSpan)labels.ChannelIndices).Upload<int>(indices);
+        ((DeviceSpan)labels.Offsets).Upload<float>(new float[perHead]);
+        ((DeviceSpan)labels.Steps).Upload<float>(Enumerable.Repeat(0.5f, perHead).ToArray());
+        var bytes = new byte[1 << 20];
+        for (long at = 0; at < labels.Codes.ByteLength; at += bytes.Length)
+        {
+            random.NextBytes(bytes);
+            labels.Codes.Upload(bytes.AsSpan(0, (int)Math.Min(bytes.Length, labels.Codes.ByteLength - at)), at);
+        }
+        return labels;
+    }
+
+    private TokenSets Sets(int capacity) => new(_backend.Allocate((long)_shape.KvHeads * capacity * sizeof(int), "sets"), _backend.Allocate(_shape.KvHeads * sizeof(int), "sets"), _shape.KvHeads, capacity);
+
+    private void ShuffleTokens(int tokens, Random random)
+    {
+        int[] all = [.. Enumerable.Range(0, tokens)];
+        for (int head = 0; head < _shape.KvHeads; head++)
+        {
+            random.Shuffle(all);
+            new DeviceSpan(_sets.Indices, (long)head * _sets.Capacity * sizeof(int)).Upload<int>(all.Take(_sets.Capacity).Order().ToArray());
+        }
+        ((DeviceSpan)_sets.Counts).Upload<int>(Enumerable.Repeat(_sets.Capacity, _shape.KvHeads).ToArray());
+    }
+
+    private static void FillNumbers(DeviceBuffer buffer, KvFormat format, Random random)
     {
         var pattern = new byte[1 << 16];
         for (int i = 0; i < pattern.Length; i += format.ElementBytes())
@@ -106,9 +193,16 @@ internal sealed unsafe class AttentionWorkload : IDisposable
         _decode.Dispose();
         _prefill.Dispose();
         _sets.Dispose();
-        _cache.K.Dispose();
-        _cache.V.Dispose();
+        _chosen.Dispose();
+        _scores.Dispose();
+        foreach (var layer in _layers)
+        {
+            layer.K.Dispose();
+            layer.V.Dispose();
+        }
+        foreach (var labels in _labels) labels.Dispose();
         _q.Dispose();
+        _k.Dispose();
         _y.Dispose();
         _backend.Dispose();
     }

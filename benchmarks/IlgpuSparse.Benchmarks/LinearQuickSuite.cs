@@ -9,7 +9,7 @@ namespace IlgpuSparse.Benchmarks;
 /// </summary>
 internal static unsafe class LinearQuickSuite
 {
-    private const int Outputs = 11008, Columns = 4096;
+    private const int Outputs = StreamedWeights.TypicalOutputs, Columns = StreamedWeights.TypicalColumns;
 
     public static void Run()
     {
@@ -36,7 +36,7 @@ internal static unsafe class LinearQuickSuite
     {
         using var weights = new StreamedWeights(format, Outputs, Columns, rows);
         int products = (int)(StreamedWeights.Bytes / 2 / weights.MatrixBytes);
-        for (int i = 0; i < 3; i++) weights.Multiply(pool);
+        PairedMeasurement.WarmUp(() => weights.Multiply(pool));
         var (rate, ratio) = PairedMeasurement.Run(
             () =>
             {
@@ -56,7 +56,7 @@ internal static unsafe class LinearQuickSuite
         using var weights = new StreamedWeights(format, outputs, columns, rows);
         double flops = 2.0 * outputs * columns * rows;
         int products = Math.Max(1, (int)(1e10 / flops));
-        weights.Multiply(pool);
+        PairedMeasurement.WarmUp(() => weights.Multiply(pool));
         var (rate, ratio) = PairedMeasurement.Run(
             () => FmaPeak.Run(pool, 64),
             () =>

@@ -8,7 +8,8 @@ if (args is ["--quick", var subject])
     {
         case "linear": LinearQuickSuite.Run(); return 0;
         case "attention": AttentionQuickSuite.Run(); return 0;
-        default: Console.Error.WriteLine($"--quick knows linear and attention, not {subject}"); return 2;
+        case "step": StepQuickSuite.Run(); return 0;
+        default: Console.Error.WriteLine($"--quick knows linear, attention and step, not {subject}"); return 2;
     }
 }
 BenchmarkSwitcher.FromAssembly(typeof(Program).Assembly).Run(args);

@@ -9,6 +9,12 @@ namespace IlgpuSparse.Benchmarks;
 /// </summary>
 internal sealed unsafe class StreamedWeights : IDisposable
 {
+    /// <summary>Outputs of the feed-forward matrix of a 7B model.</summary>
+    public const int TypicalOutputs = 11008;
+
+    /// <summary>Its columns.</summary>
+    public const int TypicalColumns = 4096;
+
     /// <summary>Bytes of all matrices.</summary>
     public const long Bytes = 1L << 30;
 

@@ -22,7 +22,7 @@ internal static class BenchLinearCommand
     };
     private static readonly Option<string> s_rows = new("--rows") { Description = "Activation rows, separated by commas.", DefaultValueFactory = _ => "1,4,8", HelpName = "n,n,..." };
 
-    private static readonly Option<ProductPrecision> s_precision = ModelOptions.Precision(ProductPrecision.Half);
+    private static readonly Option<ProductPrecision?> s_precision = ModelOptions.Precision(ProductPrecision.Half);
     private static readonly Option<bool> s_tiles = new("--tiles") { Description = "Time products of many rows with every tile of the tensor-core kernel too." };
 
     /// <summary>The command.</summary>
@@ -48,10 +48,10 @@ internal static class BenchLinearCommand
         var shapes = BenchOptions.Parts(arguments, s_shapes).Select(Shape).ToList();
         int[] rows = [.. BenchOptions.Parts(arguments, s_rows).Select(p => BenchOptions.Number(s_rows, p, 1, 1 << 16))];
         LinearConfiguration[] grid = [.. from format in formats from shape in shapes from r in rows select new LinearConfiguration(format, shape.Outputs, shape.Inputs, r)];
-        var run = new BenchRun(arguments, "linear", row => row, (_, _) => throw new ArgumentException("--plot: bench linear has tables only"), arguments.GetValue(s_precision));
+        var run = new BenchRun(arguments, "linear", row => row, (_, _) => throw new ArgumentException("--plot: bench linear has tables only"), arguments.GetValue(s_precision) ?? ProductPrecision.Half);
         return run.Execute(session =>
         {
-            using var benchmark = new LinearBenchmark(session, arguments.GetValue(s_precision), arguments.GetValue(s_tiles));
+            using var benchmark = new LinearBenchmark(session, arguments.GetValue(s_precision) ?? ProductPrecision.Half, arguments.GetValue(s_tiles));
             session.Each(grid, benchmark.Measure);
         }, cancellation);
     }

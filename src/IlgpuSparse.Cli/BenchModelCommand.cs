@@ -16,9 +16,9 @@ internal static class BenchModelCommand
         DefaultValueFactory = _ => ModelShapes.Names[0],
         HelpName = "name",
     };
-    private static readonly Option<int> s_layers = new("--layers") { Description = "Layers, where the model's own do not fit; 0 for its own.", HelpName = "n" };
-    private static readonly Option<WeightFormat> s_format = new("--format") { Description = "Format of the weights: F32, F16, BF16, Q8_0, Q4_0, Q4_K or Q6_K.", DefaultValueFactory = _ => WeightFormat.F16, HelpName = "format" };
-    private static readonly Option<KvFormat> s_kvType = ModelOptions.KvType(KvFormat.F16);
+    private static readonly Option<int> s_layers = NumberOption.Create("--layers", "Layers, where the model's own do not fit; 0 for its own.", 0, 1024, 0);
+    private static readonly Option<WeightFormat?> s_format = NameOption.Create("--format", "Format of the weights; all but q4_1 and q5_k can be made.", WeightFormat.F16);
+    private static readonly Option<KvFormat?> s_kvType = ModelOptions.KvType(KvFormat.F16);
     private static readonly Option<string?> s_baseline = new("--baseline") { Description = "Rates of PyTorch on the same device to compare with, one JSON object a line.", HelpName = "path" };
     private static readonly Option<string> s_prompts = new("--contexts") { Description = "Tokens of the prompt, separated by commas; K stands for 1024.", DefaultValueFactory = _ => "4K,16K", HelpName = "n,n,..." };
     private static readonly Option<string[]> s_labels = new("--attention", "-a")
@@ -27,8 +27,8 @@ internal static class BenchModelCommand
         DefaultValueFactory = _ => ["dense", "double-sparsity:tokens=1/16"],
         HelpName = "method[:settings]",
     };
-    private static readonly Option<ProductPrecision> s_precision = ModelOptions.Precision(ProductPrecision.Half);
-    private static readonly Option<int> s_chunk = new("--prefill-chunk") { Description = "Prompt tokens computed at a time; 0 for what suits the backend.", HelpName = "n" };
+    private static readonly Option<ProductPrecision?> s_precision = ModelOptions.Precision(ProductPrecision.Half);
+    private static readonly Option<int> s_chunk = NumberOption.Create("--prefill-chunk", "Prompt tokens computed at a time; 0 for what suits the backend.", 0, 1 << 16, 0);
     private static readonly Option<string> s_contexts = new("--contexts") { Description = "Tokens in the cache, separated by commas; K stands for 1024.", DefaultValueFactory = _ => "2K,16K,32K,64K", HelpName = "n,n,..." };
     private static readonly Option<string> s_batches = new("--batch") { Description = "Sequences of a step, separated by commas.", DefaultValueFactory = _ => "1", HelpName = "n,n,..." };
     private static readonly Option<string[]> s_attention = new("--attention", "-a")
@@ -71,9 +71,8 @@ internal static class BenchModelCommand
     private static int Run(ParseResult arguments, string what, Option<string> contexts, Option<string[]> attentions, Option<string>? batches, CancellationToken cancellation)
     {
         var config = ModelShapes.Find(arguments.GetValue(s_shape)!, arguments.GetValue(s_layers));
-        var format = arguments.GetValue(s_format);
+        var format = arguments.GetValue(s_format) ?? WeightFormat.F16;
         int chunk = batches is null ? arguments.GetValue(s_chunk) : 0;
-        if (chunk < 0) throw new ArgumentException($"--prefill-chunk {chunk}: at least 0");
         IReadOnlyList<ModelConfiguration> grid =
         [
             .. from attention in arguments.GetValue(attentions)!.Select(AttentionOptions.Parse).ToList()
@@ -82,10 +81,10 @@ internal static class BenchModelCommand
                select new ModelConfiguration(context, batch, attention),
         ];
         var baseline = arguments.GetValue(s_baseline) is { } path ? ModelBaseline.Load(path) : null;
-        var run = new BenchRun(arguments, what, row => baseline?.Compare(row) ?? row, ModelPlots.Save, arguments.GetValue(s_precision));
+        var run = new BenchRun(arguments, what, row => baseline?.Compare(row) ?? row, ModelPlots.Save, arguments.GetValue(s_precision) ?? ProductPrecision.Half);
         return run.Execute(session =>
         {
-            using var benchmark = new ModelBenchmark(session, config, arguments.GetValue(s_shape)!, format, arguments.GetValue(s_kvType), chunk);
+            using var benchmark = new ModelBenchmark(session, config, arguments.GetValue(s_shape)!, format, arguments.GetValue(s_kvType) ?? KvFormat.F16, chunk);
             session.Each(grid, what == ModelBenchmark.Prefill ? benchmark.MeasurePrefill : benchmark.MeasureDecode);
         }, cancellation);
     }

@@ -13,22 +13,18 @@ namespace IlgpuSparse.Cli;
 /// <summary><c>ilgpusparse calibrate</c>: ranks the channels of every kv head and writes a channel map.</summary>
 internal sealed class CalibrateCommand
 {
-    private static readonly Option<string> s_model = ModelOptions.Model();
+    private static readonly Option<string?> s_model = ModelOptions.Model();
     private static readonly Option<string[]> s_text = new("--text") { Description = "Prose to calibrate on; may be repeated. Default: parts of three novels that travel with the tool.", HelpName = "path" };
     private static readonly Option<string?> s_output = new("--output", "-o") { Description = "Where to write the map. Default: beside the model, its name with .channels.json.", HelpName = "path" };
-    private static readonly Option<CalibrationStatistic> s_statistic = new("--statistic")
-    {
-        Description = "What ranks the channels: variance (E[q²]·Var(k)), qk (the paper's mean |q·k|), q or k.",
-        DefaultValueFactory = _ => CalibrationStatistic.Variance,
-        HelpName = "variance|qk|q|k",
-    };
-    private static readonly Option<int> s_window = new("--window") { Description = "Tokens a window of text.", DefaultValueFactory = _ => 4096, HelpName = "n" };
-    private static readonly Option<int> s_windows = new("--windows") { Description = "Windows of each kind of text.", DefaultValueFactory = _ => 3, HelpName = "n" };
+    private static readonly Option<CalibrationStatistic?> s_statistic = NameOption.Create("--statistic",
+        "What ranks the channels: variance is E[q²]·Var(k), qk the paper's mean |q·k|.", CalibrationStatistic.Variance);
+    private static readonly Option<int> s_window = NumberOption.Create("--window", "Tokens a window of text.", 256, ModelOptions.MostTokens, 4096);
+    private static readonly Option<int> s_windows = NumberOption.Create("--windows", "Windows of each kind of text.", 1, 1 << 16, 3);
     private static readonly Option<bool> s_proseOnly = new("--prose-only")
     {
         Description = "Leave the generated retrieval texts out. Channels that tell tokens apart hardly vary in prose, so such a map loses retrieval.",
     };
-    private static readonly Option<int> s_seed = new("--seed") { Description = "Seed of the generated texts.", DefaultValueFactory = _ => 20, HelpName = "n" };
+    private static readonly Option<int> s_seed = NumberOption.Create("--seed", "Seed of the generated texts.", 0, int.MaxValue, 20);
     private static readonly Option<string> s_backend = ModelOptions.Backend();
     private static readonly Option<int> s_threads = ModelOptions.Threads();
     private static readonly Option<bool> s_json = ModelOptions.Json();
@@ -54,13 +50,13 @@ internal sealed class CalibrateCommand
     private int Run(CancellationToken cancellation)
     {
         bool json = _arguments.GetValue(s_json);
-        string path = _arguments.GetValue(s_model)!;
+        string path = _arguments.ModelPath(s_model);
         using var model = ModelFile.Open(path);
         var tokenizer = TextTokenizer.Create(model.Tokenizer ?? throw new ModelFormatException(path, "carries no tokenizer, so text cannot be read"));
         int window = Math.Min(_arguments.GetValue(s_window), model.Config.MaxContext), windows = _arguments.GetValue(s_windows);
-        if (window < 256) throw new ArgumentException($"--window {window}: at least 256 tokens");
-        if (windows < 1) throw new ArgumentException($"--windows {windows}: at least 1");
+        if (window < 256) throw new ArgumentException($"the model's context of {window} tokens is too short to calibrate: at least 256");
         string output = _arguments.GetValue(s_output) ?? EmbeddedModel.DefaultChannelMapPath(path);
+        if (Directory.Exists(output) || !Directory.Exists(Path.GetDirectoryName(Path.GetFullPath(output)))) throw new ArgumentException($"--output {output}: not a file in an existing directory");
         var texts = MakeTexts(tokenizer, window, windows);
 
         using var backend = ComputeBackends.Create(_arguments.GetValue(s_backend)!, _arguments.GetValue(s_threads));
@@ -84,13 +80,13 @@ internal sealed class CalibrateCommand
             }
         }
 
-        if (json) Gather(_ => { });
+        if (json || !AnsiConsole.Profile.Capabilities.Interactive) Gather(_ => { });
         else AnsiConsole.Progress().AutoClear(true).Start(progress =>
         {
             var task = progress.AddTask("calibrate", maxValue: 1);
             Gather(share => task.Value = share);
         });
-        var statistic = _arguments.GetValue(s_statistic);
+        var statistic = _arguments.GetValue(s_statistic) ?? CalibrationStatistic.Variance;
         var map = ChannelStatistics.Rank(statistics, statistic, model.Fingerprint);
         map.Save(output);
         var report = texts.Select((t, i) => (t.Name, statistics[i].Tokens)).ToList();

@@ -1,5 +1,6 @@
 using System.CommandLine;
 using System.Runtime.InteropServices;
+using IlgpuSparse.Compute;
 using IlgpuSparse.Compute.Cpu;
 using IlgpuSparse.Compute.Gpu;
 using IlgpuSparse.Model;
@@ -34,7 +35,9 @@ internal static class DoctorCommand
             findings.Add(new("cpu", true, $"{cpu.Description}; reads memory at {bandwidth / 1e9:0.0} GB/s"));
         }
         foreach (var device in GpuDevice.Find())
-            findings.Add(new(device.Kind.ToString().ToLowerInvariant(), true, $"{(device.Name.Length == 0 ? "none" : device.Name)}: {device.Detail}"));
+            findings.Add(new(BackendName(device.Kind), true, $"{(device.Name.Length == 0 ? "none" : device.Name)}: {device.Detail}"));
+        using (var chosen = ComputeBackends.Create("auto"))
+            findings.Add(new("used by auto", true, $"{chosen.Name}: {chosen.Description}"));
         var memory = GC.GetGCMemoryInfo();
         findings.Add(new("memory", true, $"{Bytes.Text(memory.TotalAvailableMemoryBytes)} available to this process"));
         findings.Add(CheckModel());
@@ -50,6 +53,9 @@ internal static class DoctorCommand
         AnsiConsole.Write(table);
         return good ? 0 : 1;
     }
+
+    // As --backend names it.
+    private static string BackendName(GpuKind kind) => kind == GpuKind.CpuAccelerator ? "ilgpu-cpu" : kind.ToString().ToLowerInvariant();
 
     private static Finding CheckModel()
     {

@@ -15,22 +15,24 @@ namespace IlgpuSparse.Cli;
 /// <summary><c>ilgpusparse generate</c>: continues a text and says what that took.</summary>
 internal sealed class GenerateCommand
 {
-    private static readonly Option<string> s_model = ModelOptions.Model();
+    private const KvFormat StandardKvFormat = KvFormat.F16;
+
+    private static readonly Option<string?> s_model = ModelOptions.Model();
     private static readonly Option<string?> s_prompt = new("--prompt", "-p") { Description = "The text to continue.", HelpName = "text" };
     private static readonly Option<string?> s_promptFile = new("--prompt-file", "-f") { Description = "A file with the text to continue; - for standard input.", HelpName = "path" };
-    private static readonly Option<int> s_tokens = new("--tokens", "-n") { Description = "Most tokens to generate.", DefaultValueFactory = _ => 200, HelpName = "n" };
-    private static readonly Option<int> s_context = new("--context") { Description = "Tokens that the cache holds; 0 for just what the prompt and the new tokens need.", HelpName = "n" };
+    private static readonly Option<int> s_tokens = NumberOption.Create("--tokens", "Most tokens to generate.", 1, ModelOptions.MostTokens, 200, aliases: "-n");
+    private static readonly Option<int> s_context = ModelOptions.Context("Tokens that the cache holds; 0 for just what the prompt and the new tokens need.");
     private static readonly Option<AttentionOptions> s_attention = ModelOptions.Attention();
     private static readonly Option<string?> s_channels = new("--channels") { Description = "Channel map. Default: the file beside the model whose name ends in .channels.json.", HelpName = "path" };
-    private static readonly Option<KvFormat> s_kvType = ModelOptions.KvType(KvFormat.F16);
-    private static readonly Option<float> s_temperature = new("--temperature", "-t") { Description = "0 takes the most likely token; 1 samples the model's own distribution.", HelpName = "x" };
-    private static readonly Option<int> s_topK = new("--top-k") { Description = "Draw among the k most likely tokens; 0 for all.", HelpName = "k" };
-    private static readonly Option<float> s_topP = new("--top-p") { Description = "Draw among the most likely tokens with this probability together.", DefaultValueFactory = _ => 1, HelpName = "p" };
-    private static readonly Option<float> s_minP = new("--min-p") { Description = "Drop tokens less likely than this share of the most likely one.", HelpName = "p" };
-    private static readonly Option<float> s_penalty = new("--repetition-penalty") { Description = "Divides the logits of tokens already seen; 1 for none.", DefaultValueFactory = _ => 1, HelpName = "x" };
-    private static readonly Option<ulong> s_seed = new("--seed") { Description = "Seed of the draws: the same seed gives the same text.", HelpName = "n" };
-    private static readonly Option<int> s_chunk = new("--prefill-chunk") { Description = "Prompt tokens computed at a time; bounds scratch memory. 0 for what suits the backend.", HelpName = "n" };
-    private static readonly Option<ProductPrecision> s_precision = ModelOptions.Precision(ProductPrecision.Single);
+    private static readonly Option<KvFormat?> s_kvType = ModelOptions.KvType(StandardKvFormat);
+    private static readonly Option<float> s_temperature = NumberOption.Create("--temperature", "1 samples the model's own distribution, less prefers likely tokens, 0 takes the most likely one.", 0f, 100f, 0.7f, "x", "-t");
+    private static readonly Option<int> s_topK = NumberOption.Create("--top-k", "Draw among the k most likely tokens; 0 for all.", 0, int.MaxValue, 0, "k");
+    private static readonly Option<float> s_topP = NumberOption.Create("--top-p", "Draw among the most likely tokens that have this probability together; 1 for all.", 0f, 1f, 0.9f, "p");
+    private static readonly Option<float> s_minP = NumberOption.Create("--min-p", "Drop tokens less likely than this share of the most likely one.", 0f, 1f, 0f, "p");
+    private static readonly Option<float> s_penalty = NumberOption.Create("--repetition-penalty", "Divides the logits of tokens already seen; 1 for none.", 0f, 10f, 1f, "x");
+    private static readonly Option<ulong> s_seed = NumberOption.Create("--seed", "Seed of the draws: the same seed gives the same text.", ulong.MinValue, ulong.MaxValue, 0ul);
+    private static readonly Option<int> s_chunk = NumberOption.Create("--prefill-chunk", "Prompt tokens computed at a time; bounds scratch memory. 0 for what suits the backend.", 0, 1 << 16, 0);
+    private static readonly Option<ProductPrecision?> s_precision = ModelOptions.Precision(ProductPrecision.Single);
     private static readonly Option<string> s_backend = ModelOptions.Backend();
     private static readonly Option<int> s_threads = ModelOptions.Threads();
     private static readonly Option<bool> s_json = ModelOptions.Json();
@@ -60,9 +62,18 @@ internal sealed class GenerateCommand
 
     private int Run(CancellationToken cancellation)
     {
-        string path = _arguments.GetValue(s_model)!;
+        string path = _arguments.ModelPath(s_model);
         int newTokens = _arguments.GetValue(s_tokens);
-        if (newTokens < 1) throw new ArgumentException($"--tokens {newTokens}: at least 1");
+        var sampling = new SamplingOptions
+        {
+            Temperature = _arguments.GetValue(s_temperature),
+            TopK = _arguments.GetValue(s_topK),
+            TopP = _arguments.GetValue(s_topP),
+            MinP = _arguments.GetValue(s_minP),
+            RepetitionPenalty = _arguments.GetValue(s_penalty),
+            Seed = _arguments.GetValue(s_seed),
+        };
+        sampling.Validate();
         string text = ReadPrompt(out string origin);
         using var model = ModelFile.Open(path);
         var tokenizer = TextTokenizer.Create(model.Tokenizer ?? throw new ModelFormatException(path, "carries no tokenizer, so text cannot be continued"));
@@ -70,19 +81,21 @@ internal sealed class GenerateCommand
         if (prompt.Length == 0) throw new ArgumentException("the prompt is empty");
 
         var attention = _arguments.GetValue(s_attention)!;
-        int context = _arguments.GetValue(s_context);
-        if (context == 0) context = prompt.Length + newTokens;
+        long context = _arguments.GetValue(s_context);
+        if (context == 0) context = (long)prompt.Length + newTokens;
         if (context < prompt.Length + 1) throw new ArgumentException($"--context {context}: the prompt alone has {prompt.Length:N0} tokens");
+        if (context > ModelOptions.MostTokens) throw new ArgumentException($"the prompt's {prompt.Length:N0} and {newTokens:N0} new tokens are more than {ModelOptions.MostTokens:N0}");
         var options = new DecoderOptions
         {
-            Capacity = context,
-            KvFormat = _arguments.GetValue(s_kvType),
+            Capacity = (int)context,
+            KvFormat = _arguments.GetValue(s_kvType) ?? StandardKvFormat,
             Attention = attention,
             Channels = attention.Kind == AttentionKind.DoubleSparsity ? LoadChannels(model) : null,
             PrefillChunk = _arguments.GetValue(s_chunk),
         };
-        using var backend = ComputeBackends.Create(_arguments.GetValue(s_backend)!, _arguments.GetValue(s_threads), precision: _arguments.GetValue(s_precision));
+        using var backend = ComputeBackends.Create(_arguments.GetValue(s_backend)!, _arguments.GetValue(s_threads), precision: _arguments.GetValue(s_precision) ?? ProductPrecision.Single);
         var plan = MemoryPlan.For(model, options, backend);
+        ModelOptions.CheckMemory(backend, plan, context);
         if (!_json) PrintHead(model, backend, options, plan, prompt.Length, origin);
         if (context > model.Config.MaxContext && !_json)
             AnsiConsole.MarkupLine($"[yellow]The model was made for {model.Config.MaxContext:N0} tokens; {context:N0} may read as nonsense.[/]");
@@ -94,19 +107,11 @@ internal sealed class GenerateCommand
         {
             MaxTokens = newTokens,
             StopIds = [.. tokenizer.EosIds],
-            Sampling = new SamplingOptions
-            {
-                Temperature = _arguments.GetValue(s_temperature),
-                TopK = _arguments.GetValue(s_topK),
-                TopP = _arguments.GetValue(s_topP),
-                MinP = _arguments.GetValue(s_minP),
-                RepetitionPenalty = _arguments.GetValue(s_penalty),
-                Seed = _arguments.GetValue(s_seed),
-            },
+            Sampling = sampling,
         };
         var (continuation, cancelled) = Stream(generator, tokenizer, prompt, generation, text, cancellation);
         Report(model, backend, options, plan, generator.Statistics, continuation, cancelled);
-        return cancelled ? 130 : 0;
+        return cancelled ? CommandGuard.Cancelled : 0;
     }
 
     private (string Text, bool Cancelled) Stream(Generator generator, TextTokenizer tokenizer, int[] prompt, GenerationOptions options, string text, CancellationToken cancellation)
@@ -135,22 +140,39 @@ internal sealed class GenerateCommand
         return (continuation.ToString(), cancelled);
     }
 
-    // Runs until the first token is drawn, under a progress bar.
+    // Runs until the first token is drawn, under a progress bar where somebody looks on.
     private IEnumerator<int> Prefill(Generator generator, int[] prompt, GenerationOptions options, string text, CancellationToken cancellation)
     {
         if (_json) return generator.Generate(prompt, options, null, cancellation).GetEnumerator();
         IEnumerator<int>? tokens = null;
         bool some = false;
-        AnsiConsole.Progress().AutoClear(true).Columns(new TaskDescriptionColumn(), new ProgressBarColumn(), new PercentageColumn(), new RemainingTimeColumn()).Start(progress =>
+        void Start(Action<int>? progress)
+        {
+            tokens = generator.Generate(prompt, options, progress, cancellation).GetEnumerator();
+            some = tokens.MoveNext();
+        }
+        if (!AnsiConsole.Profile.Capabilities.Interactive) Start(null);
+        else AnsiConsole.Progress().AutoClear(true).Columns(new TaskDescriptionColumn(), new ProgressBarColumn(), new PercentageColumn(), new RemainingTimeColumn()).Start(progress =>
         {
             var task = progress.AddTask("prefill", maxValue: prompt.Length);
-            tokens = generator.Generate(prompt, options, done => task.Value = done, cancellation).GetEnumerator();
-            some = tokens.MoveNext();
+            Start(done => task.Value = done);
         });
-        string tail = text.Length > 300 ? "… " + text[^300..] : text;
-        AnsiConsole.Markup("[grey]{0}[/]", Markup.Escape(tail));
+        WriteGrey(Tail(text));
         return Resume(tokens!, some);
     }
+
+    // The end of the prompt, from a word's beginning on.
+    private static string Tail(string text)
+    {
+        const int Most = 300;
+        if (text.Length <= Most) return text;
+        int start = text.AsSpan(text.Length - Most).IndexOfAny(' ', '\n');
+        return "… " + text[(text.Length - Most + Math.Max(0, start))..].TrimStart();
+    }
+
+    // As it is: the library would break its lines, and the continuation's too short.
+    private static void WriteGrey(string text) =>
+        Console.Out.Write(AnsiConsole.Profile.Capabilities.Ansi ? $"\e[90m{text}\e[0m" : text);
 
     private static IEnumerator<int> Resume(IEnumerator<int> tokens, bool some)
     {
@@ -166,18 +188,21 @@ internal sealed class GenerateCommand
         if (prompt is not null) return prompt;
         if (file is not null && file != "-")
         {
+            if (Directory.Exists(file)) throw new ArgumentException($"--prompt-file {file}: is a directory");
             origin = file;
-            return File.ReadAllText(file);
+            return NotEmpty(File.ReadAllText(file));
         }
         if (file == "-" || Console.IsInputRedirected)
         {
             string input = Console.In.ReadToEnd();
             origin = "standard input";
-            if (input.Length > 0 || file == "-") return input;
+            if (input.Length > 0 || file == "-") return NotEmpty(input);
         }
         origin = "a novel that travels with the tool";
         return File.ReadAllText(EmbeddedModel.PromptPath);
     }
+
+    private static string NotEmpty(string text) => text.Length > 0 ? text : throw new ArgumentException("the prompt is empty");
 
     private ChannelMap LoadChannels(ModelFile model)
     {
@@ -193,9 +218,9 @@ internal sealed class GenerateCommand
         void Row(string name, string value) => grid.AddRow(new Markup($"[grey]{name}[/]"), new Text(value));
         Row("model", $"{Path.GetFileName(model.Path.TrimEnd('/'))}: {c.ModelType}, {c.Layers} layers, {c.Heads} heads, {c.KvHeads} kv heads × {c.HeadDim}, vocabulary {c.VocabularySize:N0}");
         Row("device", $"{backend.Name}: {backend.Description}");
-        Row("attention", options.Attention.ToString());
+        Row("attention", $"{options.Attention}; K and V in {options.KvFormat.ToString().ToLowerInvariant()}");
         Row("prompt", $"{promptTokens:N0} tokens from {origin}");
-        Row("memory", $"weights {Bytes.Text(plan.Weights)}, K and V {Bytes.Text(plan.KeysAndValues)} ({options.KvFormat.ToString().ToLowerInvariant()}), labels {Bytes.Text(plan.Labels)}, scratch {Bytes.Text(plan.Scratch)}; {Bytes.Text(plan.Total)} in all");
+        Row("memory", $"{Bytes.Text(plan.Total)}: weights {Bytes.Text(plan.Weights)}, K and V {Bytes.Text(plan.KeysAndValues)}, labels {Bytes.Text(plan.Labels)}, scratch {Bytes.Text(plan.Scratch)}");
         AnsiConsole.Write(grid);
         AnsiConsole.WriteLine();
     }
@@ -228,13 +253,19 @@ internal sealed class GenerateCommand
             });
             return;
         }
-        var table = new Table().Border(TableBorder.Rounded).AddColumns("", "tokens", "seconds", "tokens/s");
-        table.AddRow("prefill", $"{s.PromptTokens:N0}", $"{s.PrefillSeconds:0.00}", $"{s.PrefillTokensPerSecond:N0}");
-        table.AddRow("decode", $"{s.DecodeSteps:N0}", $"{s.DecodeSeconds:0.00}", $"{s.DecodeTokensPerSecond:N0}");
         AnsiConsole.WriteLine();
+        var table = new Table().Border(TableBorder.Rounded).AddColumns("", "tokens", "seconds", "tokens/s", "weights read", "cache read", "of dense");
+        foreach (var column in table.Columns.Skip(1)) column.RightAligned();
+        table.AddRow("prefill", $"{s.PromptTokens:N0}", $"{s.PrefillSeconds:0.00}", $"{s.PrefillTokensPerSecond:N0}", "", "", "");
+        if (s.DecodeSteps == 0) table.AddRow("decode", "0", "", "", "", "", "");
+        else table.AddRow("decode", $"{s.DecodeSteps:N0}", $"{s.DecodeSeconds:0.00}", $"{s.DecodeTokensPerSecond:N0}",
+            Bytes.Text(s.WeightBytesPerToken), Bytes.Text(s.CacheBytesPerToken), Bytes.Text(s.DenseBytesRead / s.DecodeSteps));
         AnsiConsole.Write(table);
+        if (cancelled) AnsiConsole.MarkupLine("[yellow]cancelled: the numbers are those so far[/]");
         if (s.DecodeSteps == 0) return;
-        long dense = s.DenseBytesRead / s.DecodeSteps;
-        AnsiConsole.MarkupLine($"read a token: weights [bold]{Bytes.Text(s.WeightBytesPerToken)}[/], cache [bold]{Bytes.Text(s.CacheBytesPerToken)}[/] of {Bytes.Text(dense)} (density [bold]{s.Density:P1}[/], labels counted)");
+        if (options.Attention.Kind == AttentionKind.Dense) return;
+        if (AnsiConsole.Profile.Capabilities.Ansi)
+            AnsiConsole.Write(new BreakdownChart().Width(84).HideTags().AddItem("read", s.Density, Color.Green).AddItem("not read", Math.Max(0, 1 - s.Density), Color.Grey));
+        AnsiConsole.MarkupLine($"density [bold green]{s.Density:P1}[/]: {Bytes.Text(s.CacheBytesPerToken)} a token read of labels and of selected K and V, instead of {Bytes.Text(s.DenseBytesRead / s.DecodeSteps)}");
     }
 }

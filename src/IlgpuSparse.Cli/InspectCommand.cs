@@ -12,9 +12,11 @@ namespace IlgpuSparse.Cli;
 /// <summary><c>ilgpusparse inspect</c>: what is in a model file, and what it would take to run.</summary>
 internal static class InspectCommand
 {
-    private static readonly Option<string> s_model = ModelOptions.Model();
-    private static readonly Option<int> s_context = new("--context") { Description = "Context in tokens to plan memory for; 0 for the model's own.", HelpName = "n" };
-    private static readonly Option<KvFormat> s_kvType = ModelOptions.KvType(KvFormat.F16);
+    private const KvFormat StandardKvFormat = KvFormat.F16;
+
+    private static readonly Option<string?> s_model = ModelOptions.Model();
+    private static readonly Option<int> s_context = ModelOptions.Context("Context in tokens to plan memory for; 0 for the model's own.");
+    private static readonly Option<KvFormat?> s_kvType = ModelOptions.KvType(StandardKvFormat);
     private static readonly Option<AttentionOptions> s_attention = ModelOptions.Attention();
     private static readonly Option<bool> s_tensors = new("--tensors") { Description = "List every tensor." };
     private static readonly Option<bool> s_json = ModelOptions.Json();
@@ -33,10 +35,10 @@ internal static class InspectCommand
 
     private static int Run(ParseResult arguments)
     {
-        using var model = ModelFile.Open(arguments.GetValue(s_model)!);
+        using var model = ModelFile.Open(arguments.ModelPath(s_model));
         var c = model.Config;
         int context = arguments.GetValue(s_context) is > 0 and int given ? given : c.MaxContext;
-        var options = new DecoderOptions { Capacity = context, KvFormat = arguments.GetValue(s_kvType), Attention = arguments.GetValue(s_attention)! };
+        var options = new DecoderOptions { Capacity = context, KvFormat = arguments.GetValue(s_kvType) ?? StandardKvFormat, Attention = arguments.GetValue(s_attention)! };
         var plan = MemoryPlan.For(model, options);
         long parameters = model.Tensors.Sum(t => t.Shape.Aggregate(1L, (a, b) => a * b));
         var formats = model.Tensors.GroupBy(t => t.Format).OrderByDescending(g => g.Sum(t => t.ByteLength)).ToDictionary(g => g.Key.ToString(), g => g.Sum(t => t.ByteLength));

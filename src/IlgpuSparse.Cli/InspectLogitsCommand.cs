@@ -10,10 +10,12 @@ namespace IlgpuSparse.Cli;
 /// <summary><c>ilgpusparse inspect logits</c>: the numbers that other implementations can be compared with.</summary>
 internal static class InspectLogitsCommand
 {
-    private static readonly Option<string> s_model = ModelOptions.Model();
+    private const KvFormat StandardKvFormat = KvFormat.F32;
+
+    private static readonly Option<string?> s_model = ModelOptions.Model();
     private static readonly Option<string?> s_ids = new("--ids") { Description = "Token ids, separated by commas.", HelpName = "1,2,3" };
     private static readonly Option<string?> s_idsFile = new("--ids-file") { Description = "A file with token ids, separated by commas or white space.", HelpName = "path" };
-    private static readonly Option<KvFormat> s_kvType = ModelOptions.KvType(KvFormat.F32);
+    private static readonly Option<KvFormat?> s_kvType = ModelOptions.KvType(StandardKvFormat);
     private static readonly Option<string> s_backend = ModelOptions.Backend();
     private static readonly Option<int> s_threads = ModelOptions.Threads();
     private static readonly Option<bool> s_json = ModelOptions.Json();
@@ -32,10 +34,10 @@ internal static class InspectLogitsCommand
     private static int Run(ParseResult arguments, CancellationToken cancellation)
     {
         int[] ids = ReadIds(arguments.GetValue(s_ids), arguments.GetValue(s_idsFile));
-        using var model = ModelFile.Open(arguments.GetValue(s_model)!);
+        using var model = ModelFile.Open(arguments.ModelPath(s_model));
         using var backend = ComputeBackends.Create(arguments.GetValue(s_backend)!, arguments.GetValue(s_threads));
         using var weights = LlamaWeights.Load(backend, model);
-        using var decoder = new LlamaDecoder(backend, weights, new DecoderOptions { Capacity = ids.Length, KvFormat = arguments.GetValue(s_kvType) });
+        using var decoder = new LlamaDecoder(backend, weights, new DecoderOptions { Capacity = ids.Length, KvFormat = arguments.GetValue(s_kvType) ?? StandardKvFormat });
         using var sequence = decoder.NewSequence();
         var argmax = new int[ids.Length];
         var logSumExp = new double[ids.Length];

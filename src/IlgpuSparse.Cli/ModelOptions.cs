@@ -1,23 +1,30 @@
 using System.CommandLine;
 using IlgpuSparse.Attention;
 using IlgpuSparse.Compute;
+using IlgpuSparse.Compute.Cpu;
 using IlgpuSparse.Compute.Gpu;
+using IlgpuSparse.Llama;
 
 namespace IlgpuSparse.Cli;
 
 /// <summary>The options that several commands share.</summary>
 internal static class ModelOptions
 {
+    /// <summary>Most tokens of a context, an option's upper limit: more than any model was made for.</summary>
+    public const int MostTokens = 1 << 28;
+
     /// <summary>Which model.</summary>
-    public static Option<string> Model() => new("--model", "-m")
+    public static Option<string?> Model() => new("--model", "-m")
     {
         Description = "A .gguf file, or a Hugging Face directory (config.json, safetensors, tokenizer). Default: the model that travels with this tool.",
-        DefaultValueFactory = _ => EmbeddedModel.ModelPath,
         HelpName = "path",
     };
 
+    /// <summary>The path that <paramref name="option"/> was given, else the embedded model's.</summary>
+    public static string ModelPath(this ParseResult arguments, Option<string?> option) => arguments.GetValue(option) ?? EmbeddedModel.ModelPath;
+
     /// <summary>Machine-readable output.</summary>
-    public static Option<bool> Json() => new("--json") { Description = "Print one JSON document instead of tables and progress." };
+    public static Option<bool> Json() => new("--json") { Description = "Print one JSON document instead of text, tables and progress." };
 
     /// <summary>Which backend computes.</summary>
     public static Option<string> Backend() => new Option<string>("--backend")
@@ -28,26 +35,31 @@ internal static class ModelOptions
     };
 
     /// <summary>Threads of the cpu backend.</summary>
-    public static Option<int> Threads() => new("--threads") { Description = "Threads of the cpu backend; 0 for one a core.", HelpName = "n" };
+    public static Option<int> Threads() => NumberOption.Create("--threads", "Threads of the cpu backend; 0 for one a core.", 0, 1024, 0);
+
+    /// <summary>Tokens of a cache.</summary>
+    public static Option<int> Context(string description) => NumberOption.Create("--context", description, 0, MostTokens, 0);
 
     /// <summary>Precision of products of many rows.</summary>
-    public static Option<ProductPrecision> Precision(ProductPrecision standard) => new("--precision")
-    {
-        Description = $"What tensor cores make of the prompt's activations: half rounds them to 16 bits, single is as accurate as fp32 at half the speed or less. Default: {standard.ToString().ToLowerInvariant()}.",
-        DefaultValueFactory = _ => standard,
-        HelpName = "half|single",
-    };
+    public static Option<ProductPrecision?> Precision(ProductPrecision standard) =>
+        NameOption.Create("--precision", "What tensor cores make of a prompt's activations: half rounds them to 16 bits, single is as accurate as fp32 at half the speed or less.", standard);
 
     /// <summary>Element type of K and V.</summary>
-    public static Option<KvFormat> KvType(KvFormat standard)
+    public static Option<KvFormat?> KvType(KvFormat standard) =>
+        NameOption.Create("--kv-type", "Element type of the stored K and V; int8 has a scale a token and kv head.", standard);
+
+    /// <summary>
+    /// Refuses a plan that this machine's memory cannot hold. The operating system would hand it out and end the process when it is filled; a GPU's allocator says so itself.
+    /// </summary>
+    /// <exception cref="InsufficientMemoryException">It cannot; the message has both numbers and the knobs.</exception>
+    public static void CheckMemory(ComputeBackend backend, MemoryPlan plan, long context)
     {
-        var option = new Option<KvFormat>("--kv-type")
+        long needed = plan.Total - plan.Weights, there = GC.GetGCMemoryInfo().TotalAvailableMemoryBytes;
+        if (backend is CpuBackend && needed > there)
         {
-            Description = $"Element type of the stored K and V: f32, f16, bf16, or int8 with a scale a token. Default: {standard.ToString().ToLowerInvariant()}.",
-            HelpName = "f32|f16|bf16|int8",
-            DefaultValueFactory = _ => standard,
-        };
-        return option;
+            throw new InsufficientMemoryException(
+                $"a context of {context:N0} tokens needs {Bytes.Text(needed)} (K and V {Bytes.Text(plan.KeysAndValues)}), this machine has {Bytes.Text(there)}: ask for a shorter one (--context) or a smaller format (--kv-type)");
+        }
     }
 
     /// <summary>Attention of decode steps.</summary>
@@ -73,7 +85,7 @@ internal static class ModelOptions
             {
                 try
                 {
-                    return AttentionOptions.Parse(result.Tokens[0].Value);
+                    return AttentionOptions.Parse(result.Tokens.Count > 0 ? result.Tokens[0].Value : "");
                 }
                 catch (FormatException e)
                 {

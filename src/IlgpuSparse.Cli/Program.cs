@@ -1,4 +1,7 @@
 using System.CommandLine;
+using System.CommandLine.Help;
+using System.CommandLine.Invocation;
+using System.Runtime.InteropServices;
 using IlgpuSparse.Cli;
 
 var root = new RootCommand("""
@@ -16,4 +19,21 @@ var root = new RootCommand("""
     InspectCommand.Create(),
     DoctorCommand.Create(),
 };
-return await root.Parse(args).InvokeAsync();
+var help = root.Options.OfType<HelpOption>().Single();
+help.Action = new HelpWithExamples((HelpAction)help.Action!);
+
+var call = root.Parse(args.Length == 0 ? ["--help"] : args);
+if (call.Action is ParseErrorAction errors) errors.ShowHelp = false; // a page of help would bury the message
+
+// The first Ctrl-C ends a command with what it has, however long its current step takes; the second ends the process.
+using var cancel = new CancellationTokenSource();
+using var interrupt = PosixSignalRegistration.Create(PosixSignal.SIGINT, Stop);
+using var terminate = PosixSignalRegistration.Create(PosixSignal.SIGTERM, Stop);
+return await call.InvokeAsync(new InvocationConfiguration { ProcessTerminationTimeout = null }, cancel.Token);
+
+void Stop(PosixSignalContext context)
+{
+    if (cancel.IsCancellationRequested) return;
+    context.Cancel = true;
+    cancel.Cancel();
+}

@@ -151,6 +151,7 @@ internal sealed class AttentionCheck
         policy.Scores.Buffer.Download(MemoryMarshal.AsBytes(scores.AsSpan()), (long)index * policy.Scores.Capacity * sizeof(float));
         var tokens = new int[count];
         policy.Sets.Indices.Download(MemoryMarshal.AsBytes(tokens.AsSpan()), (long)index * policy.Sets.Capacity * sizeof(int));
+        Array.Sort(tokens);
         int[] expected = Best(scores, rule, budget);
         for (int i = 0; i < count; i++)
         {

@@ -47,8 +47,8 @@ internal sealed class ModelBenchmark : IDisposable
         _model = $"{model} {format.ToString().ToLowerInvariant()}{(config.Layers == 1 ? ", 1 layer" : $", {config.Layers} layers")}";
         _pattern = new RandomPattern(_backend, session.Settings.Seed, 2 * FillTokens * config.KvHeads * config.HeadDim);
         _timer = new StepTimer(_backend, session.Settings.Samples, session.Cancellation);
-        ProgressConsole.Instance.WriteLine($"{_model}: {Bytes.Text(RandomWeights.PlannedBytes(config, format))} of random weights");
-        _weights = RandomWeights.Create(_backend, config, format, session.Settings.Seed);
+        ProgressConsole.Instance.WriteLine($"{_model}: {Bytes.Text(RandomModel.PlannedBytes(config, format))} of random weights");
+        _weights = RandomModel.Create(_backend, config, format, session.Settings.Seed);
     }
 
     private LlamaConfig Config => _weights.Config;

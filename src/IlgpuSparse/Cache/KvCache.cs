@@ -18,6 +18,7 @@ public sealed class KvCache : IDisposable
     public KvCache(ComputeBackend backend, LlamaConfig config, KvFormat format, int capacity)
     {
         ArgumentOutOfRangeException.ThrowIfLessThan(capacity, 1);
+        ArgumentOutOfRangeException.ThrowIfGreaterThan(capacity, int.MaxValue - KvLayer.BlockTokens); // rounded up it is still a number of tokens
         if (!backend.Supports(format)) throw new NotSupportedException($"the {backend.Name} backend does not store K and V as {format}");
         Format = format;
         Blocks = BlocksFor(capacity);

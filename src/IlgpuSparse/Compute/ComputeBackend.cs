@@ -87,7 +87,7 @@ public abstract class ComputeBackend : IDisposable
     /// <summary>
     /// Exact top-k of each set: the forced tokens of <paramref name="rule"/>, then the highest scores, lower positions first among equals, until
     /// <see cref="SelectionRule.Budget"/> of the visible tokens are in, or <see cref="SelectionRule.Least"/> that hold <see cref="SelectionRule.TopP"/> of the estimated mass.
-    /// Positions come out ascending. Counts stay on the device.
+    /// Their order depends on the scores alone, and is mostly ascending. Counts stay on the device.
     /// </summary>
     public abstract void Select(AttentionShape shape, SelectionRule rule, StepBatch batch, TokenScores scores, TokenSets sets);
 

@@ -1,6 +1,6 @@
 namespace IlgpuSparse.Compute;
 
-/// <summary>Selected tokens: int32 positions <c>[row, set, Capacity]</c> in ascending order, and int32 counts <c>[row, set]</c>.</summary>
+/// <summary>Selected tokens: int32 positions <c>[row, set, Capacity]</c> in an order that depends on the scores alone, mostly ascending, and int32 counts <c>[row, set]</c>.</summary>
 /// <param name="Indices">The positions.</param>
 /// <param name="Counts">How many of them are valid.</param>
 /// <param name="Sets">Sets a row: kv heads, or query heads with the paper's per-query-head option.</param>

@@ -42,7 +42,7 @@ public sealed class RetrievalText
         }
         if (facts.Count == 0) throw new ArgumentException($"no line fits into {length} tokens", nameof(length));
         var asked = Enumerable.Range(0, questions).Select(_ => facts[_random.Next(facts.Count)])
-            .Select(f => new RetrievalQuestion(_encode($"\nThe REGISTER_CONTENT in line {f.Name} is <"), _encode($"{f.Number}>."))).ToArray();
+            .Select(f => new RetrievalQuestion(_encode($"\nThe REGISTER_CONTENT in line {f.Name} is <"), [.. _encode(f.Number), .. _encode(">.")])).ToArray();
         return ([.. context], asked);
     }
 
@@ -56,7 +56,7 @@ public sealed class RetrievalText
         int depth = _random.Next(room);
         int start = _random.Next(prose.Length - room + 1);
         int[] context = [.. prose.Slice(start, depth), .. needle, .. prose.Slice(start + depth, room - depth)];
-        return (context, new RetrievalQuestion(_encode($"\nWhat is the pass key of the {name}? The pass key of the {name} is"), _encode($"{number}.")));
+        return (context, new RetrievalQuestion(_encode($"\nWhat is the pass key of the {name}? The pass key of the {name} is"), [.. _encode(number), .. _encode(".")]));
     }
 
     private string Pick(string[] words) => words[_random.Next(words.Length)];

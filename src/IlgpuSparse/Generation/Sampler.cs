@@ -66,19 +66,20 @@ public sealed class Sampler
 
     private int Draw(Span<float> values, float largest)
     {
-        // unnormalised probabilities of the tokens that can matter
+        // unnormalised probabilities, the most likely token's 1, of the tokens that can matter
+        bool sorted = _options.TopK > 0 || _options.TopP < 1;
         int count = 0;
-        float floor = _options.MinP > 0 ? _options.MinP : LeastProbability;
+        float floor = sorted ? LeastProbability : Math.Max(_options.MinP, LeastProbability);
         for (int i = 0; i < values.Length; i++)
         {
             float p = MathF.Exp((values[i] - largest) / _options.Temperature);
-            if (!(p >= floor)) continue;
+            if (!(p >= floor && p <= 1)) continue; // logits that are not finite are no tokens
             values[count] = p;
             _ids[count++] = i;
         }
         var ids = _ids.AsSpan(0, count);
         var kept = values[..count];
-        if (_options.TopK > 0 || _options.TopP < 1)
+        if (sorted)
         {
             for (int i = 0; i < count; i++) kept[i] = -kept[i]; // ascending sort of the negatives; equal ones keep no promised order, so ties break by id below
             kept.Sort(ids);
@@ -86,6 +87,7 @@ public sealed class Sampler
             SortTiesById(kept, ids);
             if (_options.TopK > 0) count = Math.Min(count, _options.TopK);
             if (_options.TopP < 1) count = Nucleus(kept[..count]);
+            while (count > 1 && kept[count - 1] < _options.MinP) count--;
             kept = kept[..count];
         }
         double total = 0;

@@ -57,7 +57,6 @@ internal static class HuggingFaceTokenizer
         string type = model.FindString("type") ?? "BPE";
         if (type != "BPE") throw json.Bad($"the tokenizer model '{type}' is not supported; supported is BPE");
         if (byteFallback) throw json.Bad("is a SentencePiece tokenizer; the file tokenizer.model is needed beside it");
-        CheckNormalizer(json);
         var vocabulary = model.FindObject("vocab") ?? throw json.Bad("has no 'model.vocab'");
         var added = AddedTokens(json, config);
 
@@ -82,7 +81,9 @@ internal static class HuggingFaceTokenizer
             Types = types,
             Merges = Merges(json, model),
             SpecialTokens = added.ToDictionary(t => t.Text, t => t.Id),
+            ComposeCharacters = Composes(json),
             SplitPattern = HuggingFaceSplit.Pattern(json),
+            IgnoreMerges = model.FindBool("ignore_merges") ?? false,
             BosId = bos,
             AddBos = bos is not null,
             AddSpacePrefix = false,
@@ -108,10 +109,18 @@ internal static class HuggingFaceTokenizer
         return added.Find(t => t.Text == name)?.Id ?? throw json.Bad($"the post_processor begins with '{name}', which is not among the added_tokens");
     }
 
-    private static void CheckNormalizer(JsonFile json)
+    /// <summary>Whether the normalizer is NFC (Qwen 2), alone or in a sequence; an empty sequence does nothing.</summary>
+    private static bool Composes(JsonFile json)
     {
-        // NFC (Qwen 2) leaves composed text, which nearly all text is, as it is.
-        if (json.FindObject("normalizer")?.FindString("type") is string type && type != "NFC") throw json.Bad($"the normalizer '{type}' is not supported; supported are none and NFC");
+        if (json.FindObject("normalizer") is not { } root) return false;
+        JsonFile[] steps = root.FindString("type") != "Sequence" ? [root]
+            : root.Find("normalizers") is { ValueKind: JsonValueKind.Array } list ? [.. list.EnumerateArray().Select((step, i) => root.Object(step, $"normalizers[{i}]"))]
+            : throw json.Bad("the normalizer has no list 'normalizers'");
+        foreach (var step in steps)
+        {
+            if (step.FindString("type") is var type && type != "NFC") throw json.Bad($"the normalizer '{type}' is not supported; supported are none and NFC");
+        }
+        return steps.Length > 0;
     }
 
     private static List<string> Merges(JsonFile json, JsonFile model)

@@ -1,4 +1,5 @@
 using System.Text.Json;
+using System.Text.Unicode;
 
 namespace IlgpuSparse.Model;
 
@@ -24,7 +25,7 @@ internal sealed class JsonFile : IDisposable
     public JsonElement Root { get; }
 
     /// <summary>Reads <paramref name="path"/>.</summary>
-    /// <exception cref="ModelFormatException">Too large, not JSON, a key twice, or the root is no object.</exception>
+    /// <exception cref="ModelFormatException">Too large, not UTF-8, not JSON, a key twice, or the root is no object.</exception>
     public static JsonFile Open(string path)
     {
         try
@@ -33,6 +34,7 @@ internal sealed class JsonFile : IDisposable
             if (length > Largest) throw new ModelFormatException(path, $"has {length} bytes, the limit for JSON is {Largest}");
             byte[] bytes = File.ReadAllBytes(path);
             var json = bytes.AsMemory(bytes.AsSpan().StartsWith("\uFEFF"u8) ? "\uFEFF"u8.Length : 0);
+            if (!Utf8.IsValid(json.Span)) throw new ModelFormatException(path, "is not UTF-8 text");
             var document = JsonDocument.Parse(json, new JsonDocumentOptions { AllowDuplicateProperties = false });
             if (document.RootElement.ValueKind != JsonValueKind.Object) throw new ModelFormatException(path, "is not a JSON object");
             // JSON can spell half a surrogate pair, which is no text and would fail wherever it is first looked at.

@@ -27,8 +27,14 @@ public sealed record TokenizerData
     /// <summary>Tokens that are matched before the algorithm runs, with their ids (control tokens, added tokens).</summary>
     public IReadOnlyDictionary<string, int> SpecialTokens { get; init; } = new Dictionary<string, int>();
 
+    /// <summary>Whether byte-level text is brought to Unicode normalisation form C before it is split (Qwen 2).</summary>
+    public bool ComposeCharacters { get; init; }
+
     /// <summary>The regular expression that splits text before BPE; null for SentencePiece.</summary>
     public string? SplitPattern { get; init; }
+
+    /// <summary>Whether a word that is a piece of the vocabulary becomes that piece even if the merges would not arrive at it (Llama 3).</summary>
+    public bool IgnoreMerges { get; init; }
 
     /// <summary>Id of the beginning-of-sequence token, if any.</summary>
     public int? BosId { get; init; }

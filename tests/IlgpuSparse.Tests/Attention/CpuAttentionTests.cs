@@ -8,3 +8,15 @@ public sealed class CpuAttentionTests : AttentionProperties
 {
     protected override ComputeBackend CreateBackend() => new CpuBackend();
 }
+
+/// <summary>As far as processors without 512-bit vectors go.</summary>
+public sealed class CpuAttention256Tests : AttentionProperties
+{
+    protected override ComputeBackend CreateBackend() => new CpuBackend { VectorBits = 256 };
+}
+
+/// <summary>As far as every processor goes.</summary>
+public sealed class CpuAttention128Tests : AttentionProperties
+{
+    protected override ComputeBackend CreateBackend() => new CpuBackend { VectorBits = 128 };
+}

@@ -1,17 +1,17 @@
-using System.Runtime.Intrinsics;
 using IlgpuSparse.Compute;
 using IlgpuSparse.Compute.Cpu;
-using IlgpuSparse.Compute.Cpu.Selection;
 
 namespace IlgpuSparse.Tests.Attention;
 
 public class CpuTokenSelectionTests : TokenSelectionTests, IDisposable
 {
-    private readonly CpuBackend _backend = new(threads: 3);
+    private readonly CpuBackend _backend;
+
+    public CpuTokenSelectionTests() : this(vectorBits: 512) { }
+
+    protected CpuTokenSelectionTests(int vectorBits) => _backend = new CpuBackend(threads: 3) { VectorBits = vectorBits };
 
     protected override ComputeBackend Backend => _backend;
-
-    private protected WorkerPool Pool => _backend.Pool;
 
     public void Dispose()
     {
@@ -20,14 +20,6 @@ public class CpuTokenSelectionTests : TokenSelectionTests, IDisposable
     }
 }
 
-public sealed class CpuTokenSelection256Tests : CpuTokenSelectionTests
-{
-    protected override void Select(AttentionShape shape, SelectionRule rule, StepBatch batch, TokenScores scores, TokenSets sets) =>
-        CpuSelect.Run<KeyLanes256, Vector256<int>>(Pool, shape, rule, batch, scores, sets);
-}
+public sealed class CpuTokenSelection256Tests() : CpuTokenSelectionTests(vectorBits: 256);
 
-public sealed class CpuTokenSelection128Tests : CpuTokenSelectionTests
-{
-    protected override void Select(AttentionShape shape, SelectionRule rule, StepBatch batch, TokenScores scores, TokenSets sets) =>
-        CpuSelect.Run<KeyLanes128, Vector128<int>>(Pool, shape, rule, batch, scores, sets);
-}
+public sealed class CpuTokenSelection128Tests() : CpuTokenSelectionTests(vectorBits: 128);

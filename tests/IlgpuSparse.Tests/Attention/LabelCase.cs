@@ -91,8 +91,8 @@ internal sealed class LabelCase : IDisposable
     public void Fill(Random random, Action<StepBatch, DeviceSpan> append)
     {
         int width = Shape.KvHeads * Shape.HeadDim;
-        using var batch = new StepBatch(_backend, Lengths.Max(), Lengths.Length, _blocks.Max(b => b.Length) + 1);
-        using var k = _backend.Allocate((long)Lengths.Max() * width * sizeof(float), "test");
+        using var batch = new StepBatch(_backend, Math.Max(Lengths.Max(), Lengths.Length), Lengths.Length, _blocks.Max(b => b.Length) + 1);
+        using var k = _backend.Allocate((long)Math.Max(Lengths.Max(), Lengths.Length) * width * sizeof(float), "test");
         int single = Math.Min(random.Next(4), Lengths.Min());
         for (int s = 0; s < Lengths.Length; s++)
         {

@@ -59,19 +59,75 @@ public class ByteLevelTests
             int start = random.Next(Corpus.Length);
             string text = (i % 2 == 0 ? RandomText.Next(random, 30) : Corpus[start..]).Replace("<|end|>", "", StringComparison.Ordinal);
             var expected = new List<int>();
-            foreach (var (offset, length) in splitter.PreTokenize(text))
-            {
-                var word = Encoding.UTF8.GetBytes(text.Substring(offset, length)).Select(b => ByteAlphabet.Char(b).ToString()).ToList();
-                foreach (string merge in data.Merges)
-                {
-                    string[] sides = merge.Split(' ');
-                    TestTokenizers.Apply(word, sides[0], sides[1]);
-                }
-                expected.AddRange(word.Select(p => data.Tokens.ToList().IndexOf(p)));
-            }
+            foreach (var (offset, length) in splitter.PreTokenize(text)) expected.AddRange(MergeByHand(data, text.Substring(offset, length)));
             int[] ids = tokenizer.Encode(text, addBos: false);
             Assert.True(expected.SequenceEqual(ids), $"seed {seed}: {RandomText.Show(text)}: expected {string.Join(' ', expected)}, got {string.Join(' ', ids)}");
         }
+    }
+
+    private static IEnumerable<int> MergeByHand(TokenizerData data, string text)
+    {
+        var word = Spell(text).Select(c => c.ToString()).ToList();
+        foreach (string merge in data.Merges)
+        {
+            string[] sides = merge.Split(' ');
+            TestTokenizers.Apply(word, sides[0], sides[1]);
+        }
+        return word.Select(p => data.Tokens.ToList().IndexOf(p));
+    }
+
+    private static string Spell(string text) => string.Concat(Encoding.UTF8.GetBytes(text).Select(b => ByteAlphabet.Char(b)));
+
+    /// <summary>Llama 3 has pieces that no merge arrives at; they are taken when they are a whole word.</summary>
+    [Fact]
+    public void With_ignore_merges_a_word_that_is_a_piece_is_that_piece()
+    {
+        int seed = Random.Shared.Next();
+        var random = new Random(seed);
+        var data = Data(merges: 60);
+        string[] unreachable = [" quietly", "zzz", "  ", "漢字漢", "😀😀😀"];
+        int first = data.Tokens.Count;
+        data = data with { Tokens = [.. data.Tokens, .. unreachable.Select(Spell)], Types = [.. data.Types, .. unreachable.Select(_ => 1)] };
+        var merging = TextTokenizer.Create(data);
+        var whole = TextTokenizer.Create(data with { IgnoreMerges = true });
+        for (int i = 0; i < unreachable.Length; i++)
+        {
+            Assert.Equal([first + i], whole.Encode(unreachable[i], addBos: false));
+            Assert.NotEqual([first + i], merging.Encode(unreachable[i], addBos: false));
+        }
+        Assert.Equal([first], whole.Encode(" quietly<|end|>", addBos: false)[..1]);
+        Assert.DoesNotContain(data.EosIds[0], whole.Encode("<|end|>", addBos: false));
+
+        var splitter = new WordSplitter(Llama3Pattern, "test");
+        for (int i = 0; i < 200; i++)
+        {
+            string text = string.Concat(Enumerable.Range(0, 6).Select(_ => random.Next(3) == 0 ? unreachable[random.Next(unreachable.Length)] : RandomText.Next(random, 8)))
+                .Replace("<think>", "", StringComparison.Ordinal);
+            var expected = new List<int>();
+            foreach (var (offset, length) in splitter.PreTokenize(text))
+            {
+                string word = text.Substring(offset, length);
+                int id = data.Tokens.ToList().IndexOf(Spell(word));
+                expected.AddRange(id >= 0 ? [id] : MergeByHand(data, word));
+            }
+            int[] ids = whole.Encode(text, addBos: false);
+            Assert.True(expected.SequenceEqual(ids), $"seed {seed}: {RandomText.Show(text)}: expected {string.Join(' ', expected)}, got {string.Join(' ', ids)}");
+            Assert.Equal(text, whole.Decode(ids));
+        }
+    }
+
+    /// <summary>Qwen 2 composes characters between its special tokens; the others leave text as it is.</summary>
+    [Fact]
+    public void Characters_are_composed_where_the_model_asks_for_it()
+    {
+        const string Loose = "e\u0301e\u0301 a\u0307\u0323 \u1112\u1161\u11AB", Composed = "éé \u1EA1\u0307 한";
+        var asIs = TextTokenizer.Create(Data());
+        var composing = TextTokenizer.Create(Data() with { ComposeCharacters = true });
+        Assert.Equal(Loose, asIs.Decode(asIs.Encode(Loose)));
+        Assert.Equal(asIs.Encode(Composed), composing.Encode(Loose));
+        Assert.Equal(Composed, composing.Decode(composing.Encode(Loose)));
+        int[] special = composing.Encode("e\u0301<|end|>\u0301", addBos: false, parseSpecial: true);
+        Assert.Equal("é\u0301", composing.Decode(special));
     }
 
     [Fact]

@@ -1,5 +1,8 @@
 using System.Diagnostics;
+using System.Globalization;
 using System.Text.Json;
+using IlgpuSparse.Model;
+using IlgpuSparse.Tests.Model;
 
 namespace IlgpuSparse.Tests.Cli;
 
@@ -9,7 +12,7 @@ public class CommandLineTests
     [Fact]
     public void Generate_continues_the_prompt_and_says_what_it_read()
     {
-        var json = RunJson("generate", "--prompt", "It was a dark night, and the old captain", "--tokens", "12", "--attention", "dense", "--kv-type", "f32");
+        var json = RunJson("generate", "--prompt", "It was a dark night, and the old captain", "--tokens", "12", "--attention", "dense", "--kv-type", "f32", "--temperature", "0");
         Assert.Equal("was not in the least disturbed.", json.GetProperty("text").GetString()!.TrimStart()[..31]);
         Assert.Equal(11, json.GetProperty("promptTokens").GetInt32());
         Assert.Equal(12, json.GetProperty("newTokens").GetInt32());
@@ -92,19 +95,39 @@ public class CommandLineTests
 
     public static readonly TheoryData<string, string[]> BadCalls = new()
     {
-        { "no such model", ["generate", "--model", "nowhere.gguf"] },
-        { "unknown attention", ["generate", "--attention", "magic"] },
+        { "nowhere.gguf: no such model", ["generate", "--model", "nowhere.gguf"] },
+        { "no config.json", ["generate", "--model", TestFiles.Data("hf-configs")] },
+        { "magic", ["generate", "--attention", "magic"] },
+        { "bits=3", ["generate", "--attention", "double-sparsity:bits=3"] },
+        { "channels=200", ["generate", "--prompt", "a", "--attention", "double-sparsity:channels=200"] },
         { "exclude each other", ["generate", "--prompt", "a", "--prompt-file", "b"] },
-        { "at least 1", ["generate", "--prompt", "a", "--tokens", "0"] },
+        { "nothing.txt", ["generate", "--prompt-file", "nothing.txt"] },
+        { "is a directory", ["generate", "--prompt-file", "."] },
+        { "the prompt is empty", ["generate", "--prompt-file", "-"] },
+        { "--tokens 0: expected a whole number from 1", ["generate", "--prompt", "a", "--tokens", "0"] },
+        { "--tokens x", ["generate", "--tokens", "x"] },
+        { "'--tokens'", ["generate", "--tokens"] },
         { "--context 3", ["generate", "--prompt", "a b c d e f", "--context", "3"] },
-        { "top-p 2", ["generate", "--prompt", "a", "--top-p", "2"] },
+        { "--context 2000000000", ["generate", "--prompt", "a", "--context", "2000000000"] },
+        { "a context of 200,000,000 tokens needs", ["generate", "--prompt", "a", "--context", "200000000", "--backend", "cpu"] },
+        { "--temperature -1", ["generate", "--prompt", "a", "--temperature", "-1"] },
+        { "--top-p 2", ["generate", "--prompt", "a", "--top-p", "2"] },
+        { "top-p 0", ["generate", "--prompt", "a", "--top-p", "0"] },
+        { "--kv-type f8: expected one of f32, f16, bf16", ["generate", "--kv-type", "f8"] },
+        { "no backend nonsense", ["generate", "--prompt", "a", "--backend", "nonsense"] },
         { "token id 999999", ["inspect", "logits", "--ids", "999999"] },
         { "'x' is not a token id", ["inspect", "logits", "--ids", "1,x"] },
+        { "'-1' is not a token id", ["inspect", "logits", "--ids", "-1"] },
+        { "no token ids", ["inspect", "logits", "--ids", ""] },
         { "one of the two", ["inspect", "logits"] },
+        { "--context -3", ["inspect", "--context", "-3"] },
         { "--window 10", ["calibrate", "--window", "10"] },
         { "3 query heads are no multiple of 2", ["bench", "attention", "--heads", "3x2"] },
         { "--contexts 0", ["bench", "attention", "--contexts", "0"] },
         { "dense-layers has no meaning", ["bench", "attention", "-a", "double-sparsity:dense-layers=1"] },
+        { "--statistic foo: expected one of qk, q, k, variance", ["calibrate", "--statistic", "foo"] },
+        { "nowhere/map.json", ["calibrate", "--output", "nowhere/map.json"] },
+        { "bogus", ["bogus"] },
     };
 
     [Theory]
@@ -113,8 +136,87 @@ public class CommandLineTests
     {
         var result = Run(null, arguments);
         Assert.NotEqual(0, result.ExitCode);
-        Assert.Contains(message, result.Error.ReplaceLineEndings(" "));
-        Assert.DoesNotContain("   at ", result.Error);
+        AssertOneMessage(result.Error, message);
+        Assert.DoesNotContain("Usage:", result.Output, StringComparison.Ordinal);
+    }
+
+    public static readonly TheoryData<string> DamagedWeights =
+        [.. Directory.EnumerateFiles(TestFiles.Data("safetensors"), "*.safetensors").Select(f => Path.GetFileName(f)).Where(f => f.StartsWith("bad_") || f.StartsWith("duplicate_")).Order()];
+
+    [Theory]
+    [MemberData(nameof(DamagedWeights))]
+    public void Damaged_weights_end_with_one_clear_message(string file)
+    {
+        using var directory = new TemporaryDirectory();
+        directory.CopyFrom(TestFiles.Data("checkpoints", "llama-mha"));
+        File.Copy(TestFiles.Data("safetensors", file), directory.File("model.safetensors"), overwrite: true);
+        var result = Run(null, "inspect", "--model", directory.Path);
+        Assert.Equal(1, result.ExitCode);
+        AssertOneMessage(result.Error, directory.File("model.safetensors") + ": ");
+    }
+
+    [Fact]
+    public void A_truncated_model_ends_with_one_clear_message()
+    {
+        using var directory = new TemporaryDirectory();
+        string path = directory.Write("cut.gguf", File.ReadAllBytes(TestFiles.Model)[..5_000_000]);
+        var result = Run(null, "generate", "--model", path);
+        Assert.Equal(1, result.ExitCode);
+        AssertOneMessage(result.Error, "cut short");
+    }
+
+    [Fact]
+    public void A_missing_or_foreign_channel_map_is_said_with_what_to_do()
+    {
+        using var directory = new TemporaryDirectory();
+        string model = directory.File("other.gguf"), map = File.ReadAllText(Path.ChangeExtension(TestFiles.Model, ".channels.json"));
+        File.Copy(TestFiles.Model, model);
+        AssertOneMessage(Run(null, "generate", "--prompt", "a", "--model", model).Error, $"ilgpusparse calibrate --model {model}");
+        using (var file = ModelFile.Open(model))
+            map = map.Replace(file.Fingerprint, "0123456789abcdef", StringComparison.Ordinal);
+        var result = Run(null, "generate", "--prompt", "a", "--model", model, "--channels", directory.Write("foreign.json", map));
+        Assert.Equal(1, result.ExitCode);
+        AssertOneMessage(result.Error, "was made with model 0123456789abcdef");
+    }
+
+    [Fact]
+    public void Every_help_says_how_to_go_on()
+    {
+        Assert.Contains("ilgpusparse generate", Run(null).Output, StringComparison.Ordinal);
+        foreach (string[] command in (string[][])[["generate"], ["calibrate"], ["inspect"], ["inspect", "logits"]])
+        {
+            var result = Run(null, [.. command, "--help"]);
+            Assert.Equal(0, result.ExitCode);
+            Assert.Contains("Examples:", result.Output, StringComparison.Ordinal);
+            Assert.Contains($"ilgpusparse {string.Join(' ', command)} ", result.Output, StringComparison.Ordinal);
+        }
+    }
+
+    [Fact]
+    public async Task Interrupted_generation_ends_with_the_statistics_so_far()
+    {
+        Assert.SkipUnless(OperatingSystem.IsLinux(), "signals are sent by kill");
+        // A program started in the background by a shell without job control inherits that SIGINT is ignored, and so do its children.
+        string ignored = File.ReadLines("/proc/self/status").First(l => l.StartsWith("SigIgn:", StringComparison.Ordinal))[7..].Trim();
+        Assert.SkipWhen((Convert.ToUInt64(ignored, 16) & 2) != 0, "SIGINT is ignored here");
+        using var process = Start("generate", "--json", "--tokens", "300000", "--prompt", "a b c", "--attention", "dense");
+        process.StandardInput.Close();
+        var output = process.StandardOutput.ReadToEndAsync(TestContext.Current.CancellationToken);
+        await Task.Delay(3000, TestContext.Current.CancellationToken);
+        Process.Start("kill", ["-INT", process.Id.ToString(CultureInfo.InvariantCulture)]).WaitForExit();
+        Assert.True(process.WaitForExit(TimeSpan.FromMinutes(2)), "the tool did not end");
+        Assert.Equal(130, process.ExitCode);
+        var json = JsonDocument.Parse(await output).RootElement;
+        Assert.True(json.GetProperty("cancelled").GetBoolean());
+        Assert.Equal(json.GetProperty("newTokens").GetInt32() > 0, json.GetProperty("text").GetString()!.Length > 0);
+    }
+
+    private static void AssertOneMessage(string error, string part)
+    {
+        Assert.Contains(part, error, StringComparison.Ordinal);
+        Assert.DoesNotContain("   at ", error, StringComparison.Ordinal);
+        Assert.DoesNotContain("Parameter", error, StringComparison.Ordinal);
+        Assert.InRange(error.Trim().Split('\n').Length, 1, 3);
     }
 
     private static JsonElement RunJson(params string[] arguments)
@@ -126,6 +228,17 @@ public class CommandLineTests
 
     private static (int ExitCode, string Output, string Error) Run(string? input, params string[] arguments)
     {
+        using var process = Start(arguments);
+        process.StandardInput.Write(input);
+        process.StandardInput.Close();
+        var error = process.StandardError.ReadToEndAsync();
+        string output = process.StandardOutput.ReadToEnd();
+        Assert.True(process.WaitForExit(TimeSpan.FromMinutes(3)), "the tool did not end");
+        return (process.ExitCode, output, error.Result);
+    }
+
+    private static Process Start(params string[] arguments)
+    {
         var start = new ProcessStartInfo(Environment.ProcessPath is { } path && Path.GetFileNameWithoutExtension(path) == "dotnet" ? path : "dotnet")
         {
             RedirectStandardInput = true,
@@ -134,12 +247,6 @@ public class CommandLineTests
         };
         start.ArgumentList.Add(Path.Combine(AppContext.BaseDirectory, "IlgpuSparse.Cli.dll"));
         foreach (string argument in arguments) start.ArgumentList.Add(argument);
-        using var process = Process.Start(start)!;
-        process.StandardInput.Write(input);
-        process.StandardInput.Close();
-        var error = process.StandardError.ReadToEndAsync();
-        string output = process.StandardOutput.ReadToEnd();
-        Assert.True(process.WaitForExit(TimeSpan.FromMinutes(3)), "the tool did not end");
-        return (process.ExitCode, output, error.Result);
+        return Process.Start(start)!;
     }
 }

@@ -68,7 +68,8 @@ internal sealed class RandomWeights
         }
     }
 
-    private static void Decode(WeightFormat format, ReadOnlySpan<byte> block, Span<double> values)
+    /// <summary>The numbers of one block, by the definition of its format.</summary>
+    public static void Decode(WeightFormat format, ReadOnlySpan<byte> block, Span<double> values)
     {
         switch (format)
         {

@@ -49,6 +49,32 @@ public class SamplerTests
         Assert.Equal([0, 1, 2, 3], Drawn(logits, new SamplingOptions { Temperature = 1 }));
     }
 
+    /// <summary>Each filter looks at what the one before it left: top-k, then top-p of those, then min-p.</summary>
+    [Fact]
+    public void Filters_apply_in_their_order()
+    {
+        float[] logits = [MathF.Log(0.05f), MathF.Log(0.4f), MathF.Log(0.3f), MathF.Log(0.25f)];
+        Assert.Equal([1, 2], Drawn(logits, new SamplingOptions { Temperature = 1, TopK = 2, TopP = 0.6f })); // 0.4 / 0.7 < 0.6
+        Assert.Equal([1, 2, 3], Drawn(logits, new SamplingOptions { Temperature = 1, TopP = 0.9f, MinP = 0.5f }));
+        Assert.Equal([1], Drawn(logits, new SamplingOptions { Temperature = 1, TopP = 0.35f, MinP = 0.7f }));
+        Assert.Equal([1, 2], Drawn(logits, new SamplingOptions { Temperature = 1, TopP = 0.5f, MinP = 0.7f })); // 0.4 of 1 is less than half, 0.4 of 0.7 would not be
+    }
+
+    [Fact]
+    public void Logits_that_are_not_finite_are_never_drawn()
+    {
+        float[] logits = [float.PositiveInfinity, 1f, float.NaN, 1f, float.NegativeInfinity];
+        Assert.Equal([1, 3], Drawn(logits, new SamplingOptions { Temperature = 1 }));
+        Assert.Equal([1, 3], Drawn(logits, new SamplingOptions { Temperature = 1, TopK = 5, TopP = 0.99f }));
+        Assert.Equal(1, new Sampler(SamplingOptions.Greedy).Next(logits));
+    }
+
+    [Theory]
+    [InlineData(1e-30f)]
+    [InlineData(float.Epsilon)]
+    public void Almost_no_temperature_is_greedy(float temperature) =>
+        Assert.Equal([2], Drawn([-3e38f, 0f, 1e-3f, -1f], new SamplingOptions { Temperature = temperature, TopP = 0.9f }));
+
     [Fact]
     public void Equal_logits_keep_the_lowest_ids() =>
         Assert.Equal([0, 1, 2], Drawn(new float[20], new SamplingOptions { Temperature = 1, TopK = 3 }));

@@ -1,3 +1,4 @@
+using System.Collections.Concurrent;
 using System.Text.RegularExpressions;
 using ILGPU;
 using ILGPU.Backends.OpenCL;
@@ -12,14 +13,10 @@ namespace IlgpuSparse.Tests.Gpu;
 internal static partial class KernelCode
 {
     private static readonly Context Context = GpuContext.Create();
+    private static readonly ConcurrentDictionary<(KernelVariant, int, int), string> Known = new();
 
     /// <summary>PTX for an architecture, e.g. 8, 0.</summary>
-    public static string Ptx(KernelVariant variant, int major = 9, int minor = 0)
-    {
-        var architecture = new CudaArchitecture(major, minor);
-        using var backend = new PTXBackend(Context, new CudaCapabilityContext(architecture), architecture, PTXCodeGenerator.SupportedInstructionSets.First(), null);
-        return ((PTXCompiledKernel)variant.Compile(backend)).PTXAssembly;
-    }
+    public static string Ptx(KernelVariant variant, int major = 9, int minor = 0) => Known.GetOrAdd((variant, major, minor), key => Generate(key.Item1, key.Item2, key.Item3));
 
     /// <summary>OpenCL C for a vendor that ILGPU has no shuffles for.</summary>
     public static string OpenCl(KernelVariant variant)
@@ -53,7 +50,7 @@ internal static partial class KernelCode
     }
 
     /// <summary>How often <paramref name="instruction"/> stands in the kernel.</summary>
-    public static int Count(string ptx, string instruction) => Regex.Count(Entry(ptx), $@"^\s+(@!?%\w+\s+)?{Regex.Escape(instruction)}(?=[\s;])", RegexOptions.Multiline);
+    public static int Count(string ptx, string instruction) => Regex.Count(Entry(ptx), $@"^\s+(@!?%\w+\s+)?(\{{ .*; )?{Regex.Escape(instruction)}(?=[\s;])", RegexOptions.Multiline);
 
     /// <summary>A clang on the path, of whatever version; null without one.</summary>
     public static string? FindClang()
@@ -61,6 +58,13 @@ internal static partial class KernelCode
         var folders = (Environment.GetEnvironmentVariable("PATH") ?? "").Split(Path.PathSeparator, StringSplitOptions.RemoveEmptyEntries);
         string[] names = ["clang", .. Enumerable.Range(14, 12).Reverse().Select(version => $"clang-{version}")];
         return names.SelectMany(name => folders.Select(folder => Path.Combine(folder, OperatingSystem.IsWindows() ? name + ".exe" : name))).FirstOrDefault(File.Exists);
+    }
+
+    private static string Generate(KernelVariant variant, int major, int minor)
+    {
+        var architecture = new CudaArchitecture(major, minor);
+        using var backend = new PTXBackend(Context, new CudaCapabilityContext(architecture), architecture, PTXCodeGenerator.SupportedInstructionSets.First(), null);
+        return ((PTXCompiledKernel)variant.Compile(backend)).PTXAssembly;
     }
 
     [GeneratedRegex(@"^.*\.local\s.*$", RegexOptions.Multiline)]

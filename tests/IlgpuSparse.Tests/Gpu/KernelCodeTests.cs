@@ -2,7 +2,9 @@ using System.Diagnostics;
 using System.Text.RegularExpressions;
 using IlgpuSparse.Compute.Gpu;
 using IlgpuSparse.Compute.Gpu.Kernels;
+using IlgpuSparse.Compute.Gpu.Kernels.Attention;
 using IlgpuSparse.Compute.Gpu.Kernels.Linear;
+using IlgpuSparse.Compute.Gpu.Kernels.Selection;
 using IlgpuSparse.Compute.Gpu.Kernels.Weights;
 using IlgpuSparse.Model;
 
@@ -119,6 +121,18 @@ public sealed class KernelCodeTests
     }
 
     [Fact]
+    public void LongStreamsAreReadInSixteenBytes()
+    {
+        // labels twice: the first of a group, and the next while one is in work
+        Assert.All(ScoreKernel.Variants, variant => Assert.Equal(2 * Product(variant.Method.GetGenericArguments()[1..3]), KernelCode.Count(KernelCode.Ptx(variant), "ld.global.nc.L1::no_allocate.L2::cache_hint.v4.u32")));
+        Assert.All(TensorDecodeKernel.Variants, variant => Assert.Matches(@"cp\.async\.cg\.shared\.global\.L2::128B \[\w+\], \[\w+\], 16, %r", KernelCode.Ptx(variant)));
+        var selection = KernelCatalog.All.Where(variant => variant.Method.DeclaringType is { } type && (type == typeof(BinKernel) || type == typeof(HistogramKernel) || type == typeof(SetFilterKernel))).ToList();
+        Assert.True(selection.Count >= 3);
+        Assert.All(selection, variant => Assert.InRange(KernelCode.Count(KernelCode.Ptx(variant), "ld.global.cg.v4.f32"), 4, 8));
+        Assert.All(RmsNormKernel.Variants, variant => Assert.InRange(KernelCode.Count(KernelCode.Ptx(variant), "ld.global.v4.f32"), 2, 3));
+    }
+
+    [Fact]
     public void RopeAnglesAreSigned()
     {
         // by way of uint the conversion would be cvt.rn.f32.u32, and the angle lose the sign that keeps it near zero
@@ -126,6 +140,9 @@ public sealed class KernelCodeTests
         Assert.Contains("cvt.rn.f32.s32", ptx, StringComparison.Ordinal);
         Assert.DoesNotContain("cvt.rn.f32.u32", ptx, StringComparison.Ordinal);
     }
+
+    // the numbers that type arguments of the score kernel stand for
+    private static int Product(Type[] counts) => counts.Aggregate(1, (product, count) => product * (int)count.GetProperty(nameof(IKernelCount.Value))!.GetValue(null)!);
 
     private static void IndexedArray(ILGPU.ArrayView<float> data)
     {

@@ -58,7 +58,7 @@ public sealed class SelectionKernelTests(Accelerators accelerators) : IDisposabl
 
     [Theory]
     [InlineData(ScoreKernel.WithSelection)]
-    [InlineData(ScoreKernel.WithHistogram)]
+    [InlineData(ScoreKernel.WithBins)]
     [InlineData(ScoreKernel.WithMaximum)]
     [InlineData(ScoreKernel.WithMassSelection)]
     public void ScoresAndSetsInOneGo(int mode)
@@ -119,7 +119,7 @@ public sealed class SelectionKernelTests(Accelerators accelerators) : IDisposabl
             Load<ScoreLauncher>(variant)(Device.Stream, new KernelConfig(new Index3D((labels.Lengths.Max() + 64 * units) / score.ChunkTokens + 1, sets, rows), new Index3D(64, 1, 1)),
                 GpuLabels.View(shape, labels.Layer, batch), score, select);
             var mode = variant.Method.GetGenericArguments()[^1];
-            if (mode == KernelCounts.Of(ScoreKernel.WithHistogram) || mode == KernelCounts.Of(ScoreKernel.WithMaximum)) Finish(select, capacity, sets, rows, mode == KernelCounts.Of(ScoreKernel.WithMaximum));
+            if (mode == KernelCounts.Of(ScoreKernel.WithBins) || mode == KernelCounts.Of(ScoreKernel.WithMaximum)) Finish(select, capacity, sets, rows, mode == KernelCounts.Of(ScoreKernel.WithMaximum));
         }
 
         float[] found = ((DeviceSpan)scores.Buffer).ToArray<float>(rows * sets * capacity);
@@ -164,16 +164,19 @@ public sealed class SelectionKernelTests(Accelerators accelerators) : IDisposabl
         bool mass = rule.TopP < 1;
         select.Scratch = memory.View(mass);
         if (way == Way.Portable) _backend.Select(shape, rule, batch, scores, chosen);
-        else if (way == Way.OneGroup) Load<SelectLauncher>(mass ? MassSetKernel.Variant : SelectSetKernel.Variant)(Device.Stream, new KernelConfig(new Index3D(1, rows, 1), new Index3D(64, 1, 1)), select);
+        else if (way == Way.OneGroup && mass) Load<SelectLauncher>(MassSetKernel.Variant)(Device.Stream, new KernelConfig(new Index3D(1, rows, 1), new Index3D(64, 1, 1)), select);
         else
         {
-            Load<SelectLauncher>(HistogramKernel.Variant(mass))(Device.Stream, Chunks(capacity, 1, rows), select);
-            Finish(select, capacity, 1, rows, mass);
+            // one chunk of 1024 tokens, or several of 512
+            int threads = way == Way.OneGroup ? 64 : 32;
+            Load<SelectLauncher>(mass ? HistogramKernel.Variant : BinKernel.Variant)(Device.Stream, Chunks(capacity, 1, rows, threads), select);
+            Finish(select, capacity, 1, rows, mass, threads);
             var scratch = select.Scratch;
-            Assert.All(Download(scratch.Histogram), count => Assert.Equal(0u, count));
+            Assert.All(Download(mass ? scratch.Histogram : scratch.Bins), count => Assert.Equal(0u, count));
+            Assert.All(Download(scratch.ChunkKept), count => Assert.Equal(0u, count));
             Assert.All(Download(scratch.Arrivals), count => Assert.Equal(0, count));
             Assert.All(Download(scratch.CandidateCounts), count => Assert.Equal(0, count));
-            Assert.All(Download(scratch.Maxima), key => Assert.Equal(0u, key));
+            if (mass) Assert.All(Download(scratch.Maxima), key => Assert.Equal(0u, key));
             if (mass) Assert.All(Download(scratch.Masses), sum => Assert.Equal(0ul, sum));
             if (mass) Assert.All(Enumerable.Range(0, rows), i => Assert.Equal(0ul, Download(scratch.Totals)[2 * i]));
         }
@@ -194,18 +197,21 @@ public sealed class SelectionKernelTests(Accelerators accelerators) : IDisposabl
                 float found = ((DeviceSpan)shares).ToArray<float>(lengths.Length)[row];
                 Assert.True(Math.Abs(found - share) <= 2e-4, $"seed {_seed}, {what}, {lengths[row]} tokens: a share of {found}, not {share}");
             }
+            indices.AsSpan(row * chosen.Capacity, expected.Length).Sort();
             Assert.True(expected.AsSpan().SequenceEqual(indices.AsSpan(row * chosen.Capacity, expected.Length)), $"seed {_seed}, {what}, {lengths[row]} tokens: {string.Join(' ', indices.Skip(row * chosen.Capacity).Take(expected.Length))}; expected {string.Join(' ', expected)}");
         }
     }
 
-    private void Finish(SelectView select, int capacity, int sets, int rows, bool mass)
+    private void Finish(SelectView select, int capacity, int sets, int rows, bool mass, int threads = 32)
     {
-        Load<SelectLauncher>(mass ? MassFilterKernel.Variant : FilterKernel.Variant)(Device.Stream, Chunks(capacity, sets, rows), select);
-        if (mass) Load<PlaceLauncher>(MassCandidateKernel.Variant)(Device.Stream, Chunks(capacity, sets, rows), select, KeyTile.Tokens(32));
-        Load<PlaceLauncher>(PlaceKernel.Variant(mass))(Device.Stream, Chunks(capacity, sets, rows), select, KeyTile.Tokens(32));
+        Load<SelectLauncher>(mass ? MassFilterKernel.Variant : SetFilterKernel.Variant)(Device.Stream, Chunks(capacity, sets, rows, threads), select);
+        if (!mass) return;
+        Load<PlaceLauncher>(MassCandidateKernel.Variant)(Device.Stream, Chunks(capacity, sets, rows, threads), select, KeyTile.Tokens(threads));
+        Load<PlaceLauncher>(PlaceKernel.Variant)(Device.Stream, Chunks(capacity, sets, rows, threads), select, KeyTile.Tokens(threads));
     }
 
-    private static KernelConfig Chunks(int tokens, int sets, int rows) => new(new Index3D((tokens + KeyTile.Tokens(32) - 1) / KeyTile.Tokens(32), sets, rows), new Index3D(32, 1, 1));
+    private static KernelConfig Chunks(int tokens, int sets, int rows, int threads) =>
+        new(new Index3D((tokens + KeyTile.Tokens(threads) - 1) / KeyTile.Tokens(threads), sets, rows), new Index3D(threads, 1, 1));
 
     private static float Value(string pattern, Random random) => pattern switch
     {

@@ -6,6 +6,7 @@ using IlgpuSparse.Compute.Cpu;
 using IlgpuSparse.Generation;
 using IlgpuSparse.Llama;
 using IlgpuSparse.Model;
+using IlgpuSparse.Tests.Reference;
 
 namespace IlgpuSparse.Tests.Llama;
 
@@ -39,7 +40,16 @@ public sealed class BooksModelTests : IDisposable
             });
         }
         Assert.Equal(prompt.GetProperty("nll_mean").GetDouble(), measured.Average(), 1e-3);
-        for (int i = 0; i < losses.Length; i++) Assert.Equal(losses[i], measured[i], 5e-3);
+
+        // Position by position the reference is itself off by up to 3.4e-3 (the third prompt, whose rare characters make losses of 20): so far its fp32 run lies from the same weights in
+        // double precision, to which the decoder is held a hundred times closer.
+        double[][] exact = new ReferenceDecoder(_model).Logits(ids.AsSpan(0, losses.Length));
+        for (int i = 0; i < losses.Length; i++)
+        {
+            double loss = LogSumExp(exact[i]) - exact[i][ids[i + 1]];
+            Assert.Equal(loss, measured[i], 5e-5);
+            Assert.Equal(losses[i], loss, 3.5e-3);
+        }
 
         using var generator = new Generator(decoder);
         Assert.Equal(greedy, generator.Generate(ids, new GenerationOptions { MaxTokens = greedy.Length }));
@@ -153,6 +163,12 @@ public sealed class BooksModelTests : IDisposable
         using var json = JsonDocument.Parse(File.ReadAllText(TestFiles.Data("books-16m.reference.json")));
         int[] ids = json.RootElement[1].GetProperty("ids").Deserialize<int[]>()!;
         return [.. Enumerable.Range(0, length).Select(i => ids[i % ids.Length])];
+    }
+
+    private static double LogSumExp(double[] logits)
+    {
+        double largest = logits.Max();
+        return largest + Math.Log(logits.Sum(x => Math.Exp(x - largest)));
     }
 
     private static double Loss(ReadOnlySpan<float> logits, int target)

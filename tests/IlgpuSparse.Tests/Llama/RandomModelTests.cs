@@ -69,15 +69,15 @@ public sealed class RandomModelTests
     public void Formats_that_are_not_made_are_refused()
     {
         using var backend = new CpuBackend();
-        Assert.Contains("Q4_1", Assert.Throws<NotSupportedException>(() => IlgpuSparse.Llama.RandomWeights.Create(backend, ModelShapes.Find("llama-2-7b", 1), WeightFormat.Q4_1)).Message, StringComparison.Ordinal);
+        Assert.Contains("Q4_1", Assert.Throws<NotSupportedException>(() => RandomModel.Create(backend, ModelShapes.Find("llama-2-7b", 1), WeightFormat.Q4_1)).Message, StringComparison.Ordinal);
         Assert.Equal(0, backend.Memory.LiveBytes);
     }
 
     private static float[] Logits(LlamaConfig config, WeightFormat format, int seed)
     {
         using var backend = new CpuBackend();
-        using var weights = IlgpuSparse.Llama.RandomWeights.Create(backend, config, format, seed);
-        Assert.Equal(IlgpuSparse.Llama.RandomWeights.PlannedBytes(config, format), backend.Memory.ByPurpose["weights"]);
+        using var weights = RandomModel.Create(backend, config, format, seed);
+        Assert.Equal(RandomModel.PlannedBytes(config, format), backend.Memory.ByPurpose["weights"]);
         using var decoder = new LlamaDecoder(backend, weights, new DecoderOptions { Capacity = 64 });
         using var sequence = decoder.NewSequence();
         return decoder.Prefill(sequence, [1, 2, 3, 250]).ToArray();

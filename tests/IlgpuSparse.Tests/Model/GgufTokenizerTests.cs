@@ -33,6 +33,7 @@ public sealed class GgufTokenizerTests : IDisposable
     {
         var data = Read(ByteLevel(pre).Set("tokenizer.ggml.bos_token_id", 8u).Set("tokenizer.ggml.eos_token_id", 9u))!;
         Assert.Equal((TokenizerKind.ByteLevelBpe, pattern, addBos, 8), (data.Kind, data.SplitPattern, data.AddBos, data.BosId));
+        Assert.Equal((pre == "llama-bpe", pre == "qwen2"), (data.IgnoreMerges, data.ComposeCharacters));
         Assert.Equal(["a b", "ab c"], data.Merges);
         Assert.Equal(new Dictionary<string, int> { ["<|im_end|>"] = 7, ["<|begin|>"] = 8, ["<|end|>"] = 9 }, data.SpecialTokens);
         Assert.Equal([9, 7], data.EosIds); // the end of a turn ends a sequence too

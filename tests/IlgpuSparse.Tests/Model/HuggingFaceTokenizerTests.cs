@@ -1,4 +1,6 @@
+using System.Text;
 using System.Text.Json.Nodes;
+using IlgpuSparse.Chat;
 using IlgpuSparse.Model;
 
 namespace IlgpuSparse.Tests.Model;
@@ -74,6 +76,26 @@ public sealed class HuggingFaceTokenizerTests : IDisposable
         Assert.Equal(pattern, Read(Llama3Like, json => json["pre_tokenizer"] = JsonNode.Parse(pre))!.SplitPattern);
 
     [Theory]
+    [InlineData("""{"type":"NFC"}""", true)]
+    [InlineData("""{"type":"Sequence","normalizers":[{"type":"NFC"}]}""", true)]
+    [InlineData("""{"type":"Sequence","normalizers":[]}""", false)]
+    [InlineData("null", false)]
+    public void Qwen_2s_normalizer_is_read(string normalizer, bool composes)
+    {
+        Assert.Equal(composes, Read(Llama3Like, json => json["normalizer"] = JsonNode.Parse(normalizer))!.ComposeCharacters);
+        Assert.Contains("'NFKC'", Refused(Llama3Like, json => json["normalizer"] = JsonNode.Parse("""{"type":"Sequence","normalizers":[{"type":"NFC"},{"type":"NFKC"}]}""")), StringComparison.Ordinal);
+        Assert.Contains("'normalizers'", Refused(Llama3Like, json => json["normalizer"] = JsonNode.Parse("""{"type":"Sequence"}""")), StringComparison.Ordinal);
+    }
+
+    [Fact]
+    public void Llama_3_takes_whole_words()
+    {
+        Assert.False(Read(Llama3Like)!.IgnoreMerges);
+        Assert.True(Read(Llama3Like, json => json["model"]!["ignore_merges"] = true)!.IgnoreMerges);
+        Assert.Contains("'model.ignore_merges'", Refused(Llama3Like, json => json["model"]!["ignore_merges"] = 1), StringComparison.Ordinal);
+    }
+
+    [Theory]
     [InlineData("null", "pre_tokenizer []")]
     [InlineData("""{"type":"Metaspace"}""", "[Metaspace]")]
     [InlineData("""{"type":"ByteLevel","add_prefix_space":true}""", "add_prefix_space")]
@@ -114,6 +136,48 @@ public sealed class HuggingFaceTokenizerTests : IDisposable
         File.Delete(_directory.File("tokenizer.json"));
         using var model = ModelFile.Open(_directory.Path);
         Assert.Contains("0 bytes", Assert.Throws<ModelFormatException>(() => model.Tokenizer).Message, StringComparison.Ordinal);
+    }
+
+    /// <summary>Whatever is done to the files that say how text is read: a tokenizer that works, or one kind of exception.</summary>
+    [Fact]
+    public void Damaged_at_random_they_are_read_or_refused()
+    {
+        int seed = Random.Shared.Next();
+        var random = new Random(seed);
+        byte[] config = File.ReadAllBytes(_directory.File("config.json")), json = Encoding.UTF8.GetBytes(Llama3Like), pieces = File.ReadAllBytes(TestFiles.Data("tokenizer", "books-16m.model"));
+        for (int i = 0; i < 600; i++)
+        {
+            _directory.Write("config.json", i % 3 == 0 ? Mutation.Of(config, config.Length, random) : config);
+            _directory.Write("tokenizer.json", i % 3 == 1 ? Mutation.Of(json, json.Length, random) : json);
+            if (i % 3 == 2)
+            {
+                File.Delete(_directory.File("tokenizer.json"));
+                _directory.Write("tokenizer.model", Mutation.Of(pieces, pieces.Length, random));
+            }
+            try
+            {
+                using var model = ModelFile.Open(_directory.Path);
+                var tokenizer = TextTokenizer.Create(model.Tokenizer!);
+                tokenizer.Decode(tokenizer.Encode("abc é <|begin|>", parseSpecial: true));
+            }
+            catch (ModelFormatException)
+            {
+            }
+            catch (Exception e)
+            {
+                Assert.Fail($"seed {seed}, round {i}: {e}");
+            }
+        }
+    }
+
+    [Fact]
+    public void Text_that_is_not_UTF_8_is_refused()
+    {
+        byte[] json = Encoding.UTF8.GetBytes(Llama3Like);
+        json[Array.IndexOf(json, (byte)'B', json.AsSpan().IndexOf("ByteLevel"u8))] = 0xFF;
+        _directory.Write("tokenizer.json", json);
+        using var model = ModelFile.Open(_directory.Path);
+        Assert.Contains("not UTF-8", Assert.Throws<ModelFormatException>(() => model.Tokenizer).Message, StringComparison.Ordinal);
     }
 
     private TokenizerData? Read(string? tokenizer, Action<JsonNode>? change = null)

@@ -12,8 +12,11 @@ internal readonly unsafe struct BF16Element : IKvElement
     public static bool Interleaved => true;
 
     [MethodImpl(MethodImplOptions.AggressiveInlining)]
-    public static V First<V>(byte* source) where V : struct, ISimd<V> => V.ShiftLeft(V.Load((float*)source), 16);
+    public static KvConstants<V> Constants<V>() where V : struct, ISimd<V> => default;
 
     [MethodImpl(MethodImplOptions.AggressiveInlining)]
-    public static V Second<V>(byte* source) where V : struct, ISimd<V> => V.And(V.Load((float*)source), unchecked((int)0xffff0000));
+    public static V First<V>(byte* source, in KvConstants<V> constants) where V : struct, ISimd<V> => V.ShiftLeft(V.Load((float*)source), 16);
+
+    [MethodImpl(MethodImplOptions.AggressiveInlining)]
+    public static V Second<V>(byte* source, in KvConstants<V> constants) where V : struct, ISimd<V> => V.And(V.Load((float*)source), unchecked((int)0xffff0000));
 }

@@ -32,6 +32,9 @@ public sealed unsafe class CpuBackend : ComputeBackend
         }
     }
 
+    /// <summary>Widest vectors that attention and selection use: for tests of the narrower ones.</summary>
+    internal int VectorBits { get; init; } = 512;
+
     /// <summary>The threads, for benchmarks of single kernels.</summary>
     internal WorkerPool Pool => _pool;
 
@@ -76,8 +79,8 @@ public sealed unsafe class CpuBackend : ComputeBackend
     /// <inheritdoc/>
     public override void Attend(AttentionShape shape, KvLayer cache, StepBatch batch, DeviceSpan q, DeviceSpan y)
     {
-        if (batch.IsPrefill && batch.Rows > 1) CpuPrefillAttention.Run(_pool, shape, cache, batch, q, y);
-        else CpuDecodeAttention.Dense(_pool, shape, cache, batch, q, y);
+        if (batch.IsPrefill && batch.Rows > 1) CpuPrefillAttention.Run(_pool, shape, cache, batch, q, y, VectorBits);
+        else CpuDecodeAttention.Dense(_pool, shape, cache, batch, q, y, VectorBits);
     }
 
     /// <inheritdoc/>
@@ -86,11 +89,15 @@ public sealed unsafe class CpuBackend : ComputeBackend
 
     /// <inheritdoc/>
     public override void Select(AttentionShape shape, SelectionRule rule, StepBatch batch, TokenScores scores, TokenSets sets) =>
-        CpuSelect.Run(_pool, shape, rule, batch, scores, sets);
+        CpuSelect.Run(_pool, shape, rule, batch, scores, sets, VectorBits);
+
+    /// <inheritdoc/>
+    public override void ScoreAndSelect(AttentionShape shape, LabelLayer labels, StepBatch batch, DeviceSpan q, GroupReduction reduction, SelectionRule rule, TokenScores scores, TokenSets sets) =>
+        CpuScore.Run(_pool, shape, labels, batch, q, reduction, scores, new SelectJob(_pool.Scratch, shape, rule, batch, scores, sets, VectorBits));
 
     /// <inheritdoc/>
     public override void AttendSelected(AttentionShape shape, KvLayer cache, StepBatch batch, DeviceSpan q, TokenSets sets, DeviceSpan y) =>
-        CpuDecodeAttention.Selected(_pool, shape, cache, batch, q, sets, y);
+        CpuDecodeAttention.Selected(_pool, shape, cache, batch, q, sets, y, VectorBits);
 
     /// <inheritdoc/>
     public override void Sample(DeviceSpan logits, int rows, int vocabulary, SamplingOptions options, DeviceSpan draws, DeviceSpan ids)

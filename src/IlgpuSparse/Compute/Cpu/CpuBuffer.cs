@@ -2,7 +2,7 @@ using System.Runtime.InteropServices;
 
 namespace IlgpuSparse.Compute.Cpu;
 
-/// <summary>Native memory, 64-byte aligned, or a view of memory that somebody else owns (a mapped model file). Large blocks are committed by the operating system as they are touched.</summary>
+/// <summary>Native memory, 64-byte aligned and in large pages where it fills some, or a view of memory that somebody else owns (a mapped model file). Large blocks are committed by the operating system as they are touched.</summary>
 internal sealed unsafe class CpuBuffer : DeviceBuffer
 {
     private readonly MemoryLedger? _ledger;
@@ -18,7 +18,10 @@ internal sealed unsafe class CpuBuffer : DeviceBuffer
         try
         {
             // one vector of slack, so that full-width loads at the end stay inside
-            _data = (byte*)NativeMemory.AlignedAlloc(checked((nuint)bytes + 64), 64);
+            nuint size = checked((nuint)bytes + 64);
+            bool large = bytes >= 2 * LargePages.Bytes;
+            _data = (byte*)NativeMemory.AlignedAlloc(size, large ? (nuint)LargePages.Bytes : 64);
+            if (large) LargePages.Advise(_data, size);
         }
         catch (OutOfMemoryException e)
         {

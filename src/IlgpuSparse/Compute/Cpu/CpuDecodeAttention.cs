@@ -6,11 +6,11 @@ namespace IlgpuSparse.Compute.Cpu;
 internal static unsafe class CpuDecodeAttention
 {
     /// <summary>Over every visible token; see <see cref="ComputeBackend.Attend"/>. Vectors are at most <paramref name="vectorBits"/> wide.</summary>
-    public static void Dense(WorkerPool pool, AttentionShape shape, KvLayer cache, StepBatch batch, DeviceSpan q, DeviceSpan y, int vectorBits = 512) =>
+    public static void Dense(WorkerPool pool, AttentionShape shape, KvLayer cache, StepBatch batch, DeviceSpan q, DeviceSpan y, int vectorBits) =>
         Run(pool, shape, cache, batch, q, null, y, vectorBits);
 
     /// <summary>Over the tokens of <paramref name="sets"/>; see <see cref="ComputeBackend.AttendSelected"/>. An empty set gives zeros. Vectors are at most <paramref name="vectorBits"/> wide.</summary>
-    public static void Selected(WorkerPool pool, AttentionShape shape, KvLayer cache, StepBatch batch, DeviceSpan q, TokenSets sets, DeviceSpan y, int vectorBits = 512)
+    public static void Selected(WorkerPool pool, AttentionShape shape, KvLayer cache, StepBatch batch, DeviceSpan q, TokenSets sets, DeviceSpan y, int vectorBits)
     {
         if (sets.Sets != shape.KvHeads && sets.Sets != shape.Heads)
             throw new ArgumentException($"{sets.Sets} token sets a row; {shape.KvHeads} (one a kv head) or {shape.Heads} (one a query head) can be attended", nameof(sets));

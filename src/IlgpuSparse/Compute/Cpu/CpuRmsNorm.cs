@@ -38,7 +38,7 @@ internal static unsafe class CpuRmsNorm
             for (int row = task * TaskRows; row < end; row++) Normalise(X + (long)row * Width, Y + (long)row * Width);
         }
 
-        [MethodImpl(MethodImplOptions.AggressiveOptimization)]
+        [MethodImpl(MethodImplOptions.AggressiveOptimization | MethodImplOptions.NoInlining)]
         private readonly void Normalise(float* x, float* y)
         {
             // A few hundred squares a lane at most, then in double: the mean is right to a few units in the last place of a float.

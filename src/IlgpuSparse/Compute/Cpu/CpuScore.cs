@@ -1,3 +1,5 @@
+using System.Numerics;
+using System.Runtime.CompilerServices;
 using System.Runtime.Intrinsics;
 using System.Runtime.Intrinsics.X86;
 using IlgpuSparse.Compute.Cpu.Labels;
@@ -9,35 +11,40 @@ internal static unsafe class CpuScore
 {
     private const int BlockTiles = KvLayer.BlockTokens / LabelLayer.TileTokens;
 
-    // Codes that are scored while as many are fetched: blocks lie anywhere, and the processor's own prefetch stops at every page.
-    private const int StepBytes = 4096;
+    // Codes are fetched this far ahead, a step at a time: blocks lie anywhere, and the processor's own prefetch stops at every page. More lines at once than a core can have
+    // under way would only hold up the scoring.
+    private const int AheadBytes = 4096, StepBytes = 1024;
 
     // Blocks a task at least: below this the tables cost more than the labels.
     private const int LeastBlocks = 4;
 
-    public static void Run(WorkerPool pool, AttentionShape shape, LabelLayer labels, StepBatch batch, DeviceSpan q, GroupReduction reduction, TokenScores scores)
+    /// <summary>
+    /// See <see cref="ComputeBackend.Score"/>. Whoever has finished the scores of a kv head goes on with <paramref name="selection"/> for its sets, while they are in its caches and without
+    /// waiting for the others.
+    /// </summary>
+    public static void Run(WorkerPool pool, AttentionShape shape, LabelLayer labels, StepBatch batch, DeviceSpan q, GroupReduction reduction, TokenScores scores, SelectJob? selection = null)
     {
         if (labels.Format is LabelFormat.Int4 or LabelFormat.Int2 or LabelFormat.Int1)
         {
-            if (Avx512F.IsSupported) Run<NibbleScorer, Simd512>(pool, shape, labels, batch, q, reduction, scores);
-            else if (Avx2.IsSupported) Run<CrumbScorer, Simd256>(pool, shape, labels, batch, q, reduction, scores);
-            else Run<FieldScorer<Simd128>, Simd128>(pool, shape, labels, batch, q, reduction, scores);
+            if (Avx512F.IsSupported) Run<NibbleScorer, Simd512>(pool, shape, labels, batch, q, reduction, scores, selection);
+            else if (Avx2.IsSupported) Run<CrumbScorer, Simd256>(pool, shape, labels, batch, q, reduction, scores, selection);
+            else Run<FieldScorer<Simd128>, Simd128>(pool, shape, labels, batch, q, reduction, scores, selection);
         }
-        else if (Vector512.IsHardwareAccelerated) RunPlain<Simd512>(pool, shape, labels, batch, q, reduction, scores);
-        else if (Vector256.IsHardwareAccelerated) RunPlain<Simd256>(pool, shape, labels, batch, q, reduction, scores);
-        else RunPlain<Simd128>(pool, shape, labels, batch, q, reduction, scores);
+        else if (Vector512.IsHardwareAccelerated) RunPlain<Simd512>(pool, shape, labels, batch, q, reduction, scores, selection);
+        else if (Vector256.IsHardwareAccelerated) RunPlain<Simd256>(pool, shape, labels, batch, q, reduction, scores, selection);
+        else RunPlain<Simd128>(pool, shape, labels, batch, q, reduction, scores, selection);
     }
 
     /// <summary>With vectors of a given width and without lookups.</summary>
-    public static void RunPlain<V>(WorkerPool pool, AttentionShape shape, LabelLayer labels, StepBatch batch, DeviceSpan q, GroupReduction reduction, TokenScores scores)
+    public static void RunPlain<V>(WorkerPool pool, AttentionShape shape, LabelLayer labels, StepBatch batch, DeviceSpan q, GroupReduction reduction, TokenScores scores, SelectJob? selection = null)
         where V : struct, ISimd<V>
     {
-        if (labels.Format == LabelFormat.F16) Run<HalfScorer<V>, V>(pool, shape, labels, batch, q, reduction, scores);
-        else Run<FieldScorer<V>, V>(pool, shape, labels, batch, q, reduction, scores);
+        if (labels.Format == LabelFormat.F16) Run<HalfScorer<V>, V>(pool, shape, labels, batch, q, reduction, scores, selection);
+        else Run<FieldScorer<V>, V>(pool, shape, labels, batch, q, reduction, scores, selection);
     }
 
     /// <summary>With a given scorer, which must know the format.</summary>
-    public static void Run<TScorer, V>(WorkerPool pool, AttentionShape shape, LabelLayer labels, StepBatch batch, DeviceSpan q, GroupReduction reduction, TokenScores scores)
+    public static void Run<TScorer, V>(WorkerPool pool, AttentionShape shape, LabelLayer labels, StepBatch batch, DeviceSpan q, GroupReduction reduction, TokenScores scores, SelectJob? selection = null)
         where TScorer : struct, ILabelScorer
         where V : struct, ISimd<V>
     {
@@ -67,6 +74,12 @@ internal static unsafe class CpuScore
             Chunks = chunks,
             Scratch = pool.Scratch,
         };
+        if (selection is { } select)
+        {
+            job.Selection = select;
+            job.Finished = (int*)pool.Scratch.Attention.Reserve((long)streams * sizeof(int));
+            new Span<int>(job.Finished, streams).Clear();
+        }
         pool.Run(ref job, streams * chunks);
     }
 
@@ -82,10 +95,22 @@ internal static unsafe class CpuScore
         public int Capacity, Sets, TableStride, ChunkBlocks, Chunks;
         public bool SumQueries;
         public CpuScratch Scratch;
+        public SelectJob Selection;
+        /// <summary>Finished chunks a stream; null without selection.</summary>
+        public int* Finished;
 
         public readonly void Execute(int task, int worker)
         {
-            int stream = task / Chunks, chunk = task - stream * Chunks;
+            int stream = task / Chunks;
+            Score(stream, task - stream * Chunks, worker);
+            if (Finished == null || Interlocked.Increment(ref Finished[stream]) < Chunks) return;
+            int sets = Sets / Shape.KvHeads;
+            for (int set = 0; set < sets; set++) Selection.Execute(stream * sets + set, worker);
+        }
+
+        [MethodImpl(MethodImplOptions.AggressiveOptimization | MethodImplOptions.NoInlining)]
+        private readonly void Score(int stream, int chunk, int worker)
+        {
             int row = stream / Shape.KvHeads, kvHead = stream - row * Shape.KvHeads, position = Positions[row];
             int firstTile = Math.Max(Shape.FirstVisible(position) / LabelLayer.TileTokens, chunk * ChunkBlocks * BlockTiles);
             int endTile = Math.Min(position / LabelLayer.TileTokens + 1, (chunk + 1) * ChunkBlocks * BlockTiles);
@@ -103,12 +128,13 @@ internal static unsafe class CpuScore
 
             float* output = Scores + ((long)row * Sets + (reduce || heads == 1 && Sets == Shape.KvHeads ? kvHead : kvHead * Shape.GroupSize)) * Capacity;
             int* table = BlockTable + (long)row * TableStride;
-            int stepTiles = Math.Clamp(StepBytes / (LabelLayer.TileTokens * sizeof(uint) * Coding.Words), 2, BlockTiles);
+            int tileBytes = LabelLayer.TileTokens * sizeof(uint) * Coding.Words;
+            int stepTiles = RoundDown(Math.Clamp(StepBytes / tileBytes, 1, BlockTiles)), aheadTiles = Math.Max(AheadBytes / tileBytes, stepTiles);
             for (int tile = firstTile; tile < endTile;)
             {
-                int block = table[tile / BlockTiles], inBlock = tile % BlockTiles, count = Math.Min(Math.Min(endTile - tile, BlockTiles - inBlock), stepTiles);
+                int block = table[tile / BlockTiles], inBlock = tile % BlockTiles, count = Math.Min(endTile - tile, stepTiles - inBlock % stepTiles);
                 uint* codes = Labels.Block(block, kvHead) + (long)inBlock * LabelLayer.TileTokens * Coding.Words;
-                if (Sse.IsSupported && tile + count < endTile) Prefetch(table[(tile + count) / BlockTiles], kvHead, (tile + count) % BlockTiles, stepTiles);
+                if (Sse.IsSupported && tile + aheadTiles < endTile) Prefetch(table[(tile + aheadTiles) / BlockTiles], kvHead, (tile + aheadTiles) % BlockTiles, count);
                 float* raw = reduce ? group : output + (long)tile * LabelLayer.TileTokens;
                 long stride = reduce ? KvLayer.BlockTokens : Capacity;
                 TScorer.Score(Coding, codes, count, tables, heads, raw, stride);
@@ -128,6 +154,9 @@ internal static unsafe class CpuScore
             byte* scales = (byte*)(Labels.BlockScales(block, kvHead) + inBlock * LabelLayer.TileTokens);
             for (int i = 0; i < tiles; i++) Sse.Prefetch0(scales + i * Line);
         }
+
+        // A power of two divides a block, so that no step crosses its end.
+        private static int RoundDown(int tiles) => 1 << BitOperations.Log2((uint)tiles);
 
         // The query at the label's channels, with 1/√d and the steps folded in; of the whole group when its queries are summed. Returns the sum over the channels.
         private readonly float Weigh(int row, int kvHead, int head, float* weights)

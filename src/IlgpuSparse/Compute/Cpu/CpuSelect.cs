@@ -1,95 +1,12 @@
-using System.Runtime.Intrinsics;
-using System.Runtime.Intrinsics.X86;
-using IlgpuSparse.Compute.Cpu.Selection;
-
 namespace IlgpuSparse.Compute.Cpu;
 
 /// <summary>Scores to token sets: the forced tokens of the rule and the best of the others, ascending, as many as the budget or as the mass asks for.</summary>
-internal static unsafe class CpuSelect
+internal static class CpuSelect
 {
-    public static void Run(WorkerPool pool, AttentionShape shape, SelectionRule rule, StepBatch batch, TokenScores scores, TokenSets sets)
+    /// <summary>See <see cref="ComputeBackend.Select"/>. Vectors are at most <paramref name="vectorBits"/> wide.</summary>
+    public static void Run(WorkerPool pool, AttentionShape shape, SelectionRule rule, StepBatch batch, TokenScores scores, TokenSets sets, int vectorBits)
     {
-        if (Avx512F.IsSupported) Run<KeyLanes512, Vector512<int>>(pool, shape, rule, batch, scores, sets);
-        else if (Vector256.IsHardwareAccelerated) Run<KeyLanes256, Vector256<int>>(pool, shape, rule, batch, scores, sets);
-        else Run<KeyLanes128, Vector128<int>>(pool, shape, rule, batch, scores, sets);
-    }
-
-    /// <summary>With vectors of a given width.</summary>
-    public static void Run<TLanes, T>(WorkerPool pool, AttentionShape shape, SelectionRule rule, StepBatch batch, TokenScores scores, TokenSets sets)
-        where TLanes : struct, IKeyLanes<T>
-        where T : struct
-    {
-        if (sets.Sets != scores.Sets) throw new ArgumentException($"{sets.Sets} token sets cannot be chosen from scores of {scores.Sets} sets", nameof(sets));
-        if (scores.Capacity < batch.MaxLength) throw new ArgumentException($"scores of {scores.Capacity} tokens cannot serve a sequence of {batch.MaxLength}", nameof(scores));
-        int longest = 0;
-        foreach (int position in batch.HostPositions)
-        {
-            int visible = position + 1 - shape.FirstVisible(position);
-            if (rule.Budget(visible) > sets.Capacity)
-                throw new ArgumentException($"a budget of {rule.Budget(visible)} of {visible} tokens does not fit token sets of {sets.Capacity}", nameof(sets));
-            longest = Math.Max(longest, visible);
-        }
-        var job = new Job<TLanes, T>
-        {
-            Shape = shape,
-            Rule = rule,
-            Longest = longest,
-            Sets = sets.Sets,
-            Scores = CpuBuffer.Pointer<float>(scores.Buffer),
-            ScoreStride = scores.Capacity,
-            Indices = CpuBuffer.Pointer<int>(sets.Indices),
-            IndexStride = sets.Capacity,
-            Counts = CpuBuffer.Pointer<int>(sets.Counts),
-            Shares = sets.Shares is null ? null : CpuBuffer.Pointer<float>(sets.Shares),
-            MassScale = TokenMass.Scale(rule.Temperature),
-            Positions = CpuBuffer.Pointer<int>(batch.Positions),
-            Scratch = pool.Scratch,
-        };
+        var job = new SelectJob(pool.Scratch, shape, rule, batch, scores, sets, vectorBits);
         pool.Run(ref job, batch.Rows * sets.Sets);
-    }
-
-    private struct Job<TLanes, T> : IParallelJob
-        where TLanes : struct, IKeyLanes<T>
-        where T : struct
-    {
-        public AttentionShape Shape;
-        public SelectionRule Rule;
-        public int Longest, Sets, ScoreStride, IndexStride;
-        public float* Scores, Shares;
-        public float MassScale;
-        public int* Indices, Counts, Positions;
-        public CpuScratch Scratch;
-
-        public readonly void Execute(int task, int worker)
-        {
-            int position = Positions[task / Sets], first = Shape.FirstVisible(position), visible = position + 1 - first, budget = Rule.Budget(visible);
-            int* target = Indices + (long)task * IndexStride;
-            Best(task, worker, position, first, visible, budget, target);
-            Counts[task] = budget;
-            if (Rule.Share == 0 && Shares is null) return;
-            byte* scratch = (byte*)Scratch.Worker(worker).Reserve(MassTrim.ScratchBytes);
-            Counts[task] = new MassTrim(Rule, MassScale).Run(Scores + (long)task * ScoreStride, first, position, target, budget, scratch, out float share);
-            if (Shares is not null) Shares[task] = share;
-        }
-
-        // Exact top-k.
-        private readonly void Best(int task, int worker, int position, int first, int visible, int budget, int* target)
-        {
-            if (budget == visible)
-            {
-                for (int i = 0; i < visible; i++) target[i] = first + i;
-                return;
-            }
-            int sinks = Rule.Sinks, recent = Math.Max(1, Rule.Recent), chosen = budget - sinks - recent;
-            for (int i = 0; i < sinks; i++) *target++ = first + i;
-            if (chosen > 0)
-            {
-                int start = first + sinks;
-                int* scratch = (int*)Scratch.Worker(worker).Reserve(TopTokens<TLanes, T>.ScratchInts(Longest) * sizeof(int));
-                new TopTokens<TLanes, T>(scratch, Longest).Select(Scores + (long)task * ScoreStride + start, visible - sinks - recent, chosen, start, target);
-                target += chosen;
-            }
-            for (int i = recent - 1; i >= 0; i--) *target++ = position - i;
-        }
     }
 }

@@ -29,7 +29,7 @@ internal static unsafe class CpuSwiGlu
         public long Count;
         public float Factor;
 
-        [MethodImpl(MethodImplOptions.AggressiveOptimization)]
+        [MethodImpl(MethodImplOptions.AggressiveOptimization | MethodImplOptions.NoInlining)]
         public readonly void Execute(int task, int worker)
         {
             long i = (long)task * TaskNumbers, end = Math.Min(Count, i + TaskNumbers);

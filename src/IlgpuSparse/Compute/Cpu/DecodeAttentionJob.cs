@@ -1,3 +1,5 @@
+using System.Runtime.CompilerServices;
+
 namespace IlgpuSparse.Compute.Cpu;
 
 /// <summary>
@@ -33,6 +35,7 @@ internal unsafe struct DecodeAttentionJob<V, TElement> : IParallelJob
     public required float* Y;
     public required CpuScratch Scratch;
 
+    private int _tileTokens;
     private int _splitTokens;
     private int _maxSplits;
     private float* _states;
@@ -53,8 +56,9 @@ internal unsafe struct DecodeAttentionJob<V, TElement> : IParallelJob
             total += count;
             longest = Math.Max(longest, count);
         }
+        _tileTokens = KvTile.TokensFor(Shape.HeadDim * TElement.Bytes, scattered: Indices != null);
         // eight tasks a worker so that a slow core does not hold up the rest, but no split so short that starting it shows
-        const int tasksPerWorker = 8, shortestSplit = 8 * KvTile.Tokens;
+        const int tasksPerWorker = 8, shortestSplit = KvLayer.BlockTokens;
         long even = total / (pool.Workers * tasksPerWorker) + 1;
         _splitTokens = pool.Workers == 1 ? Math.Max(1, longest) : (int)Math.Max(shortestSplit, (even + KvTile.Tokens - 1) / KvTile.Tokens * KvTile.Tokens);
         _maxSplits = Math.Max(1, (longest + _splitTokens - 1) / _splitTokens);
@@ -87,6 +91,7 @@ internal unsafe struct DecodeAttentionJob<V, TElement> : IParallelJob
         return position - Shape.FirstVisible(position) + 1;
     }
 
+    [MethodImpl(MethodImplOptions.AggressiveOptimization | MethodImplOptions.NoInlining)]
     private readonly void Attend(int unit, int begin, int end, float* states, int worker)
     {
         int heads = HeadsPerSet, width = Width, stride = StateStride, rowBytes = Shape.HeadDim * TElement.Bytes;
@@ -97,15 +102,15 @@ internal unsafe struct DecodeAttentionJob<V, TElement> : IParallelJob
         float* queries = weights + heads * KvTile.Tokens;
         for (int h = 0; h < heads; h++)
         {
-            PrepareQuery(Q + ((long)unit * heads + h) * Shape.HeadDim, queries + h * width);
+            DecodeKernels<V, TElement>.PrepareQuery(Q + ((long)unit * heads + h) * Shape.HeadDim, Shape.HeadDim, Shape.Scale, queries + h * width);
             states[h * stride] = float.NegativeInfinity;
             states[h * stride + 1] = 0;
             new Span<float>(states + h * stride + StateHeader, width).Clear();
         }
         int count = Locate(unit, begin, end, now);
-        for (int token = begin; token < end; token += KvTile.Tokens)
+        for (int token = begin; token < end; token += _tileTokens)
         {
-            int nextCount = Locate(unit, token + KvTile.Tokens, end, next);
+            int nextCount = Locate(unit, token + _tileTokens, end, next);
             var tile = new KvTile { Base = KCache, Offsets = now, Count = count, RowBytes = rowBytes, NextBase = VCache, NextOffsets = now, NextCount = count };
             DecodeKernels<V, TElement>.Logits(tile, queries, heads, Shape.HeadDim, weights);
             if (KScales != null) ScaleRows(weights, heads, now, count, KScales, rowBytes);
@@ -131,42 +136,40 @@ internal unsafe struct DecodeAttentionJob<V, TElement> : IParallelJob
     }
 
     // Byte offsets of the rows of up to a tile's tokens from list entry begin.
+    [MethodImpl(MethodImplOptions.AggressiveOptimization | MethodImplOptions.NoInlining)]
     private readonly int Locate(int unit, int begin, int end, long* offsets)
     {
-        int count = Math.Min(KvTile.Tokens, end - begin);
+        int count = Math.Min(_tileTokens, end - begin);
         if (count <= 0) return 0;
         int row = unit / Sets, kvHead = unit % Sets * Shape.KvHeads / Sets;
         int* blocks = BlockTable + (long)row * BlockStride;
         long rowBytes = Shape.HeadDim * TElement.Bytes;
-        int first = Indices == null ? Shape.FirstVisible(Positions[row]) + begin : 0;
-        int* indices = Indices + (long)unit * SetCapacity + begin;
-        for (int i = 0; i < count; i++)
+        if (Indices == null)
         {
-            int token = Indices == null ? first + i : indices[i];
-            long block = blocks[token >> KvLayer.BlockShift];
-            offsets[i] = (((block * Shape.KvHeads + kvHead) << KvLayer.BlockShift) + (token & (KvLayer.BlockTokens - 1))) * rowBytes;
+            // runs inside a block
+            int token = Shape.FirstVisible(Positions[row]) + begin;
+            for (int i = 0; i < count;)
+            {
+                int inBlock = token & (KvLayer.BlockTokens - 1), runEnd = Math.Min(count, i + KvLayer.BlockTokens - inBlock);
+                long offset = ((((long)blocks[token >> KvLayer.BlockShift] * Shape.KvHeads + kvHead) << KvLayer.BlockShift) + inBlock) * rowBytes;
+                for (; i < runEnd; i++, token++, offset += rowBytes) offsets[i] = offset;
+            }
+        }
+        else
+        {
+            int* indices = Indices + (long)unit * SetCapacity + begin;
+            for (int i = 0; i < count; i++)
+            {
+                long block = blocks[indices[i] >> KvLayer.BlockShift];
+                offsets[i] = (((block * Shape.KvHeads + kvHead) << KvLayer.BlockShift) + (indices[i] & (KvLayer.BlockTokens - 1))) * rowBytes;
+            }
         }
         for (int i = count; (i & 3) != 0; i++) offsets[i] = offsets[count - 1];
         return count;
     }
 
-    // Scales to logits in units of log 2 and orders the channels as the elements unpack.
-    private readonly void PrepareQuery(float* q, float* prepared)
-    {
-        float factor = Shape.Scale * 1.44269504f * TElement.Unit;
-        int pairs = DecodeKernels<V, TElement>.Pairs(Shape.HeadDim);
-        for (int p = 0; p < pairs; p++, prepared += 2 * V.Count)
-        {
-            int first = DecodeKernels<V, TElement>.FirstChannel(p, Shape.HeadDim);
-            for (int i = 0; i < 2 * V.Count; i++)
-            {
-                int slot = TElement.Interleaved ? (i & 1) * V.Count + (i >> 1) : i;
-                prepared[slot] = first + i < p * 2 * V.Count ? 0 : q[first + i] * factor;
-            }
-        }
-    }
-
     // Turns a tile's logits into weights relative to the running maximum.
+    [MethodImpl(MethodImplOptions.AggressiveOptimization | MethodImplOptions.NoInlining)]
     private static void Soften(float* weights, int count, float* state, int width)
     {
         int padded = (count + V.Count - 1) / V.Count * V.Count;
@@ -209,14 +212,6 @@ internal unsafe struct DecodeAttentionJob<V, TElement> : IParallelJob
                 V.Store(s == 0 ? scaled : V.Add(V.Load(total + i), scaled), total + i);
             }
         }
-        float unitOverSum = sum == 0 ? 0 : TElement.Unit / sum;
-        float* y = Y + ((long)unit * HeadsPerSet + head) * Shape.HeadDim;
-        total += StateHeader;
-        for (int p = 0; p < width / (2 * V.Count); p++, total += 2 * V.Count)
-        {
-            int first = DecodeKernels<V, TElement>.FirstChannel(p, Shape.HeadDim);
-            for (int i = 0; i < 2 * V.Count; i++)
-                y[first + i] = total[TElement.Interleaved ? (i & 1) * V.Count + (i >> 1) : i] * unitOverSum;
-        }
+        DecodeKernels<V, TElement>.Finish(total + StateHeader, sum, Shape.HeadDim, Y + ((long)unit * HeadsPerSet + head) * Shape.HeadDim);
     }
 }

@@ -19,6 +19,49 @@ internal static unsafe class DecodeKernels<V, TElement>
     /// <summary>First channel of <paramref name="pair"/>.</summary>
     public static int FirstChannel(int pair, int headDim) => Math.Min(pair * 2 * V.Count, headDim - 2 * V.Count);
 
+    /// <summary>A query scaled to logits in units of log 2, in the order in which the elements unpack: <paramref name="prepared"/> is 2·Count numbers a pair.</summary>
+    public static void PrepareQuery(float* q, int headDim, float scale, float* prepared)
+    {
+        float factor = scale * 1.44269504f * TElement.Unit;
+        int pairs = Pairs(headDim);
+        for (int p = 0; p < pairs; p++, prepared += 2 * V.Count)
+        {
+            int first = FirstChannel(p, headDim);
+            for (int i = 0; i < 2 * V.Count; i++) prepared[Slot(i)] = first + i < p * 2 * V.Count ? 0 : q[first + i] * factor;
+        }
+    }
+
+    /// <summary>Weighted values over the <paramref name="sum"/> of their weights, back in the order of the channels; zeros when there are none.</summary>
+    public static void Finish(float* values, float sum, int headDim, float* y)
+    {
+        float factor = sum == 0 ? 0 : TElement.Unit / sum;
+        int pairs = Pairs(headDim);
+        for (int p = 0; p < pairs; p++, values += 2 * V.Count)
+        {
+            int first = FirstChannel(p, headDim);
+            for (int i = 0; i < 2 * V.Count; i++) y[first + i] = values[Slot(i)] * factor;
+        }
+    }
+
+    /// <summary>A row as it unpacks, 2·Count floats a pair, the pairs <paramref name="stride"/> floats apart; times <paramref name="scale"/> where elements have one.</summary>
+    [MethodImpl(MethodImplOptions.AggressiveOptimization | MethodImplOptions.NoInlining)]
+    public static void Unpack(byte* row, int headDim, float scale, float* target, long stride)
+    {
+        var constants = TElement.Constants<V>();
+        int pairs = Pairs(headDim);
+        for (int p = 0; p < pairs; p++, target += stride)
+        {
+            byte* source = row + FirstChannel(p, headDim) * TElement.Bytes;
+            V first = TElement.First(source, constants), second = TElement.Second(source, constants);
+            if (typeof(TElement) == typeof(Int8Element)) (first, second) = (V.Multiply(first, V.Create(scale)), V.Multiply(second, V.Create(scale)));
+            V.Store(first, target);
+            V.Store(second, target + V.Count);
+        }
+    }
+
+    // Where a pair's channel i lies in the order of unpacking.
+    private static int Slot(int i) => TElement.Interleaved ? (i & 1) * V.Count + (i >> 1) : i;
+
     /// <summary>Logits of <paramref name="heads"/> heads: <paramref name="scores"/> <c>[head][KvTile.Tokens]</c>. Prefetches the next rows on the way.</summary>
     public static void Logits(in KvTile tile, float* queries, int heads, int headDim, float* scores)
     {
@@ -48,9 +91,10 @@ internal static unsafe class DecodeKernels<V, TElement>
         }
     }
 
-    [MethodImpl(MethodImplOptions.AggressiveOptimization)]
+    [MethodImpl(MethodImplOptions.AggressiveOptimization | MethodImplOptions.NoInlining)]
     private static void Logits1(in KvTile tile, float* q, int pairs, int last, float* scores, bool prefetch)
     {
+        var constants = TElement.Constants<V>();
         int step = 2 * V.Count * TElement.Bytes, count = tile.Count, next = prefetch ? tile.NextCount : 0;
         for (int t = 0; t < count; t += 4)
         {
@@ -62,22 +106,23 @@ internal static unsafe class DecodeKernels<V, TElement>
             {
                 int offset = Math.Min(at, last);
                 V even = V.Load(channel), odd = V.Load(channel + V.Count);
-                s0 = V.MultiplyAdd(TElement.First<V>(k0 + offset), even, s0);
-                s1 = V.MultiplyAdd(TElement.First<V>(k1 + offset), even, s1);
-                s2 = V.MultiplyAdd(TElement.First<V>(k2 + offset), even, s2);
-                s3 = V.MultiplyAdd(TElement.First<V>(k3 + offset), even, s3);
-                s0 = V.MultiplyAdd(TElement.Second<V>(k0 + offset), odd, s0);
-                s1 = V.MultiplyAdd(TElement.Second<V>(k1 + offset), odd, s1);
-                s2 = V.MultiplyAdd(TElement.Second<V>(k2 + offset), odd, s2);
-                s3 = V.MultiplyAdd(TElement.Second<V>(k3 + offset), odd, s3);
+                s0 = V.MultiplyAdd(TElement.First(k0 + offset, constants), even, s0);
+                s1 = V.MultiplyAdd(TElement.First(k1 + offset, constants), even, s1);
+                s2 = V.MultiplyAdd(TElement.First(k2 + offset, constants), even, s2);
+                s3 = V.MultiplyAdd(TElement.First(k3 + offset, constants), even, s3);
+                s0 = V.MultiplyAdd(TElement.Second(k0 + offset, constants), odd, s0);
+                s1 = V.MultiplyAdd(TElement.Second(k1 + offset, constants), odd, s1);
+                s2 = V.MultiplyAdd(TElement.Second(k2 + offset, constants), odd, s2);
+                s3 = V.MultiplyAdd(TElement.Second(k3 + offset, constants), odd, s3);
             }
             V.Sum4(s0, s1, s2, s3).Store(scores + t);
         }
     }
 
-    [MethodImpl(MethodImplOptions.AggressiveOptimization)]
+    [MethodImpl(MethodImplOptions.AggressiveOptimization | MethodImplOptions.NoInlining)]
     private static void Logits2(in KvTile tile, float* q, int pairs, int last, float* scores, bool prefetch)
     {
+        var constants = TElement.Constants<V>();
         int step = 2 * V.Count * TElement.Bytes, width = pairs * 2 * V.Count, count = tile.Count, next = prefetch ? tile.NextCount : 0;
         for (int t = 0; t < count; t += 4)
         {
@@ -90,30 +135,30 @@ internal static unsafe class DecodeKernels<V, TElement>
             {
                 int offset = Math.Min(at, last);
                 V a = V.Load(channel), b = V.Load(channel + width);
-                V k = TElement.First<V>(k0 + offset);
+                V k = TElement.First(k0 + offset, constants);
                 a0 = V.MultiplyAdd(k, a, a0);
                 b0 = V.MultiplyAdd(k, b, b0);
-                k = TElement.First<V>(k1 + offset);
+                k = TElement.First(k1 + offset, constants);
                 a1 = V.MultiplyAdd(k, a, a1);
                 b1 = V.MultiplyAdd(k, b, b1);
-                k = TElement.First<V>(k2 + offset);
+                k = TElement.First(k2 + offset, constants);
                 a2 = V.MultiplyAdd(k, a, a2);
                 b2 = V.MultiplyAdd(k, b, b2);
-                k = TElement.First<V>(k3 + offset);
+                k = TElement.First(k3 + offset, constants);
                 a3 = V.MultiplyAdd(k, a, a3);
                 b3 = V.MultiplyAdd(k, b, b3);
                 a = V.Load(channel + V.Count);
                 b = V.Load(channel + width + V.Count);
-                k = TElement.Second<V>(k0 + offset);
+                k = TElement.Second(k0 + offset, constants);
                 a0 = V.MultiplyAdd(k, a, a0);
                 b0 = V.MultiplyAdd(k, b, b0);
-                k = TElement.Second<V>(k1 + offset);
+                k = TElement.Second(k1 + offset, constants);
                 a1 = V.MultiplyAdd(k, a, a1);
                 b1 = V.MultiplyAdd(k, b, b1);
-                k = TElement.Second<V>(k2 + offset);
+                k = TElement.Second(k2 + offset, constants);
                 a2 = V.MultiplyAdd(k, a, a2);
                 b2 = V.MultiplyAdd(k, b, b2);
-                k = TElement.Second<V>(k3 + offset);
+                k = TElement.Second(k3 + offset, constants);
                 a3 = V.MultiplyAdd(k, a, a3);
                 b3 = V.MultiplyAdd(k, b, b3);
             }
@@ -123,9 +168,10 @@ internal static unsafe class DecodeKernels<V, TElement>
     }
 
     // Two tokens by four heads: eight sums, which leave room for the queries in sixteen registers as in thirty-two.
-    [MethodImpl(MethodImplOptions.AggressiveOptimization)]
+    [MethodImpl(MethodImplOptions.AggressiveOptimization | MethodImplOptions.NoInlining)]
     private static void Logits4(in KvTile tile, float* q, int pairs, int last, float* scores, bool prefetch)
     {
+        var constants = TElement.Constants<V>();
         int step = 2 * V.Count * TElement.Bytes, width = pairs * 2 * V.Count, count = tile.Count, next = prefetch ? tile.NextCount : 0;
         for (int t = 0; t < count; t += 2)
         {
@@ -140,8 +186,8 @@ internal static unsafe class DecodeKernels<V, TElement>
                 for (int half = 0; half < 2; half++)
                 {
                     float* from = channel + half * V.Count;
-                    V x = half == 0 ? TElement.First<V>(k0 + offset) : TElement.Second<V>(k0 + offset);
-                    V y = half == 0 ? TElement.First<V>(k1 + offset) : TElement.Second<V>(k1 + offset);
+                    V x = half == 0 ? TElement.First(k0 + offset, constants) : TElement.Second(k0 + offset, constants);
+                    V y = half == 0 ? TElement.First(k1 + offset, constants) : TElement.Second(k1 + offset, constants);
                     V query = V.Load(from);
                     a0 = V.MultiplyAdd(x, query, a0);
                     a1 = V.MultiplyAdd(y, query, a1);
@@ -166,53 +212,78 @@ internal static unsafe class DecodeKernels<V, TElement>
         }
     }
 
-    [MethodImpl(MethodImplOptions.AggressiveOptimization)]
+    // Four pairs at a time: eight sums, so that the multiply-adds of a token do not wait for those of the one before.
+    [MethodImpl(MethodImplOptions.AggressiveOptimization | MethodImplOptions.NoInlining)]
     private static void Accumulate1(in KvTile tile, float* weights, int pairs, int last, float* sums, bool prefetch)
     {
+        var constants = TElement.Constants<V>();
         int step = 2 * V.Count * TElement.Bytes, count = tile.Count;
         int next = prefetch ? tile.NextCount : 0;
         int pair = 0;
-        for (; pair + 2 <= pairs; pair += 2, sums += 4 * V.Count)
+        for (; pair + 4 <= pairs; pair += 4, sums += 8 * V.Count)
         {
             byte* v = tile.Base + pair * step;
-            int second = Math.Min((pair + 1) * step, last) - pair * step;
+            int second = step, third = 2 * step, fourth = Math.Min((pair + 3) * step, last) - pair * step;
             V s0 = V.Load(sums), s1 = V.Load(sums + V.Count), s2 = V.Load(sums + 2 * V.Count), s3 = V.Load(sums + 3 * V.Count);
+            V s4 = V.Load(sums + 4 * V.Count), s5 = V.Load(sums + 5 * V.Count), s6 = V.Load(sums + 6 * V.Count), s7 = V.Load(sums + 7 * V.Count);
             for (int t = 0; t < count; t++)
             {
-                if (t < next && (t & 3) == 0) Prefetch4(tile, t);
+                if (t < next) Prefetch1(tile, t);
                 byte* row = v + tile.Offsets[t];
                 V w = V.Create(weights[t]);
-                s0 = V.MultiplyAdd(TElement.First<V>(row), w, s0);
-                s1 = V.MultiplyAdd(TElement.Second<V>(row), w, s1);
-                s2 = V.MultiplyAdd(TElement.First<V>(row + second), w, s2);
-                s3 = V.MultiplyAdd(TElement.Second<V>(row + second), w, s3);
+                s0 = V.MultiplyAdd(TElement.First(row, constants), w, s0);
+                s1 = V.MultiplyAdd(TElement.Second(row, constants), w, s1);
+                s2 = V.MultiplyAdd(TElement.First(row + second, constants), w, s2);
+                s3 = V.MultiplyAdd(TElement.Second(row + second, constants), w, s3);
+                s4 = V.MultiplyAdd(TElement.First(row + third, constants), w, s4);
+                s5 = V.MultiplyAdd(TElement.Second(row + third, constants), w, s5);
+                s6 = V.MultiplyAdd(TElement.First(row + fourth, constants), w, s6);
+                s7 = V.MultiplyAdd(TElement.Second(row + fourth, constants), w, s7);
             }
             next = 0;
             V.Store(s0, sums);
             V.Store(s1, sums + V.Count);
             V.Store(s2, sums + 2 * V.Count);
             V.Store(s3, sums + 3 * V.Count);
+            V.Store(s4, sums + 4 * V.Count);
+            V.Store(s5, sums + 5 * V.Count);
+            V.Store(s6, sums + 6 * V.Count);
+            V.Store(s7, sums + 7 * V.Count);
         }
-        if (pair < pairs)
+        for (; pair < pairs; pair++, sums += 2 * V.Count)
         {
             byte* v = tile.Base + Math.Min(pair * step, last);
-            V s0 = V.Load(sums), s1 = V.Load(sums + V.Count);
-            for (int t = 0; t < count; t++)
+            V s0 = V.Load(sums), s1 = V.Load(sums + V.Count), s2 = V.Zero, s3 = V.Zero;
+            int t = 0;
+            for (; t + 2 <= count; t += 2)
             {
-                if (t < next && (t & 3) == 0) Prefetch4(tile, t);
+                if (t < next) Prefetch1(tile, t);
+                if (t + 1 < next) Prefetch1(tile, t + 1);
+                byte* row = v + tile.Offsets[t], other = v + tile.Offsets[t + 1];
+                V w = V.Create(weights[t]), u = V.Create(weights[t + 1]);
+                s0 = V.MultiplyAdd(TElement.First(row, constants), w, s0);
+                s1 = V.MultiplyAdd(TElement.Second(row, constants), w, s1);
+                s2 = V.MultiplyAdd(TElement.First(other, constants), u, s2);
+                s3 = V.MultiplyAdd(TElement.Second(other, constants), u, s3);
+            }
+            if (t < count)
+            {
+                if (t < next) Prefetch1(tile, t);
                 byte* row = v + tile.Offsets[t];
                 V w = V.Create(weights[t]);
-                s0 = V.MultiplyAdd(TElement.First<V>(row), w, s0);
-                s1 = V.MultiplyAdd(TElement.Second<V>(row), w, s1);
+                s0 = V.MultiplyAdd(TElement.First(row, constants), w, s0);
+                s1 = V.MultiplyAdd(TElement.Second(row, constants), w, s1);
             }
-            V.Store(s0, sums);
-            V.Store(s1, sums + V.Count);
+            next = 0;
+            V.Store(V.Add(s0, s2), sums);
+            V.Store(V.Add(s1, s3), sums + V.Count);
         }
     }
 
-    [MethodImpl(MethodImplOptions.AggressiveOptimization)]
+    [MethodImpl(MethodImplOptions.AggressiveOptimization | MethodImplOptions.NoInlining)]
     private static void Accumulate2(in KvTile tile, float* weights, int pairs, int last, float* sums, int stride, bool prefetch)
     {
+        var constants = TElement.Constants<V>();
         int step = 2 * V.Count * TElement.Bytes, count = tile.Count;
         int next = prefetch ? tile.NextCount : 0;
         for (int pair = 0; pair < pairs; pair++, sums += 2 * V.Count)
@@ -224,7 +295,7 @@ internal static unsafe class DecodeKernels<V, TElement>
             {
                 if (t < next && (t & 3) == 0) Prefetch4(tile, t);
                 byte* row = v + tile.Offsets[t];
-                V x = TElement.First<V>(row), y = TElement.Second<V>(row);
+                V x = TElement.First(row, constants), y = TElement.Second(row, constants);
                 V w = V.Create(weights[t]);
                 a0 = V.MultiplyAdd(x, w, a0);
                 a1 = V.MultiplyAdd(y, w, a1);
@@ -240,9 +311,10 @@ internal static unsafe class DecodeKernels<V, TElement>
         }
     }
 
-    [MethodImpl(MethodImplOptions.AggressiveOptimization)]
+    [MethodImpl(MethodImplOptions.AggressiveOptimization | MethodImplOptions.NoInlining)]
     private static void Accumulate4(in KvTile tile, float* weights, int pairs, int last, float* sums, int stride, bool prefetch)
     {
+        var constants = TElement.Constants<V>();
         int step = 2 * V.Count * TElement.Bytes, count = tile.Count;
         int next = prefetch ? tile.NextCount : 0;
         for (int pair = 0; pair < pairs; pair++, sums += 2 * V.Count)
@@ -255,7 +327,7 @@ internal static unsafe class DecodeKernels<V, TElement>
             {
                 if (t < next && (t & 3) == 0) Prefetch4(tile, t);
                 byte* row = v + tile.Offsets[t];
-                V x = TElement.First<V>(row), y = TElement.Second<V>(row);
+                V x = TElement.First(row, constants), y = TElement.Second(row, constants);
                 V w = V.Create(weights[t]);
                 a0 = V.MultiplyAdd(x, w, a0);
                 a1 = V.MultiplyAdd(y, w, a1);
@@ -282,18 +354,18 @@ internal static unsafe class DecodeKernels<V, TElement>
     }
 
     [MethodImpl(MethodImplOptions.AggressiveInlining)]
-    private static void Prefetch4(in KvTile tile, int token)
+    private static void Prefetch1(in KvTile tile, int token)
     {
         if (!Sse.IsSupported) return;
-        byte* rows = tile.NextBase;
-        long* offsets = tile.NextOffsets + token;
-        byte* r0 = rows + offsets[0], r1 = rows + offsets[1], r2 = rows + offsets[2], r3 = rows + offsets[3];
-        for (int line = 0; line < tile.RowBytes; line += 64)
-        {
-            Sse.Prefetch0(r0 + line);
-            Sse.Prefetch0(r1 + line);
-            Sse.Prefetch0(r2 + line);
-            Sse.Prefetch0(r3 + line);
-        }
+        byte* row = tile.NextBase + tile.NextOffsets[token];
+        // Odd lines first: a row fetched in ascending order looks like a stream to the processor, which then fetches lines behind the row that nobody wants.
+        for (int line = 64; line < tile.RowBytes; line += 128) Sse.Prefetch0(row + line);
+        for (int line = 0; line < tile.RowBytes; line += 128) Sse.Prefetch0(row + line);
+    }
+
+    [MethodImpl(MethodImplOptions.AggressiveInlining)]
+    private static void Prefetch4(in KvTile tile, int token)
+    {
+        for (int i = 0; i < 4; i++) Prefetch1(tile, token + i);
     }
 }

@@ -12,8 +12,11 @@ internal readonly unsafe struct F32Element : IKvElement
     public static bool Interleaved => false;
 
     [MethodImpl(MethodImplOptions.AggressiveInlining)]
-    public static V First<V>(byte* source) where V : struct, ISimd<V> => V.Load((float*)source);
+    public static KvConstants<V> Constants<V>() where V : struct, ISimd<V> => default;
 
     [MethodImpl(MethodImplOptions.AggressiveInlining)]
-    public static V Second<V>(byte* source) where V : struct, ISimd<V> => V.Load((float*)source + V.Count);
+    public static V First<V>(byte* source, in KvConstants<V> constants) where V : struct, ISimd<V> => V.Load((float*)source);
+
+    [MethodImpl(MethodImplOptions.AggressiveInlining)]
+    public static V Second<V>(byte* source, in KvConstants<V> constants) where V : struct, ISimd<V> => V.Load((float*)source + V.Count);
 }

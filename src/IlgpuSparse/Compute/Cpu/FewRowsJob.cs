@@ -1,14 +1,21 @@
 using System.Runtime.CompilerServices;
+using System.Runtime.Intrinsics.X86;
 using IlgpuSparse.Compute.Cpu.Weights;
+using IlgpuSparse.Model;
 
 namespace IlgpuSparse.Compute.Cpu;
 
 /// <summary>
-/// Two to eight rows of X: a decode batch. Memory is still what limits, so each row of W is read once, decoded into the first-level cache, and multiplied with all rows of X.
+/// Two to eight rows of X: a decode batch. Each number of W is read and decoded once and multiplied with all rows of X. A group of rows of W is gone over a block of columns at a time, so
+/// that the part of X in use and two decoded pieces of W stay in the first-level cache; the sums wait beside as vectors. The next group is fetched meanwhile, in the order in which it lies in memory.
 /// </summary>
 internal unsafe struct FewRowsJob<V, F> : IParallelJob where V : struct, ISimd<V> where F : struct, IWeightFormat
 {
-    private const long TaskBytes = 64 * 1024;
+    // A multiple of every format's block; with eight rows of X 16 KiB of it.
+    private const int BlockColumns = 512;
+
+    // Rows of W a group: they and the next ones share the second-level cache with X.
+    private const int GroupBytes = 32 * 1024;
 
     private MatMulOperands _operands;
     private WorkerPool _pool;
@@ -16,39 +23,66 @@ internal unsafe struct FewRowsJob<V, F> : IParallelJob where V : struct, ISimd<V
 
     public static void Run(WorkerPool pool, in MatMulOperands operands)
     {
-        int taskOutputs = (int)Math.Clamp(TaskBytes / operands.RowBytes, 2, Math.Max(2, operands.Outputs)) & ~1;
+        int taskOutputs = (MatVecJob<V, F>.TaskOutputs(pool, operands) + 1) & ~1;
         var job = new FewRowsJob<V, F> { _operands = operands, _pool = pool, _taskOutputs = taskOutputs };
         pool.Run(ref job, (operands.Outputs + taskOutputs - 1) / taskOutputs);
     }
 
     public void Execute(int task, int worker)
     {
-        int first = task * _taskOutputs, end = Math.Min(first + _taskOutputs, _operands.Outputs);
-        int columns = _operands.Columns;
-        float* decoded = typeof(F) == typeof(F32Weights) ? null : _pool.Scratch.Worker(worker).Floats(2L * columns);
-        for (int output = first; output < end; output += 2)
+        int end = Math.Min((task + 1) * _taskOutputs, _operands.Outputs), group = (int)Math.Max(2, GroupBytes / _operands.RowBytes & ~1);
+        long sumFloats = (long)group * _operands.Rows * V.Count;
+        float* sums = _pool.Scratch.Worker(worker).Floats(sumFloats + 2 * BlockColumns);
+        for (int first = task * _taskOutputs; first < end; first += group)
         {
-            bool pair = output + 1 < end;
-            float* a = (float*)_operands.WeightRow(output), b = pair ? (float*)_operands.WeightRow(output + 1) : a;
-            if (typeof(F) != typeof(F32Weights))
-            {
-                F.Dequantise<V>((byte*)a, decoded, columns);
-                if (pair) F.Dequantise<V>((byte*)b, decoded + columns, columns);
-                a = decoded;
-                b = pair ? decoded + columns : decoded;
-            }
-            int row = 0;
-            for (; row + 4 <= _operands.Rows; row += 4) Products4(a, b, row, output, pair);
-            for (; row < _operands.Rows; row++) Products1(a, b, row, output, pair);
+            int outputs = Math.Min(group, end - first);
+            new Span<float>(sums, checked((int)sumFloats)).Clear();
+            Multiply(first, outputs, sums, sums + sumFloats);
+            float* sum = sums;
+            for (int output = first; output < first + outputs; output++)
+                for (int row = 0; row < _operands.Rows; row++, sum += V.Count) _operands.YRow(row)[output] = _operands.Start(row, output) + V.Sum(V.Load(sum));
         }
     }
 
-    [MethodImpl(MethodImplOptions.AggressiveOptimization)]
-    private readonly void Products4(float* a, float* b, int row, int output, bool pair)
+    private readonly void Multiply(int first, int outputs, float* sums, float* decoded)
     {
-        int columns = _operands.Columns;
-        float* x0 = _operands.XRow(row), x1 = x0 + columns, x2 = x1 + columns, x3 = x2 + columns;
-        V a0 = V.Zero, a1 = V.Zero, a2 = V.Zero, a3 = V.Zero, b0 = V.Zero, b1 = V.Zero, b2 = V.Zero, b3 = V.Zero;
+        int rows = _operands.Rows;
+        long rowBytes = _operands.RowBytes;
+        byte* ahead = _operands.WeightRow(first + outputs);
+        for (int column = 0; column < _operands.Columns; column += BlockColumns)
+        {
+            int columns = Math.Min(BlockColumns, _operands.Columns - column);
+            long bytes = _operands.Format.ByteLength(columns);
+            byte* weight = _operands.WeightRow(first) + _operands.Format.ByteLength(column);
+            for (int output = 0; output < outputs; output += 2, weight += 2 * rowBytes)
+            {
+                // an odd last row is taken twice, and its second sums are left
+                byte* other = output + 1 < outputs ? weight + rowBytes : weight;
+                float* a = (float*)weight, b = (float*)other;
+                for (byte* fetched = ahead + 2 * bytes; Sse.IsSupported && ahead < fetched; ahead += 64) Sse.Prefetch1(ahead);
+                if (typeof(F) != typeof(F32Weights))
+                {
+                    a = decoded;
+                    b = decoded + BlockColumns;
+                    F.Dequantise<V>(weight, a, columns);
+                    F.Dequantise<V>(other, b, columns);
+                }
+                float* target = sums + (long)output * rows * V.Count;
+                int row = 0;
+                for (; row + 4 <= rows; row += 4) Products4(a, b, column, columns, row, target);
+                for (; row < rows; row++) Products1(a, b, column, columns, row, target);
+            }
+        }
+    }
+
+    // Sums are [output, row] vectors.
+    [MethodImpl(MethodImplOptions.AggressiveOptimization | MethodImplOptions.NoInlining)]
+    private readonly void Products4(float* a, float* b, int column, int columns, int row, float* sums)
+    {
+        float* x0 = _operands.XRow(row) + column, x1 = x0 + _operands.Columns, x2 = x1 + _operands.Columns, x3 = x2 + _operands.Columns;
+        float* sumsA = sums + row * V.Count, sumsB = sumsA + _operands.Rows * V.Count;
+        V a0 = V.Load(sumsA), a1 = V.Load(sumsA + V.Count), a2 = V.Load(sumsA + 2 * V.Count), a3 = V.Load(sumsA + 3 * V.Count);
+        V b0 = V.Load(sumsB), b1 = V.Load(sumsB + V.Count), b2 = V.Load(sumsB + 2 * V.Count), b3 = V.Load(sumsB + 3 * V.Count);
         int c = 0;
         for (; c <= columns - V.Count; c += V.Count)
         {
@@ -65,38 +99,43 @@ internal unsafe struct FewRowsJob<V, F> : IParallelJob where V : struct, ISimd<V
             a3 = V.MultiplyAdd(wa, x, a3);
             b3 = V.MultiplyAdd(wb, x, b3);
         }
-        Finish(a, x0, c, row, output, V.Sum(a0));
-        Finish(a, x1, c, row + 1, output, V.Sum(a1));
-        Finish(a, x2, c, row + 2, output, V.Sum(a2));
-        Finish(a, x3, c, row + 3, output, V.Sum(a3));
-        if (!pair) return;
-        Finish(b, x0, c, row, output + 1, V.Sum(b0));
-        Finish(b, x1, c, row + 1, output + 1, V.Sum(b1));
-        Finish(b, x2, c, row + 2, output + 1, V.Sum(b2));
-        Finish(b, x3, c, row + 3, output + 1, V.Sum(b3));
+        V.Store(a0, sumsA);
+        V.Store(a1, sumsA + V.Count);
+        V.Store(a2, sumsA + 2 * V.Count);
+        V.Store(a3, sumsA + 3 * V.Count);
+        V.Store(b0, sumsB);
+        V.Store(b1, sumsB + V.Count);
+        V.Store(b2, sumsB + 2 * V.Count);
+        V.Store(b3, sumsB + 3 * V.Count);
+        if (c == columns) return;
+        for (int i = 0; i < 4; i++) AddRest(a, b, x0 + (long)i * _operands.Columns, c, columns, sumsA + i * V.Count, sumsB + i * V.Count);
     }
 
     // Sums in the same order as Products4, so that a row's result does not depend on its place in the batch.
-    [MethodImpl(MethodImplOptions.AggressiveOptimization)]
-    private readonly void Products1(float* a, float* b, int row, int output, bool pair)
+    [MethodImpl(MethodImplOptions.AggressiveOptimization | MethodImplOptions.NoInlining)]
+    private readonly void Products1(float* a, float* b, int column, int columns, int row, float* sums)
     {
-        float* x0 = _operands.XRow(row);
-        V a0 = V.Zero, b0 = V.Zero;
+        float* x0 = _operands.XRow(row) + column, sumsA = sums + row * V.Count, sumsB = sumsA + _operands.Rows * V.Count;
+        V a0 = V.Load(sumsA), b0 = V.Load(sumsB);
         int c = 0;
-        for (; c <= _operands.Columns - V.Count; c += V.Count)
+        for (; c <= columns - V.Count; c += V.Count)
         {
             V x = V.Load(x0 + c);
             a0 = V.MultiplyAdd(V.Load(a + c), x, a0);
             b0 = V.MultiplyAdd(V.Load(b + c), x, b0);
         }
-        Finish(a, x0, c, row, output, V.Sum(a0));
-        if (pair) Finish(b, x0, c, row, output + 1, V.Sum(b0));
+        V.Store(a0, sumsA);
+        V.Store(b0, sumsB);
+        AddRest(a, b, x0, c, columns, sumsA, sumsB);
     }
 
-    // The columns after the last whole vector, and the store.
-    private readonly void Finish(float* w, float* x, int column, int row, int output, float sum)
+    // The columns after the last whole vector, which only the last block has, go to the first lanes.
+    private static void AddRest(float* a, float* b, float* x, int column, int columns, float* sumsA, float* sumsB)
     {
-        for (; column < _operands.Columns; column++) sum += w[column] * x[column];
-        _operands.YRow(row)[output] = _operands.Start(row, output) + sum;
+        for (; column < columns; column++)
+        {
+            *sumsA += a[column] * x[column];
+            *sumsB += b[column] * x[column];
+        }
     }
 }

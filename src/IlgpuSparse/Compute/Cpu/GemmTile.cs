@@ -27,7 +27,7 @@ internal static unsafe class GemmTile
     }
 
     // Written with the vector type itself: through ISimd the compiler copies every other sum once a step.
-    [MethodImpl(MethodImplOptions.AggressiveOptimization)]
+    [MethodImpl(MethodImplOptions.AggressiveOptimization | MethodImplOptions.NoInlining)]
     private static void Run512(float* x, nint stride, float* panel, int columns, float* y, nint yStride)
     {
         Vector512<float> a0 = default, a1 = default, a2 = default, a3 = default, a4 = default, a5 = default, a6 = default, a7 = default, a8 = default, a9 = default, a10 = default, a11 = default;
@@ -87,7 +87,7 @@ internal static unsafe class GemmTile
         AddTo(a11, b11, y + 11 * yStride);
     }
 
-    [MethodImpl(MethodImplOptions.AggressiveOptimization)]
+    [MethodImpl(MethodImplOptions.AggressiveOptimization | MethodImplOptions.NoInlining)]
     private static void RunNarrow<V>(float* x, nint stride, float* panel, int columns, float* y, nint yStride) where V : struct, ISimd<V>
     {
         V a0 = V.Zero, a1 = V.Zero, a2 = V.Zero, a3 = V.Zero, a4 = V.Zero, a5 = V.Zero;

@@ -12,9 +12,12 @@ internal unsafe interface IKvElement
     /// <summary>Whether <see cref="First"/> holds the even and <see cref="Second"/> the odd elements, rather than the lower and the upper half.</summary>
     static abstract bool Interleaved { get; }
 
+    /// <summary>What <see cref="First"/> and <see cref="Second"/> want.</summary>
+    static abstract KvConstants<V> Constants<V>() where V : struct, ISimd<V>;
+
     /// <summary>One half of the 2·Count elements at <paramref name="source"/>.</summary>
-    static abstract V First<V>(byte* source) where V : struct, ISimd<V>;
+    static abstract V First<V>(byte* source, in KvConstants<V> constants) where V : struct, ISimd<V>;
 
     /// <summary>The other half.</summary>
-    static abstract V Second<V>(byte* source) where V : struct, ISimd<V>;
+    static abstract V Second<V>(byte* source, in KvConstants<V> constants) where V : struct, ISimd<V>;
 }

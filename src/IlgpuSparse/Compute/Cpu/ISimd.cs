@@ -4,6 +4,8 @@ namespace IlgpuSparse.Compute.Cpu;
 
 /// <summary>
 /// A vector of 32-bit lanes, floats or integers, so that a kernel is written once and compiled for 512, 256 and 128 bits. Integer operations see the lanes as bits.
+/// Kernels made of these small methods are marked NoInlining as well as AggressiveOptimization: inlined once more, into a caller that the runtime recompiles after a while, they use up the
+/// compiler's budget, and what is left of them are calls, ten times slower.
 /// </summary>
 internal unsafe interface ISimd<TSelf> where TSelf : struct, ISimd<TSelf>
 {
@@ -63,6 +65,9 @@ internal unsafe interface ISimd<TSelf> where TSelf : struct, ISimd<TSelf>
 
     /// <summary>Union of integer lanes.</summary>
     static abstract TSelf Or(TSelf a, TSelf b);
+
+    /// <summary>(bits &amp; mask) | other, one instruction where the processor has it.</summary>
+    static abstract TSelf Merge(TSelf bits, TSelf mask, TSelf other);
 
     /// <summary>Integer lanes shifted left.</summary>
     static abstract TSelf ShiftLeft(TSelf bits, int count);

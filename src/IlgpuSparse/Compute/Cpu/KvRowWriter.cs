@@ -21,7 +21,7 @@ internal static unsafe class KvRowWriter
         }
     }
 
-    [MethodImpl(MethodImplOptions.AggressiveOptimization)]
+    [MethodImpl(MethodImplOptions.AggressiveOptimization | MethodImplOptions.NoInlining)]
     private static void WriteHalves(float* source, ushort* target, int count)
     {
         for (int i = 0; i < count; i += Step)
@@ -31,7 +31,7 @@ internal static unsafe class KvRowWriter
         }
     }
 
-    [MethodImpl(MethodImplOptions.AggressiveOptimization)]
+    [MethodImpl(MethodImplOptions.AggressiveOptimization | MethodImplOptions.NoInlining)]
     private static void WriteBFloats(float* source, ushort* target, int count)
     {
         for (int i = 0; i < count; i += Step)

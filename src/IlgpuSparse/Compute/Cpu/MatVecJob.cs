@@ -5,17 +5,25 @@ namespace IlgpuSparse.Compute.Cpu;
 /// <summary>Matrix times vector: the weights stream from memory once, decoded in registers.</summary>
 internal unsafe struct MatVecJob<V, F> : IParallelJob where V : struct, ISimd<V> where F : struct, IWeightFormat
 {
-    // Large enough that taking a task costs nothing, small enough that the workers end together.
-    private const long TaskBytes = 256 * 1024;
+    // Large enough that taking a task costs nothing, small enough that the workers end together; small matrices are cut down to what is still worth another core.
+    private const long MostBytes = 256 * 1024, LeastBytes = 16 * 1024;
+    private const int TasksPerWorker = 4;
 
     private MatMulOperands _operands;
     private int _taskOutputs;
 
     public static void Run(WorkerPool pool, in MatMulOperands operands)
     {
-        int taskOutputs = (int)Math.Clamp(TaskBytes / operands.RowBytes, 1, operands.Outputs);
+        int taskOutputs = TaskOutputs(pool, operands);
         var job = new MatVecJob<V, F> { _operands = operands, _taskOutputs = taskOutputs };
         pool.Run(ref job, (operands.Outputs + taskOutputs - 1) / taskOutputs);
+    }
+
+    /// <summary>Rows of W a task.</summary>
+    public static int TaskOutputs(WorkerPool pool, in MatMulOperands operands)
+    {
+        long even = operands.Outputs * operands.RowBytes / (TasksPerWorker * pool.Workers);
+        return (int)Math.Clamp(Math.Clamp(even, LeastBytes, MostBytes) / operands.RowBytes, 1, operands.Outputs);
     }
 
     public void Execute(int task, int worker)

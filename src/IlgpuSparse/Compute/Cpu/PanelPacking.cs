@@ -13,8 +13,8 @@ internal static unsafe class PanelPacking
     // Columns decoded before they are transposed: one block of the widest format, so that what is decoded is still in the first-level cache.
     private const int ChunkColumns = 256;
 
-    // Decoded rows lie a little more than a power of two apart, or they would compete for the same lines of the cache.
-    private const int DecodedStride = ChunkColumns + 16;
+    /// <summary>Distance of decoded rows: a little more than a power of two, or they would compete for the same lines of the cache.</summary>
+    public const int DecodedStride = ChunkColumns + 16;
 
     /// <summary>Floats of scratch for <see cref="Pack"/>.</summary>
     public static int DecodedFloats(int panelOutputs) => panelOutputs * DecodedStride;
@@ -36,8 +36,11 @@ internal static unsafe class PanelPacking
         }
     }
 
-    [MethodImpl(MethodImplOptions.AggressiveOptimization)]
-    private static void Transpose(float* decoded, int columns, float* target, int outputs)
+    /// <summary>
+    /// Transposes <paramref name="columns"/> numbers of <paramref name="outputs"/> rows, <see cref="DecodedStride"/> apart, to <paramref name="target"/> <c>[columns, outputs]</c>.
+    /// </summary>
+    [MethodImpl(MethodImplOptions.AggressiveOptimization | MethodImplOptions.NoInlining)]
+    public static void Transpose(float* decoded, int columns, float* target, int outputs)
     {
         int c = 0;
         for (; c <= columns - 4; c += 4, target += 4 * outputs)

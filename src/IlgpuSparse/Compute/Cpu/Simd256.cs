@@ -78,6 +78,11 @@ internal readonly unsafe struct Simd256(Vector256<float> value) : ISimd<Simd256>
     public static Simd256 Or(Simd256 a, Simd256 b) => new((a._value.AsInt32() | b._value.AsInt32()).AsSingle());
 
     [MethodImpl(MethodImplOptions.AggressiveInlining)]
+    public static Simd256 Merge(Simd256 bits, Simd256 mask, Simd256 other) => Avx512F.VL.IsSupported
+        ? new(Avx512F.VL.TernaryLogic(bits._value.AsInt32(), mask._value.AsInt32(), other._value.AsInt32(), 0xea).AsSingle())
+        : new(((bits._value.AsInt32() & mask._value.AsInt32()) | other._value.AsInt32()).AsSingle());
+
+    [MethodImpl(MethodImplOptions.AggressiveInlining)]
     public static Simd256 ShiftLeft(Simd256 bits, int count) => new(Vector256.ShiftLeft(bits._value.AsInt32(), count).AsSingle());
 
     [MethodImpl(MethodImplOptions.AggressiveInlining)]

@@ -78,6 +78,11 @@ internal readonly unsafe struct Simd512(Vector512<float> value) : ISimd<Simd512>
     public static Simd512 Or(Simd512 a, Simd512 b) => new((a._value.AsInt32() | b._value.AsInt32()).AsSingle());
 
     [MethodImpl(MethodImplOptions.AggressiveInlining)]
+    public static Simd512 Merge(Simd512 bits, Simd512 mask, Simd512 other) => Avx512F.IsSupported
+        ? new(Avx512F.TernaryLogic(bits._value.AsInt32(), mask._value.AsInt32(), other._value.AsInt32(), 0xea).AsSingle())
+        : new(((bits._value.AsInt32() & mask._value.AsInt32()) | other._value.AsInt32()).AsSingle());
+
+    [MethodImpl(MethodImplOptions.AggressiveInlining)]
     public static Simd512 ShiftLeft(Simd512 bits, int count) => new(Vector512.ShiftLeft(bits._value.AsInt32(), count).AsSingle());
 
     [MethodImpl(MethodImplOptions.AggressiveInlining)]

@@ -28,6 +28,7 @@ internal static class GpuContext
     /// <summary>A context with the devices of <paramref name="kind"/>, or with none: enough to generate code.</summary>
     public static Context Create(GpuKind? kind = null) => Context.Create(builder =>
     {
+        // the verifier looks at a kernel after every pass, for about 15 ms in all: better none than one that computes something else
         builder.Optimize(OptimizationLevel.O1).EnableAlgorithms().Verify();
         PtxIntrinsics.Register(builder);
         switch (kind)

@@ -10,7 +10,8 @@ namespace IlgpuSparse.Compute.Gpu;
 /// </summary>
 /// <remarks>
 /// Unrolled are counted loops with constant bounds, one induction variable and no break, continue or return. A loop of a single trip is left as it is, so that an array indexed by its
-/// variable lies in local memory: give such loops two trips and an <c>if</c>.
+/// variable lies in local memory: give such loops two trips and an <c>if</c>. <see cref="LoopExits"/> comes first, or loops at the end of an <c>if</c> or <c>else</c> would lose their
+/// results. What ILGPU compiles wrongly without a word is listed in docs/kernels.md; its own verifier (<see cref="GpuContext"/> switches it on) stops most of it after each pass.
 /// </remarks>
 /// <param name="unroll">Largest trip count that is unrolled; below 2 for none.</param>
 internal readonly struct KernelPasses(int unroll) : IBackendHook
@@ -20,6 +21,7 @@ internal readonly struct KernelPasses(int unroll) : IBackendHook
     public void InitializedKernelContext(IRContext kernelContext, Method kernelMethod)
     {
         if (unroll < 2) return;
+        // arms that a type argument rules out, first: with them no loop has to be looked at
         kernelContext.Transform(Transformer.Create(TransformerConfiguration.Empty, new UnreachableCodeElimination(), new DeadCodeElimination(), new SimplifyControlFlow()));
         var builder = Transformer.CreateBuilder(TransformerConfiguration.Empty);
         builder.Add(new LoopExits());

@@ -38,7 +38,7 @@ internal readonly unsafe struct CrumbScorer : ILabelScorer
         for (int head = 0; head < heads; head++) OneHead(codes, coding.Words, tiles, tables + head * TableFloats(coding), scores + head * stride);
     }
 
-    [MethodImpl(MethodImplOptions.AggressiveOptimization)]
+    [MethodImpl(MethodImplOptions.AggressiveOptimization | MethodImplOptions.NoInlining)]
     private static void OneHead(uint* codes, int words, int tiles, float* table, float* scores)
     {
         for (int tile = 0; tile < tiles; tile++, codes += LabelLayer.TileTokens * words, scores += LabelLayer.TileTokens)

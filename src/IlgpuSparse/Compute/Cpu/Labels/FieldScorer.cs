@@ -28,7 +28,7 @@ internal readonly unsafe struct FieldScorer<V> : ILabelScorer where V : struct, 
         for (; head < heads; head++) OneHead(coding, codes, tiles, tables + head * tableFloats, scores + head * stride);
     }
 
-    [MethodImpl(MethodImplOptions.AggressiveOptimization)]
+    [MethodImpl(MethodImplOptions.AggressiveOptimization | MethodImplOptions.NoInlining)]
     private static void OneHead(LabelCoding coding, uint* codes, int tiles, float* table, float* scores)
     {
         int bits = coding.Bits, mask = (1 << bits) - 1, perWord = coding.PerWord, words = coding.Words;
@@ -55,7 +55,7 @@ internal readonly unsafe struct FieldScorer<V> : ILabelScorer where V : struct, 
         }
     }
 
-    [MethodImpl(MethodImplOptions.AggressiveOptimization)]
+    [MethodImpl(MethodImplOptions.AggressiveOptimization | MethodImplOptions.NoInlining)]
     private static void FourHeads(LabelCoding coding, uint* codes, int tiles, float* tables, int tableFloats, float* scores, long stride)
     {
         int bits = coding.Bits, mask = (1 << bits) - 1, perWord = coding.PerWord, words = coding.Words;

@@ -19,7 +19,7 @@ internal readonly unsafe struct HalfScorer<V> : ILabelScorer where V : struct, I
         for (; head < heads; head++) OneHead(codes, coding.Words, tiles, tables + head * tableFloats, scores + head * stride);
     }
 
-    [MethodImpl(MethodImplOptions.AggressiveOptimization)]
+    [MethodImpl(MethodImplOptions.AggressiveOptimization | MethodImplOptions.NoInlining)]
     private static void OneHead(uint* codes, int words, int tiles, float* table, float* scores)
     {
         for (int tile = 0; tile < tiles; tile++, codes += LabelLayer.TileTokens * words, scores += LabelLayer.TileTokens)
@@ -38,7 +38,7 @@ internal readonly unsafe struct HalfScorer<V> : ILabelScorer where V : struct, I
         }
     }
 
-    [MethodImpl(MethodImplOptions.AggressiveOptimization)]
+    [MethodImpl(MethodImplOptions.AggressiveOptimization | MethodImplOptions.NoInlining)]
     private static void FourHeads(uint* codes, int words, int tiles, float* tables, int tableFloats, float* scores, long stride)
     {
         float* t0 = tables, t1 = t0 + tableFloats, t2 = t1 + tableFloats, t3 = t2 + tableFloats;

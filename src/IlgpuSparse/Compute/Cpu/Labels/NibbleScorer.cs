@@ -40,7 +40,7 @@ internal readonly unsafe struct NibbleScorer : ILabelScorer
         for (; head < heads; head++) OneHead(codes, coding.Words, tiles, tables + head * tableFloats, scores + head * stride);
     }
 
-    [MethodImpl(MethodImplOptions.AggressiveOptimization)]
+    [MethodImpl(MethodImplOptions.AggressiveOptimization | MethodImplOptions.NoInlining)]
     private static void OneHead(uint* codes, int words, int tiles, float* table, float* scores)
     {
         int tile = 0;
@@ -83,7 +83,7 @@ internal readonly unsafe struct NibbleScorer : ILabelScorer
         }
     }
 
-    [MethodImpl(MethodImplOptions.AggressiveOptimization)]
+    [MethodImpl(MethodImplOptions.AggressiveOptimization | MethodImplOptions.NoInlining)]
     private static void FourHeads(uint* codes, int words, int tiles, float* tables, int tableFloats, float* scores, long stride)
     {
         for (int tile = 0; tile < tiles; tile++, codes += LabelLayer.TileTokens * words, scores += LabelLayer.TileTokens)

@@ -36,7 +36,7 @@ internal readonly unsafe struct TopTokens<TLanes, T>
     private static int Room(int longest) => Math.Max(longest, Samples) + 64 & ~15;
 
     /// <summary>Writes to <paramref name="target"/> the positions of the <paramref name="wanted"/> best of <paramref name="count"/> <paramref name="scores"/>, ascending from <paramref name="first"/>; among equals the first ones.</summary>
-    [MethodImpl(MethodImplOptions.AggressiveOptimization)]
+    [MethodImpl(MethodImplOptions.AggressiveOptimization | MethodImplOptions.NoInlining)]
     public void Select(float* scores, int count, int wanted, int first, int* target)
     {
         if (wanted <= 0) return;
@@ -48,6 +48,7 @@ internal readonly unsafe struct TopTokens<TLanes, T>
     }
 
     // Keeps the scores that reach a threshold from a sample; -1 when the sample gives none.
+    [MethodImpl(MethodImplOptions.AggressiveOptimization | MethodImplOptions.NoInlining)]
     private int KeepByThreshold(int* scores, int count, int wanted, int first)
     {
         double share = (double)wanted / count * Samples;
@@ -81,6 +82,7 @@ internal readonly unsafe struct TopTokens<TLanes, T>
         return kept;
     }
 
+    [MethodImpl(MethodImplOptions.AggressiveOptimization | MethodImplOptions.NoInlining)]
     private int KeepAll(int* scores, int count, int first)
     {
         T position = TLanes.Add(TLanes.Ascending, TLanes.Create(first)), stride = TLanes.Create(TLanes.Count);
@@ -93,6 +95,7 @@ internal readonly unsafe struct TopTokens<TLanes, T>
     }
 
     // The wanted-th largest of the keys in _work, and how many are larger than it. Halves the range from the smallest to the largest key: at most 32 rounds, over fewer and fewer keys.
+    [MethodImpl(MethodImplOptions.AggressiveOptimization | MethodImplOptions.NoInlining)]
     private int NthLargest(int count, int wanted, out int above)
     {
         int* keys = _work, spare = _other;
@@ -127,6 +130,7 @@ internal readonly unsafe struct TopTokens<TLanes, T>
         }
     }
 
+    [MethodImpl(MethodImplOptions.AggressiveOptimization | MethodImplOptions.NoInlining)]
     private static void Bounds(int* keys, int count, int* lanes, out int least, out int most)
     {
         T min = TLanes.Create(int.MaxValue), max = TLanes.Create(int.MinValue);
@@ -154,6 +158,7 @@ internal readonly unsafe struct TopTokens<TLanes, T>
     }
 
     // Writes the positions of the keys above the threshold and of the first `ties` that equal it, in their order.
+    [MethodImpl(MethodImplOptions.AggressiveOptimization | MethodImplOptions.NoInlining)]
     private void Emit(int kept, int threshold, int ties, int wanted, int* target)
     {
         T limit = TLanes.Create(threshold);
@@ -179,6 +184,7 @@ internal readonly unsafe struct TopTokens<TLanes, T>
     }
 
     // Full vectors as long as they stay inside the set, then exactly.
+    [MethodImpl(MethodImplOptions.AggressiveInlining)]
     private int Put(T mask, int i, int written, int wanted, int* target)
     {
         int count = TLanes.CountTrue(mask);
@@ -195,5 +201,6 @@ internal readonly unsafe struct TopTokens<TLanes, T>
         return count;
     }
 
+    [MethodImpl(MethodImplOptions.AggressiveInlining)]
     private static T FirstLanes(int count) => TLanes.Greater(TLanes.Create(count), TLanes.Ascending);
 }

@@ -5,7 +5,7 @@ namespace IlgpuSparse.Compute.Cpu.Weights;
 /// <summary>bfloat16: the upper half of a single.</summary>
 internal readonly unsafe struct BF16Weights : IWeightFormat
 {
-    [MethodImpl(MethodImplOptions.AggressiveOptimization)]
+    [MethodImpl(MethodImplOptions.AggressiveOptimization | MethodImplOptions.NoInlining)]
     public static float Dot<V>(byte* row, float* x, int columns) where V : struct, ISimd<V>
     {
         var w = (ushort*)row;
@@ -26,7 +26,7 @@ internal readonly unsafe struct BF16Weights : IWeightFormat
         return sum;
     }
 
-    [MethodImpl(MethodImplOptions.AggressiveOptimization)]
+    [MethodImpl(MethodImplOptions.AggressiveOptimization | MethodImplOptions.NoInlining)]
     public static void Dequantise<V>(byte* row, float* target, int count) where V : struct, ISimd<V>
     {
         var w = (ushort*)row;

@@ -5,7 +5,7 @@ namespace IlgpuSparse.Compute.Cpu.Weights;
 /// <summary>Single precision.</summary>
 internal readonly unsafe struct F32Weights : IWeightFormat
 {
-    [MethodImpl(MethodImplOptions.AggressiveOptimization)]
+    [MethodImpl(MethodImplOptions.AggressiveOptimization | MethodImplOptions.NoInlining)]
     public static float Dot<V>(byte* row, float* x, int columns) where V : struct, ISimd<V>
     {
         var w = (float*)row;
@@ -28,7 +28,7 @@ internal readonly unsafe struct F32Weights : IWeightFormat
         return sum;
     }
 
-    [MethodImpl(MethodImplOptions.AggressiveOptimization)]
+    [MethodImpl(MethodImplOptions.AggressiveOptimization | MethodImplOptions.NoInlining)]
     public static void Dequantise<V>(byte* row, float* target, int count) where V : struct, ISimd<V>
     {
         var w = (float*)row;

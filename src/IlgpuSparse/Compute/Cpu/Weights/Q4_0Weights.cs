@@ -7,7 +7,7 @@ internal readonly unsafe struct Q4_0Weights : IWeightFormat
 {
     private const int BlockBytes = 18, HeadBytes = 2, BlockElements = 32;
 
-    [MethodImpl(MethodImplOptions.AggressiveOptimization)]
+    [MethodImpl(MethodImplOptions.AggressiveOptimization | MethodImplOptions.NoInlining)]
     public static float Dot<V>(byte* row, float* x, int columns) where V : struct, ISimd<V>
     {
         float* halves = HalfBits.Table;
@@ -40,7 +40,7 @@ internal readonly unsafe struct Q4_0Weights : IWeightFormat
         return sum;
     }
 
-    [MethodImpl(MethodImplOptions.AggressiveOptimization)]
+    [MethodImpl(MethodImplOptions.AggressiveOptimization | MethodImplOptions.NoInlining)]
     public static void Dequantise<V>(byte* row, float* target, int count) where V : struct, ISimd<V>
     {
         float* halves = HalfBits.Table;

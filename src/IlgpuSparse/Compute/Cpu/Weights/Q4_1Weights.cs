@@ -7,7 +7,7 @@ internal readonly unsafe struct Q4_1Weights : IWeightFormat
 {
     private const int BlockBytes = 20, HeadBytes = 4, BlockElements = 32;
 
-    [MethodImpl(MethodImplOptions.AggressiveOptimization)]
+    [MethodImpl(MethodImplOptions.AggressiveOptimization | MethodImplOptions.NoInlining)]
     public static float Dot<V>(byte* row, float* x, int columns) where V : struct, ISimd<V>
     {
         float* halves = HalfBits.Table;
@@ -38,7 +38,7 @@ internal readonly unsafe struct Q4_1Weights : IWeightFormat
         }
     }
 
-    [MethodImpl(MethodImplOptions.AggressiveOptimization)]
+    [MethodImpl(MethodImplOptions.AggressiveOptimization | MethodImplOptions.NoInlining)]
     public static void Dequantise<V>(byte* row, float* target, int count) where V : struct, ISimd<V>
     {
         float* halves = HalfBits.Table;

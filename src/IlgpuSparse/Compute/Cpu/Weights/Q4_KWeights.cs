@@ -10,7 +10,7 @@ internal readonly unsafe struct Q4_KWeights : IWeightFormat
 {
     private const int BlockBytes = 144, BlockElements = 256;
 
-    [MethodImpl(MethodImplOptions.AggressiveOptimization)]
+    [MethodImpl(MethodImplOptions.AggressiveOptimization | MethodImplOptions.NoInlining)]
     public static float Dot<V>(byte* row, float* x, int columns) where V : struct, ISimd<V>
     {
         float* halves = HalfBits.Table, scales = stackalloc float[KQuantScales.Count];
@@ -38,7 +38,7 @@ internal readonly unsafe struct Q4_KWeights : IWeightFormat
         return V.Sum(V.Add(V.Add(low0, low1), V.Add(high0, high1)));
     }
 
-    [MethodImpl(MethodImplOptions.AggressiveOptimization)]
+    [MethodImpl(MethodImplOptions.AggressiveOptimization | MethodImplOptions.NoInlining)]
     public static void Dequantise<V>(byte* row, float* target, int count) where V : struct, ISimd<V>
     {
         float* halves = HalfBits.Table, scales = stackalloc float[KQuantScales.Count];

@@ -11,7 +11,7 @@ internal readonly unsafe struct Q6_KWeights : IWeightFormat
 {
     private const int BlockBytes = 210, BlockElements = 256, Groups = 16, PairsAt = 128, ScalesAt = 192, FactorAt = 208;
 
-    [MethodImpl(MethodImplOptions.AggressiveOptimization)]
+    [MethodImpl(MethodImplOptions.AggressiveOptimization | MethodImplOptions.NoInlining)]
     public static float Dot<V>(byte* row, float* x, int columns) where V : struct, ISimd<V>
     {
         float* halves = HalfBits.Table, scales = stackalloc float[Groups];
@@ -43,7 +43,7 @@ internal readonly unsafe struct Q6_KWeights : IWeightFormat
         return sum;
     }
 
-    [MethodImpl(MethodImplOptions.AggressiveOptimization)]
+    [MethodImpl(MethodImplOptions.AggressiveOptimization | MethodImplOptions.NoInlining)]
     public static void Dequantise<V>(byte* row, float* target, int count) where V : struct, ISimd<V>
     {
         float* halves = HalfBits.Table, scales = stackalloc float[Groups];

@@ -7,7 +7,7 @@ internal readonly unsafe struct Q8_0Weights : IWeightFormat
 {
     private const int BlockBytes = 34, BlockElements = 32;
 
-    [MethodImpl(MethodImplOptions.AggressiveOptimization)]
+    [MethodImpl(MethodImplOptions.AggressiveOptimization | MethodImplOptions.NoInlining)]
     public static float Dot<V>(byte* row, float* x, int columns) where V : struct, ISimd<V>
     {
         float* halves = HalfBits.Table;
@@ -34,7 +34,7 @@ internal readonly unsafe struct Q8_0Weights : IWeightFormat
         return sum;
     }
 
-    [MethodImpl(MethodImplOptions.AggressiveOptimization)]
+    [MethodImpl(MethodImplOptions.AggressiveOptimization | MethodImplOptions.NoInlining)]
     public static void Dequantise<V>(byte* row, float* target, int count) where V : struct, ISimd<V>
     {
         float* halves = HalfBits.Table;

@@ -30,10 +30,10 @@ internal sealed class GpuDecodeAttention(GpuDevice device, MemoryLedger ledger, 
     public static bool HasTensorCores(GpuDevice device) => device.Accelerator is CudaAccelerator { Architecture.Major: >= 8 };
 
     /// <summary>Launch choices of dense decode.</summary>
-    public DecodeTuning DenseTuning { get; set; } = DecodeTuning.Dense;
+    public DecodeTuning DenseTuning { get; set; } = DecodeTuning.Dense.On(device);
 
     /// <summary>Launch choices of decode over selected tokens.</summary>
-    public DecodeTuning SelectedTuning { get; set; } = DecodeTuning.Selected;
+    public DecodeTuning SelectedTuning { get; set; } = DecodeTuning.Selected.On(device);
 
     /// <summary>y = softmax(q·Kᵀ/√d)·V over every visible token.</summary>
     public void Dense(AttentionShape shape, KvLayer cache, StepBatch batch, DeviceSpan q, DeviceSpan y, AcceleratorStream stream) => Run(shape, cache, batch, q, null, y, stream);

@@ -12,7 +12,10 @@ internal struct SampleArgs
     /// <summary>1 over the temperature; 0 for the most likely token.</summary>
     public float InverseTemperature;
 
-    /// <summary>Least probability relative to the most likely token.</summary>
+    /// <summary>Least probability, relative to the most likely token's, that can matter.</summary>
+    public float Least;
+
+    /// <summary>Least probability that is kept after the other filters.</summary>
     public float Floor;
 
     /// <summary>Most tokens; 0 for all.</summary>

@@ -3,6 +3,9 @@ namespace IlgpuSparse.Compute.Gpu.Kernels;
 /// <summary>Which tokens of a row a search of <see cref="SampleKernel"/> counts, how, and in which order.</summary>
 internal struct SampleFilter
 {
+    /// <summary>Least probability relative to the most likely token's.</summary>
+    public float Floor;
+
     /// <summary>Largest logit.</summary>
     public float Largest;
 

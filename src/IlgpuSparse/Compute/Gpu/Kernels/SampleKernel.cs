@@ -42,7 +42,7 @@ internal static class SampleKernel
         int token = best == ulong.MaxValue ? -1 : (int)(best & 0xffffffffu);
         if (token >= 0 && args.InverseTemperature > 0f)
         {
-            var filter = new SampleFilter { Largest = logits[first + token], CutRank = uint.MaxValue, CutId = int.MaxValue };
+            var filter = new SampleFilter { Floor = args.Least, Largest = logits[first + token], CutRank = uint.MaxValue, CutId = int.MaxValue };
             bool sorted = args.TopK > 0 || args.TopP < 1UL << 32;
             if (args.TopK > 0)
             {
@@ -50,14 +50,15 @@ internal static class SampleKernel
                 if (Sum(shared, logits, first, args, filter) > (ulong)args.TopK) filter = Cut(shared, logits, first, args, filter, (ulong)(args.TopK - 1));
                 filter.Counting = 0;
             }
-            ulong total = Sum(shared, logits, first, args, filter);
             if (args.TopP < 1UL << 32)
             {
+                ulong all = Sum(shared, logits, first, args, filter);
                 // the least sum of whole tokens that reaches the share: the token that holds its last unit
-                ulong share = (total >> 32) * args.TopP + (((total & 0xffffffffu) * args.TopP + 0xffffffffu) >> 32);
+                ulong share = (all >> 32) * args.TopP + (((all & 0xffffffffu) * args.TopP + 0xffffffffu) >> 32);
                 filter = Cut(shared, logits, first, args, filter, share > 0 ? share - 1 : 0);
-                total = Sum(shared, logits, first, args, filter);
             }
+            filter.Floor = args.Floor;
+            ulong total = Sum(shared, logits, first, args, filter);
             ulong target = High(Random(args.Seed + (ulong)row * RowStep + (ulong)(draws[row] + 1) * DrawStep), total);
             if (sorted) token = Cut(shared, logits, first, args, filter, target).CutId;
             else
@@ -167,7 +168,7 @@ internal static class SampleKernel
         uint rank = Rank(logit);
         float p = XMath.Exp((logit - filter.Largest) * args.InverseTemperature);
         // not finite: what is no number fails the first comparison, infinities the second
-        bool inside = p >= args.Floor && p <= 1f && (rank < filter.CutRank || (rank == filter.CutRank && id <= filter.CutId)) && (filter.OneRank == 0 || rank == filter.Rank);
+        bool inside = p >= filter.Floor && p <= 1f && (rank < filter.CutRank || (rank == filter.CutRank && id <= filter.CutId)) && (filter.OneRank == 0 || rank == filter.Rank);
         ulong weight = filter.Counting != 0 ? 1UL : (ulong)(p * One);
         return inside ? weight : 0UL;
     }

@@ -8,10 +8,13 @@ namespace IlgpuSparse.Compute.Gpu.Kernels.Attention;
 internal readonly record struct DecodeTuning(int Warps, int Stages, int Waves, int MinSplitTokens)
 {
     /// <summary>For dense decode.</summary>
-    public static DecodeTuning Dense => new(Warps: 4, Stages: 3, Waves: 1, MinSplitTokens: 64);
+    public static DecodeTuning Dense => new(Warps: 8, Stages: 2, Waves: 1, MinSplitTokens: 64);
 
     /// <summary>For decode over selected tokens.</summary>
-    public static DecodeTuning Selected => new(Warps: 4, Stages: 3, Waves: 1, MinSplitTokens: 64);
+    public static DecodeTuning Selected => new(Warps: 8, Stages: 2, Waves: 1, MinSplitTokens: 64);
+
+    /// <summary>This one with as many threads as a group of <paramref name="device"/> can have: the CPU accelerator that tests use has 128.</summary>
+    public DecodeTuning On(GpuDevice device) => device.MaxGroupSize < 32 * Warps ? this with { Warps = 4, Stages = 3 } : this;
 
     /// <summary>What is worth timing on a new device.</summary>
     public static IReadOnlyList<DecodeTuning> Candidates { get; } =

@@ -53,20 +53,24 @@ internal static class SplitMerge
         where TPipeline : struct, IPipeline
     {
         var arrived = SharedMemory.Allocate<int>(1);
-        MemoryFence.DeviceLevel();
         ILGPU.Group.Barrier();
-        if (ILGPU.Group.IdxX == 0) arrived[0] = Atomic.Add(ref arrivals[place.Set], 1);
+        if (ILGPU.Group.IdxX == 0)
+        {
+            // what the barrier has shown to this thread, its fence shows to the device: the others need none of their own
+            MemoryFence.DeviceLevel();
+            arrived[0] = Atomic.Add(ref arrivals[place.Set], 1);
+            MemoryFence.DeviceLevel();
+        }
         ILGPU.Group.Barrier();
         if (arrived[0] == place.Splits - 1)
         {
-            MemoryFence.DeviceLevel();
             if (ILGPU.Group.IdxX == 0) arrivals[place.Set] = 0; // ready for the next launch
             Weights<TPipeline>(memory.Cast<float>(), sums, args, place);
             Sum<THead, TPipeline>(memory, y, partials, args, place);
         }
     }
 
-    // Each split's factor exp2(max - overall max) / overall sum, in shared memory [slot, split].
+    // Each split's factor exp2(max - overall max) / overall sum, in shared memory [slot, split]; as many words behind them are used meanwhile.
     private static void Weights<TPipeline>(ArrayView<float> shared, ArrayView<float> sums, AttentionArgs args, SplitPlace place)
         where TPipeline : struct, IPipeline
     {
@@ -74,19 +78,27 @@ internal static class SplitMerge
         for (int slot = ILGPU.Group.IdxX >> 5; slot < place.Slots; slot += 1 << TPipeline.WarpShift)
         {
             long from = (long)(place.Row * args.Heads + place.FirstHead + slot) * Grid.DimX;
-            int to = slot * place.Splits;
+            int to = slot * place.Splits, own = to + place.Slots * place.Splits;
+            var pairs = sums.Cast<F2>();
             float max = float.NegativeInfinity;
-            for (int s = lane; s < place.Splits; s += 32) max = IntrinsicMath.Max(max, TensorOps.LoadShared(ref sums[2 * (from + s)]));
-            for (int step = 1; step < 32; step <<= 1) max = IntrinsicMath.Max(max, Warp.ShuffleXor(max, step));
+            for (int s = lane; s < place.Splits; s += 32)
+            {
+                // read once from memory: the way there is what the merge takes its time for
+                var pair = TensorOps.LoadShared(ref pairs[from + s]);
+                shared[to + s] = pair.X;
+                shared[own + s] = pair.Y;
+                max = IntrinsicMath.Max(max, pair.X);
+            }
+            for (int step = 0; step < 5; step++) max = IntrinsicMath.Max(max, Warp.ShuffleXor(max, 1 << step));
             float total = 0f;
             for (int s = lane; s < place.Splits; s += 32)
             {
-                float sum = TensorOps.LoadShared(ref sums[2 * (from + s) + 1]);
-                float factor = sum > 0f ? TensorOps.Exp2(TensorOps.LoadShared(ref sums[2 * (from + s)]) - max) : 0f;
+                float sum = shared[own + s];
+                float factor = sum > 0f ? TensorOps.Exp2(shared[to + s] - max) : 0f;
                 shared[to + s] = factor;
                 total += factor * sum;
             }
-            for (int step = 1; step < 32; step <<= 1) total += Warp.ShuffleXor(total, step);
+            for (int step = 0; step < 5; step++) total += Warp.ShuffleXor(total, 1 << step);
             float inverse = total > 0f ? 1f / total : 0f;
             for (int s = lane; s < place.Splits; s += 32) shared[to + s] *= inverse;
         }

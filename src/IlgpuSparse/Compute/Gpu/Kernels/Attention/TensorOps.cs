@@ -115,6 +115,10 @@ internal static class TensorOps
     public static F4 LoadShared(ref F4 value) => value;
 
     /// <inheritdoc cref="LoadShared(ref F4)"/>
+    [IntrinsicImplementation, PtxOp("ld.global.cg.v2.f32 {$r.0, $r.1}, [$g0];")]
+    public static F2 LoadShared(ref F2 value) => value;
+
+    /// <inheritdoc cref="LoadShared(ref F4)"/>
     [IntrinsicImplementation, PtxOp("ld.global.cg.f32 $r, [$g0];")]
     public static float LoadShared(ref float value) => value;
 

@@ -11,16 +11,17 @@ internal static class Arrival
     /// </summary>
     public static bool IsLast(ref int counter, int expected, ref uint flag)
     {
-        MemoryFence.DeviceLevel();
         Group.Barrier();
         if (Group.IdxX == 0)
         {
+            // what the barrier has shown to this thread, its fence shows to the device: the others need none of their own
+            MemoryFence.DeviceLevel();
             int earlier = Atomic.Add(ref counter, 1);
+            MemoryFence.DeviceLevel();
             if (earlier == expected - 1) counter = 0;
             flag = earlier == expected - 1 ? 1u : 0u;
         }
         Group.Barrier();
-        MemoryFence.DeviceLevel();
         return flag != 0;
     }
 }

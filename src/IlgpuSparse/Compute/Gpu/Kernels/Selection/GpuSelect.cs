@@ -13,8 +13,8 @@ internal sealed class GpuSelect(GpuDevice device, GpuScore score, MemoryLedger m
 
     private readonly Dictionary<DeviceBuffer, SelectMemory> _memory = [];
 
-    /// <summary>Longest context, in tokens, whose sets are selected by one group each; at most <see cref="KeyTile"/>'s tokens of <see cref="SelectSetKernel.GroupSize"/> threads.</summary>
-    public int OneGroupTokens { get; set; } = KeyTile.Tokens(SelectSetKernel.GroupSize);
+    /// <summary>Longest context, in tokens, whose sets are selected by one group each, behind the scores or by mass; at most <see cref="KeyTile"/>'s tokens of such a group.</summary>
+    public int OneGroupTokens { get; set; } = KeyTile.Tokens(SetFilterKernel.GroupSize);
 
     /// <summary>Sets by scores in memory, as <see cref="ComputeBackend.Select"/>.</summary>
     public void Run(AttentionShape shape, SelectionRule rule, StepBatch batch, TokenScores scores, TokenSets sets, AcceleratorStream stream)
@@ -28,21 +28,20 @@ internal sealed class GpuSelect(GpuDevice device, GpuScore score, MemoryLedger m
             device.Kernels.Load<Launcher>(mass ? MassPortableKernel.Variant : SelectPortableKernel.Variant)(stream,
                 new KernelConfig(new Index3D(scores.Sets, batch.Rows, 1), new Index3D(group, 1, 1)), view);
         }
-        else if (OneGroup(shape, batch))
+        else if (mass && OneGroup(shape, batch))
         {
-            device.Kernels.Load<Launcher>(mass ? MassSetKernel.Variant : SelectSetKernel.Variant)(stream,
-                new KernelConfig(new Index3D(scores.Sets, batch.Rows, 1), new Index3D(SelectSetKernel.GroupSize, 1, 1)), view);
+            device.Kernels.Load<Launcher>(MassSetKernel.Variant)(stream, new KernelConfig(new Index3D(scores.Sets, batch.Rows, 1), new Index3D(MassSetKernel.GroupSize, 1, 1)), view);
         }
         else
         {
             view.Scratch = Memory(scores).View(mass);
-            device.Kernels.Load<Launcher>(HistogramKernel.Variant(mass))(stream, new KernelConfig(Chunks(shape, batch, scores.Sets), new Index3D(HistogramKernel.GroupSize, 1, 1)), view);
+            device.Kernels.Load<Launcher>(mass ? HistogramKernel.Variant : BinKernel.Variant)(stream, new KernelConfig(Chunks(shape, batch, scores.Sets), new Index3D(BinKernel.GroupSize, 1, 1)), view);
             Finish(shape, batch, scores.Sets, view, mass, stream);
         }
     }
 
     /// <summary>
-    /// Scores and sets in as few kernels as there can be: one for short contexts, three for long ones and a fourth by mass. The result is that of <see cref="GpuScore.Run"/> and <see cref="Run"/>.
+    /// Scores and sets in as few kernels as there can be: one for short contexts, two for long ones, and four by mass. The result is that of <see cref="GpuScore.Run"/> and <see cref="Run"/>.
     /// </summary>
     public void ScoreAndSelect(AttentionShape shape, LabelLayer labels, StepBatch batch, DeviceSpan q, GroupReduction reduction, SelectionRule rule, TokenScores scores, TokenSets sets, AcceleratorStream stream)
     {
@@ -63,7 +62,7 @@ internal sealed class GpuSelect(GpuDevice device, GpuScore score, MemoryLedger m
             Run(shape, rule, batch, scores, sets, stream);
             return;
         }
-        int mode = mass ? oneGroup ? ScoreKernel.WithMassSelection : ScoreKernel.WithMaximum : oneGroup ? ScoreKernel.WithSelection : ScoreKernel.WithHistogram;
+        int mode = mass ? oneGroup ? ScoreKernel.WithMassSelection : ScoreKernel.WithMaximum : oneGroup ? ScoreKernel.WithSelection : ScoreKernel.WithBins;
         score.Launch(GpuLabels.View(shape, labels, batch), scoreView, view, labels.Format, batch, scores.Sets, mode, stream);
         if (!oneGroup) Finish(shape, batch, scores.Sets, view, mass, stream);
     }
@@ -71,10 +70,11 @@ internal sealed class GpuSelect(GpuDevice device, GpuScore score, MemoryLedger m
     private void Finish(AttentionShape shape, StepBatch batch, int sets, SelectView view, bool mass, AcceleratorStream stream)
     {
         var grid = Chunks(shape, batch, sets);
-        int tokens = KeyTile.Tokens(FilterKernel.GroupSize);
-        device.Kernels.Load<Launcher>(mass ? MassFilterKernel.Variant : FilterKernel.Variant)(stream, new KernelConfig(grid, new Index3D(FilterKernel.GroupSize, 1, 1)), view);
-        if (mass) device.Kernels.Load<PlaceLauncher>(MassCandidateKernel.Variant)(stream, new KernelConfig(grid, new Index3D(MassCandidateKernel.GroupSize, 1, 1)), view, tokens);
-        device.Kernels.Load<PlaceLauncher>(PlaceKernel.Variant(mass))(stream, new KernelConfig(grid, new Index3D(PlaceKernel.GroupSize, 1, 1)), view, tokens);
+        device.Kernels.Load<Launcher>(mass ? MassFilterKernel.Variant : SetFilterKernel.Variant)(stream, new KernelConfig(grid, new Index3D(SetFilterKernel.GroupSize, 1, 1)), view);
+        if (!mass) return;
+        int tokens = KeyTile.Tokens(MassFilterKernel.GroupSize);
+        device.Kernels.Load<PlaceLauncher>(MassCandidateKernel.Variant)(stream, new KernelConfig(grid, new Index3D(MassCandidateKernel.GroupSize, 1, 1)), view, tokens);
+        device.Kernels.Load<PlaceLauncher>(PlaceKernel.Variant)(stream, new KernelConfig(grid, new Index3D(PlaceKernel.GroupSize, 1, 1)), view, tokens);
     }
 
     // The sum of the weights is needed for the share alone too.
@@ -87,12 +87,12 @@ internal sealed class GpuSelect(GpuDevice device, GpuScore score, MemoryLedger m
     private bool OneGroup(AttentionShape shape, StepBatch batch) => Span(shape, batch) <= OneGroupTokens;
 
     private static Index3D Chunks(AttentionShape shape, StepBatch batch, int sets) =>
-        new(LaunchShapes.Groups(Span(shape, batch), KeyTile.Tokens(FilterKernel.GroupSize)), sets, batch.Rows);
+        new(LaunchShapes.Groups(Span(shape, batch), KeyTile.Tokens(SetFilterKernel.GroupSize)), sets, batch.Rows);
 
     private SelectMemory Memory(TokenScores scores)
     {
         if (!_memory.TryGetValue(scores.Buffer, out var found))
-            _memory[scores.Buffer] = found = new SelectMemory(device, memory, scores, KeyTile.Tokens(FilterKernel.GroupSize));
+            _memory[scores.Buffer] = found = new SelectMemory(device, memory, scores, KeyTile.Tokens(SetFilterKernel.GroupSize));
         return found;
     }
 

@@ -12,11 +12,11 @@ internal readonly struct HalfProduct : ILabelProduct
 
     public static int Parts => 1;
 
-    public static void Prepare<TWords>(LabelView labels, ScoreView score, QuerySet set, ArrayView<float> queries, ArrayView<U2> fragments, ArrayView<float> factors, ArrayView<float> summands)
+    public static void Prepare<TWords>(LabelView labels, ScoreView score, QuerySet set, ArrayView<float> queries, ArrayView<U2> fragments, ArrayView<float> factors, ArrayView<float> summands, ArrayView<float> spreads)
         where TWords : struct, IKernelCount
     {
         int warps = Group.DimX >> 5, lane = Group.IdxX & 31;
-        for (int slot = Group.IdxX >> 5; slot < set.Tiles * ScoreKernel.TileHeads; slot += warps) Scale(labels, score, set, slot, lane, queries, factors, summands);
+        for (int slot = Group.IdxX >> 5; slot < set.Tiles * ScoreKernel.TileHeads; slot += warps) Scale(labels, score, set, slot, lane, queries, factors, summands, spreads);
         Group.Barrier();
 
         int products = TWords.Value >> 1;
@@ -62,10 +62,10 @@ internal readonly struct HalfProduct : ILabelProduct
     }
 
     // One query a warp, scaled, with what makes scores of the products.
-    private static void Scale(LabelView labels, ScoreView score, QuerySet set, int slot, int lane, ArrayView<float> queries, ArrayView<float> factors, ArrayView<float> summands)
+    private static void Scale(LabelView labels, ScoreView score, QuerySet set, int slot, int lane, ArrayView<float> queries, ArrayView<float> factors, ArrayView<float> summands, ArrayView<float> spreads)
     {
         var value = set.Load(labels, score, slot, lane);
-        float largest = QuerySet.Largest(value);
+        float largest = QuerySet.Largest(value), norm = QuerySet.Norm(value);
         int exponent = (int)(Interop.FloatAsInt(largest) >> 23);
         float up = PowerOfTwo(141 - exponent), down = PowerOfTwo(exponent - 141);
         int own = slot * ScoreKernel.MaxChannels + lane;
@@ -77,6 +77,7 @@ internal readonly struct HalfProduct : ILabelProduct
         {
             factors[slot] = down * score.Scale;
             summands[slot] = 0f;
+            spreads[slot] = norm * score.Scale;
         }
     }
 

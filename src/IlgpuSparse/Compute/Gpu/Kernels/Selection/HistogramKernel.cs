@@ -2,17 +2,15 @@ using ILGPU;
 
 namespace IlgpuSparse.Compute.Gpu.Kernels.Selection;
 
-/// <summary>First histogram of a selection over several groups a set, from scores in memory.</summary>
+/// <summary>First histogram and maximum of a selection by mass over several groups a set, from scores in memory.</summary>
 internal static class HistogramKernel
 {
     public const int GroupSize = 512;
 
-    /// <summary>With the maximum for a selection by <paramref name="mass"/>, or without.</summary>
-    public static KernelVariant Variant(bool mass) => KernelVariant.Of(typeof(HistogramKernel), nameof(Run), GroupSize, KernelCounts.Of(mass ? 1 : 0)) with { CudaOnly = true };
+    public static KernelVariant Variant => KernelVariant.Of(Run, GroupSize) with { CudaOnly = true };
 
     /// <summary>Grid (chunks, sets, rows).</summary>
-    public static void Run<TMass>(SelectView select)
-        where TMass : struct, IKernelCount
+    public static void Run(SelectView select)
     {
         var bins = SharedMemory.Allocate<uint>(SortableKey.TopBins);
         int row = Grid.IdxZ;
@@ -29,17 +27,14 @@ internal static class HistogramKernel
             {
                 if (keys[i] != 0u) Atomic.Add(ref bins[SortableKey.TopBin(keys[i])], 1u);
             }
-            if (TMass.Value != 0)
+            uint best = 0;
+            for (int i = 0; i < KeyTile.PerThread; i++)
             {
-                uint best = 0;
-                for (int i = 0; i < KeyTile.PerThread; i++)
-                {
-                    // the key of a forced token does not tell its score
-                    uint key = keys[i] == SortableKey.Forced ? SortableKey.Of(select.Scores[set * select.ScoreCapacity + KeyTile.Token(origin, i >> 2) + (i & 3)]) : keys[i];
-                    best = Math.Max(best, key);
-                }
-                FlushMaximum(best, select.Scratch, set);
+                // the key of a forced token does not tell its score
+                uint key = keys[i] == SortableKey.Forced ? SortableKey.Of(select.Scores[set * select.ScoreCapacity + KeyTile.Token(origin, i >> 2) + (i & 3)]) : keys[i];
+                best = Math.Max(best, key);
             }
+            FlushMaximum(best, select.Scratch, set);
             Group.Barrier();
             Flush(bins, select.Scratch, set);
         }

@@ -16,10 +16,10 @@ internal interface ILabelProduct
     static abstract int Parts { get; }
 
     /// <summary>
-    /// Writes the right-hand fragments of the queries, <c>[tile, product, part, lane]</c>, and for each query the factor and summand that make scores of its products. The whole group calls;
+    /// Writes the right-hand fragments of the queries, <c>[tile, product, part, lane]</c>, and for each query the factor and summand that make scores of its products, and their expected spread. The whole group calls;
     /// <paramref name="queries"/> is shared memory for all the tiles' queries, free again after the barrier that ends this.
     /// </summary>
-    static abstract void Prepare<TWords>(LabelView labels, ScoreView score, QuerySet set, ArrayView<float> queries, ArrayView<U2> fragments, ArrayView<float> factors, ArrayView<float> summands)
+    static abstract void Prepare<TWords>(LabelView labels, ScoreView score, QuerySet set, ArrayView<float> queries, ArrayView<U2> fragments, ArrayView<float> factors, ArrayView<float> summands, ArrayView<float> spreads)
         where TWords : struct, IKernelCount;
 
     /// <summary>The scores of a lane's four tokens, whose words are <paramref name="words"/>[<paramref name="first"/> ..], with its query, before summand and per-token scales.</summary>

@@ -13,16 +13,19 @@ internal readonly struct IntegerProduct<TBits> : ILabelProduct
     /// <summary>What the largest channel of a query becomes: a little less than 127 in each byte, so that rounding cannot carry its upper byte to 128.</summary>
     private const float Largest = 8_355_000f;
 
+    // One over LabelFormat.GaussianStep: the deviation of a channel in steps.
+    private static float Deviation => TBits.Bits == 1 ? 1f / 1.5958f : TBits.Bits == 2 ? 1f / 0.9957f : TBits.Bits == 4 ? 1f / 0.3352f : 1f / 0.0308f;
+
     public static int Registers => 1 << TBits.ByteShift;
 
     public static int Parts => 2;
 
-    public static void Prepare<TWords>(LabelView labels, ScoreView score, QuerySet set, ArrayView<float> queries, ArrayView<U2> fragments, ArrayView<float> factors, ArrayView<float> summands)
+    public static void Prepare<TWords>(LabelView labels, ScoreView score, QuerySet set, ArrayView<float> queries, ArrayView<U2> fragments, ArrayView<float> factors, ArrayView<float> summands, ArrayView<float> spreads)
         where TWords : struct, IKernelCount
     {
         int warps = Group.DimX >> 5, lane = Group.IdxX & 31;
         for (int slot = Group.IdxX >> 5; slot < set.Tiles * ScoreKernel.TileHeads; slot += warps)
-            Round(labels, score, set, slot, lane, queries, factors, summands);
+            Round(labels, score, set, slot, lane, queries, factors, summands, spreads);
         Group.Barrier();
 
         int products = (TWords.Value << TBits.ByteShift) + 1 >> 1;
@@ -97,10 +100,10 @@ internal readonly struct IntegerProduct<TBits> : ILabelProduct
     }
 
     // One query a warp: its channels times the steps as integers, and what makes scores of the products.
-    private static void Round(LabelView labels, ScoreView score, QuerySet set, int slot, int lane, ArrayView<float> queries, ArrayView<float> factors, ArrayView<float> summands)
+    private static void Round(LabelView labels, ScoreView score, QuerySet set, int slot, int lane, ArrayView<float> queries, ArrayView<float> factors, ArrayView<float> summands, ArrayView<float> spreads)
     {
         var value = set.Load(labels, score, slot, lane);
-        float largest = QuerySet.Largest(value);
+        float largest = QuerySet.Largest(value), norm = QuerySet.Norm(value);
         // a query of zeros, or of numbers too large to be scored, scores nothing
         float unit = largest > 1e-30f && largest < 1e30f ? Largest / largest : 0f;
         I4 rounded;
@@ -119,6 +122,8 @@ internal readonly struct IntegerProduct<TBits> : ILabelProduct
         {
             float factor = unit > 0f ? largest / Largest * score.Scale : 0f;
             factors[slot] = factor;
+            // a static step is a fixed part of its channel's deviation; of the others nothing is known here, and any spread will do
+            spreads[slot] = norm * score.Scale * (labels.Static != 0 ? Deviation : 1f);
             summands[slot] = (labels.PerToken != 0 ? 1f : -0.5f * ((1 << TBits.Bits) - 1)) * sum * factor;
         }
     }

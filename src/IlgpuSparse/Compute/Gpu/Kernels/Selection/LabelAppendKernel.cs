@@ -73,23 +73,27 @@ internal static class LabelAppendKernel
         long code = labels.FirstWord(block, head) + (long)(inBlock >> 4) * labels.Words * LabelLayer.TileTokens + (inBlock & (LabelLayer.TileTokens - 1));
         for (int word = lane; word < labels.Words; word += lanes)
         {
+            // no branches: the loads of a word's channels are to be under way together, a step waits for them
             uint packed = 0;
             for (int i = 0; i < 2 * TBits.Pairs; i++)
             {
-                int c = word * (2 * TBits.Pairs) + i;
-                if (c < labels.ChannelCount)
-                {
-                    float k = keys[key + labels.Channels[channels + c]];
-                    if (TBits.Bits == 16) packed |= HalfBits.Round(k) << (16 * i);
-                    else if (labels.PerToken != 0) packed |= LabelCode.Quantise(step > 0f ? (k - minimum) / step : 0f, (1 << TBits.Bits) - 1) << (TBits.Bits * i);
-                    else
-                    {
-                        float centred = (k - labels.Offsets[channels + c]) / labels.Steps[channels + c];
-                        packed |= LabelCode.Quantise(centred + 0.5f * ((1 << TBits.Bits) - 1), (1 << TBits.Bits) - 1) << (TBits.Bits * i);
-                    }
-                }
+                int c = word * (2 * TBits.Pairs) + i, entry = channels + Math.Min(c, labels.ChannelCount - 1);
+                float k = keys[key + labels.Channels[entry]];
+                uint coded = TBits.Bits == 16 ? HalfBits.Round(k) : Code<TBits>(labels, entry, k, minimum, step);
+                packed |= (c < labels.ChannelCount ? coded : 0u) << (TBits.Bits * i);
             }
             if (live) labels.Codes[code + word * LabelLayer.TileTokens] = packed;
         }
+    }
+
+    private static uint Code<TBits>(LabelView labels, int entry, float k, float minimum, float step)
+        where TBits : struct, ILabelBits
+    {
+        bool perToken = labels.PerToken != 0;
+        float offset = labels.Offsets[entry], width = labels.Steps[entry];
+        offset = perToken ? minimum : offset;
+        width = perToken ? step : width;
+        float level = (k - offset) / width + (perToken ? 0f : 0.5f * ((1 << TBits.Bits) - 1));
+        return LabelCode.Quantise(width > 0f ? level : 0f, (1 << TBits.Bits) - 1);
     }
 }

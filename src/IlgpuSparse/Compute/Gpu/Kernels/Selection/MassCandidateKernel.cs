@@ -70,7 +70,6 @@ internal static class MassCandidateKernel
         }
     }
 
-    // As FilterEnd, by mass.
     private static void End(SelectView select, VisibleRange range, long set, int chunks, MassBins bins, ArrayView<uint> search, ArrayView<ulong> sums)
     {
         var scratch = select.Scratch;
@@ -84,12 +83,12 @@ internal static class MassCandidateKernel
         bins.Clear(SortableKey.LowBins);
         for (int start = 0; start < count; start += step)
         {
-            FilterEnd.Load(scratch.Candidates, first, start, count, values);
+            CandidateList.Load(scratch.Candidates, first, start, count, values);
             loaded = start;
             for (int i = 0; i < KeyTile.PerThread; i++)
             {
                 uint key = known | (values[i] & ((1u << SortableKey.LowBits) - 1u));
-                if (FilterEnd.Index(start, i) < count) bins.Add(SortableKey.LowBin(values[i], Bits), MassSearch.Weight(key, maximum, select.MassScale));
+                if (CandidateList.Index(start, i) < count) bins.Add(SortableKey.LowBin(values[i], Bits), MassSearch.Weight(key, maximum, select.MassScale));
             }
         }
         Group.Barrier();
@@ -98,12 +97,12 @@ internal static class MassCandidateKernel
         bins.Clear(SortableKey.LowBins);
         for (int start = 0; start < count; start += step)
         {
-            if (start != loaded) FilterEnd.Load(scratch.Candidates, first, start, count, values);
+            if (start != loaded) CandidateList.Load(scratch.Candidates, first, start, count, values);
             loaded = start;
             for (int i = 0; i < KeyTile.PerThread; i++)
             {
                 uint key = known | (values[i] & ((1u << SortableKey.LowBits) - 1u));
-                if (FilterEnd.Index(start, i) < count && key >> Bits == cut.Known) bins.Add(SortableKey.LowBin(values[i], 0), MassSearch.Weight(key, maximum, select.MassScale));
+                if (CandidateList.Index(start, i) < count && key >> Bits == cut.Known) bins.Add(SortableKey.LowBin(values[i], 0), MassSearch.Weight(key, maximum, select.MassScale));
             }
         }
         Group.Barrier();
@@ -124,17 +123,17 @@ internal static class MassCandidateKernel
         bins.Clear(SortableKey.LowBins);
         for (int start = 0; start < count; start += step)
         {
-            if (start != loaded) FilterEnd.Load(scratch.Candidates, first, start, count, values);
+            if (start != loaded) CandidateList.Load(scratch.Candidates, first, start, count, values);
             loaded = start;
             for (int i = 0; i < KeyTile.PerThread; i++)
             {
                 uint key = known | (values[i] & ((1u << SortableKey.LowBits) - 1u));
                 int chunk = (int)(values[i] >> SortableKey.LowBits);
-                if (FilterEnd.Index(start, i) < count && key >= threshold) Atomic.Add(ref bins.Counts[key > threshold ? chunk : FilterEnd.MaxChunks + chunk], 1u);
+                if (CandidateList.Index(start, i) < count && key >= threshold) Atomic.Add(ref bins.Counts[key > threshold ? chunk : CandidateList.MaxChunks + chunk], 1u);
             }
         }
         Group.Barrier();
-        FilterEnd.Place(scratch, set, chunks, ties, bins.Counts, search);
+        CandidateList.Place(scratch, set, chunks, ties, bins.Counts, search);
         if (Group.IdxX == 0)
         {
             scratch.Thresholds[set] = threshold;

@@ -3,12 +3,12 @@ using ILGPU;
 namespace IlgpuSparse.Compute.Gpu.Kernels.Selection;
 
 /// <summary>
-/// Second kernel of a selection by mass over several groups a set: as <see cref="FilterKernel"/> it keeps what the budget could hold, and adds up the mass of everything and of the kept tokens by bin; the last group of
+/// Second kernel of a selection by mass over several groups a set: it keeps what the budget could hold, and adds up the mass of everything and of the kept tokens by bin; the last group of
 /// the set finds the bin in which the selection ends.
 /// </summary>
 internal static class MassFilterKernel
 {
-    public const int GroupSize = FilterKernel.GroupSize;
+    public const int GroupSize = 512;
 
     public static KernelVariant Variant => KernelVariant.Of(Run, GroupSize) with { CudaOnly = true };
 

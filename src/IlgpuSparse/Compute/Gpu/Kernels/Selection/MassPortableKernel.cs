@@ -95,6 +95,6 @@ internal static class MassPortableKernel
             found[3] = needed;
         }
         Group.Barrier();
-        SelectPortableKernel.Store(select, range, set, known, (int)found[3], above, tied);
+        WholeSet.Store(select, range, set, known, (int)found[3], above, tied);
     }
 }

@@ -5,7 +5,9 @@ namespace IlgpuSparse.Compute.Gpu.Kernels.Selection;
 /// <summary>Selection by mass, one group a set: contexts that fit a <see cref="KeyTile"/>.</summary>
 internal static class MassSetKernel
 {
-    public static KernelVariant Variant => KernelVariant.Of(Run, SelectSetKernel.GroupSize) with { CudaOnly = true };
+    public const int GroupSize = 1024;
+
+    public static KernelVariant Variant => KernelVariant.Of(Run, GroupSize) with { CudaOnly = true };
 
     /// <summary>Grid (sets, rows).</summary>
     public static void Run(SelectView select)

@@ -3,14 +3,14 @@ using ILGPU;
 namespace IlgpuSparse.Compute.Gpu.Kernels.Selection;
 
 /// <summary>
-/// Selection of a set by mass, by one group, keys in registers: as <see cref="SetSelection"/>, but the histograms of 11, 11 and 10 bits hold the mass too, and the search ends at what comes first, the mass or the budget.
+/// Selection of a set by mass, by one group, keys in registers: histograms of 11, 11 and 10 bits hold counts and mass, and the search ends at what comes first, the mass or the budget.
 /// </summary>
 internal static class MassSetSelection
 {
     /// <summary>Bits of the first two histograms; the last has one less.</summary>
     public const int Bits = 11;
 
-    /// <summary>Bins of the first two histograms: as many as twice the threads of <see cref="SelectSetKernel.GroupSize"/>.</summary>
+    /// <summary>Bins of the first two histograms: as many as twice the threads of <see cref="MassSetKernel.GroupSize"/>.</summary>
     public const int Bins = 1 << Bits;
 
     private const int LastBits = 32 - 2 * Bits;
@@ -58,7 +58,7 @@ internal static class MassSetSelection
             search[0] = ties;
         }
         Group.Barrier();
-        SetSelection.Store(select, range, set, keys, cut.Known, (int)search[0], above, tied);
+        Store(select, range, set, keys, cut.Known, (int)search[0], above, tied);
     }
 
     // The keys, and the largest score of all visible tokens, forced ones too.
@@ -79,5 +79,32 @@ internal static class MassSetSelection
         best = (Group.IdxX & 31) < (Group.DimX >> 5) ? search[Group.IdxX & 31] : 0u;
         for (int d = 0; d < 5; d++) best = Math.Max(best, Warp.ShuffleXor(best, 1 << d));
         return SortableKey.Score(best);
+    }
+
+    /// <summary>Writes all keys above the threshold and the first <paramref name="ties"/> of those equal to it, in order of position.</summary>
+    public static void Store(SelectView select, VisibleRange range, long set, uint[] keys, uint threshold, int ties, ArrayView<ulong> above, ArrayView<ulong> tied)
+    {
+        uint aboveCounts = 0, tiedCounts = 0;
+        for (int i = 0; i < KeyTile.PerThread; i++)
+        {
+            if (keys[i] > threshold) aboveCounts += 1u << (8 * (i >> 2));
+            if (keys[i] == threshold) tiedCounts += 1u << (8 * (i >> 2));
+        }
+        ulong aboveStarts = KeyTile.Starts(aboveCounts, above, out _);
+        ulong tiedStarts = KeyTile.Starts(tiedCounts, tied, out _);
+        long output = set * select.SetCapacity;
+        for (int quarter = 0; quarter < 4; quarter++)
+        {
+            int token = KeyTile.Token(range.Origin, quarter);
+            int aboveBefore = KeyTile.Start(aboveStarts, quarter), tiedBefore = KeyTile.Start(tiedStarts, quarter);
+            for (int i = 0; i < 4; i++)
+            {
+                uint key = keys[quarter * 4 + i];
+                bool isTied = key == threshold;
+                if (key > threshold || (isTied && tiedBefore < ties)) select.Indices[output + aboveBefore + Math.Min(tiedBefore, ties)] = token + i;
+                if (key > threshold) aboveBefore++;
+                if (isTied) tiedBefore++;
+            }
+        }
     }
 }

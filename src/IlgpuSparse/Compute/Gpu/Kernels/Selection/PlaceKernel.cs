@@ -2,19 +2,17 @@ using ILGPU;
 
 namespace IlgpuSparse.Compute.Gpu.Kernels.Selection;
 
-/// <summary>Third kernel of a selection over several groups a set: each chunk's survivors that are selected go to their place in the result.</summary>
+/// <summary>Last kernel of a selection by mass over several groups a set: each chunk's survivors that are selected go to their place in the result.</summary>
 internal static class PlaceKernel
 {
     public const int GroupSize = 256;
 
-    /// <summary>Of a selection by <paramref name="mass"/>, which has counted already, or by rank.</summary>
-    public static KernelVariant Variant(bool mass) => KernelVariant.Of(typeof(PlaceKernel), nameof(Run), GroupSize, KernelCounts.Of(mass ? 1 : 0)) with { CudaOnly = true };
+    public static KernelVariant Variant => KernelVariant.Of(Run, GroupSize) with { CudaOnly = true };
 
     /// <summary>Grid (chunks, sets, rows).</summary>
     /// <param name="select">The selection.</param>
-    /// <param name="tokens">Tokens a chunk, as <see cref="FilterKernel"/> had them.</param>
-    public static void Run<TMass>(SelectView select, int tokens)
-        where TMass : struct, IKernelCount
+    /// <param name="tokens">Tokens a chunk, as <see cref="MassFilterKernel"/> had them.</param>
+    public static void Run(SelectView select, int tokens)
     {
         var totals = SharedMemory.Allocate<uint>(GroupScan.MaxWarps);
         var last = SharedMemory.Allocate<uint>(1);
@@ -46,7 +44,6 @@ internal static class PlaceKernel
                 aboveBefore += (int)(last[0] & 0xffffu);
                 tiedBefore += (int)(last[0] >> 16);
             }
-            if (TMass.Value == 0 && chunk == 0 && Group.IdxX == 0) select.Counts[set] = range.Budget(select);
         }
     }
 }

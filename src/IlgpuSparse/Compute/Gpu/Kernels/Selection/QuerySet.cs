@@ -1,4 +1,5 @@
 using ILGPU;
+using ILGPU.Algorithms;
 
 namespace IlgpuSparse.Compute.Gpu.Kernels.Selection;
 
@@ -52,6 +53,14 @@ internal struct QuerySet
         value.Z = lane + 64 <= last ? value.Z * (isStatic ? sz : 1f) : 0f;
         value.W = lane + 96 <= last ? value.W * (isStatic ? sw : 1f) : 0f;
         return value;
+    }
+
+    /// <summary>The Euclidean norm of a warp's channels, roughly: no result depends on it.</summary>
+    public static float Norm(F4 value)
+    {
+        float sum = value.X * value.X + value.Y * value.Y + value.Z * value.Z + value.W * value.W;
+        for (int d = 0; d < 5; d++) sum += Warp.ShuffleXor(sum, 1 << d);
+        return XMath.Sqrt(sum);
     }
 
     /// <summary>The largest magnitude of a warp's channels.</summary>

@@ -15,13 +15,13 @@ internal static class ScoreKernel
     /// <summary>Values of <c>TMode</c>: scores alone.</summary>
     public const int ScoresOnly = 0;
 
-    /// <summary>Scores, and the first histogram in <see cref="SelectScratch.Histogram"/>.</summary>
-    public const int WithHistogram = 1;
+    /// <summary>Scores, and their histogram in <see cref="SelectScratch.Bins"/>.</summary>
+    public const int WithBins = 1;
 
     /// <summary>Scores and sets.</summary>
     public const int WithSelection = 2;
 
-    /// <summary>As <see cref="WithHistogram"/>, and the maximum in <see cref="SelectScratch.Maxima"/>: for a selection by mass.</summary>
+    /// <summary>Scores, their first histogram in <see cref="SelectScratch.Histogram"/> and their maximum in <see cref="SelectScratch.Maxima"/>: for a selection by mass.</summary>
     public const int WithMaximum = 4;
 
     /// <summary>Scores and sets by mass.</summary>
@@ -42,7 +42,7 @@ internal static class ScoreKernel
     /// <summary>Whether the kernel leaves finished sets.</summary>
     public static bool Selects(int mode) => mode is WithSelection or WithMassSelection;
 
-    public static int GroupSize(int mode) => Selects(mode) ? 1024 : 256;
+    public static int GroupSize(int mode) => mode switch { WithMassSelection => MassSetKernel.GroupSize, WithSelection => SetFilterKernel.GroupSize, _ => 256 };
 
     /// <summary>Words a lane loads of a token: a quarter of all, rounded up to what there are variants for.</summary>
     public static int LaneWords(LabelFormat format, int channels)
@@ -66,7 +66,7 @@ internal static class ScoreKernel
         return (int)Math.Clamp(steps, 1, 64) * step;
     }
 
-    /// <summary>Whether a lane's labels leave a group of 1024 threads, 64 registers each, room for the selection; else it is a kernel of its own.</summary>
+    /// <summary>Whether a lane's labels leave a group's threads registers for the selection; else it is a kernel of its own.</summary>
     public static bool HasSelection(LabelFormat format, int laneWords) => laneWords <= format switch { LabelFormat.F16 => 4, LabelFormat.Int8 => 2, _ => 1 };
 
     public static KernelVariant Variant(LabelFormat format, int laneWords, int units, int tiles, int mode) => KernelVariant.Of(typeof(ScoreKernel), nameof(Run), GroupSize(mode),
@@ -87,7 +87,7 @@ internal static class ScoreKernel
         from laneWords in new[] { 1, 2, 4, 8, 16 }
         where laneWords >= LaneWords(format, 1) && laneWords <= LaneWords(format, MaxChannels)
         from tiles in new[] { 0, 1, 8 }
-        from mode in new[] { ScoresOnly, WithHistogram, WithSelection, WithMaximum, WithMassSelection }
+        from mode in new[] { ScoresOnly, WithBins, WithSelection, WithMaximum, WithMassSelection }
         where !Selects(mode) || HasSelection(format, laneWords)
         select Variant(format, laneWords, Units(mode, laneWords), tiles, mode);
 
@@ -99,8 +99,9 @@ internal static class ScoreKernel
         where TTiles : struct, IKernelCount
         where TMode : struct, IKernelCount
     {
-        // the queries first, then the histogram
+        // the queries first, then a histogram
         var bins = SharedMemory.Allocate<uint>(SortableKey.TopBins);
+        var spreads = SharedMemory.Allocate<float>(TTiles.Slots * TileHeads);
         var fragments = SharedMemory.Allocate<U2>(TTiles.Slots * (TWords.Value * TProduct.Registers + 1 >> 1) * TProduct.Parts * 32);
         var factors = SharedMemory.Allocate<float>(TTiles.Slots * TileHeads);
         var summands = SharedMemory.Allocate<float>(TTiles.Slots * TileHeads);
@@ -123,10 +124,15 @@ internal static class ScoreKernel
             var following = new U4[TUnits.Slots * TWords.Slots];
             // the first labels are on their way while the queries are prepared
             if (token < end) LabelWords.Load<TWords, TUnits>(labels, labels.BlockTable[table + (token >> KvLayer.BlockShift)], kvHead, token, policy, words);
-            TProduct.Prepare<TWords>(labels, score, queries, bins.Cast<float>(), fragments, factors, summands);
-            if (TMode.Value == WithHistogram || TMode.Value == WithMaximum)
+            TProduct.Prepare<TWords>(labels, score, queries, bins.Cast<float>(), fragments, factors, summands, spreads);
+            float inverse = 1f;
+            if (TMode.Value != ScoresOnly)
             {
                 for (int i = Group.IdxX; i < SortableKey.TopBins; i += Group.DimX) bins[i] = 0u;
+                float spread = spreads[0];
+                for (int i = 1; i < queries.Count; i++) spread = Math.Max(spread, spreads[i]);
+                inverse = spread > 1e-30f ? 1f / spread : 1f;
+                if (Grid.IdxX == 0 && Group.IdxX == 0) select.Scratch.Spreads[(long)row * Grid.DimY + set] = inverse;
                 Group.Barrier();
             }
             var range = VisibleRange.Of(select, row);
@@ -159,7 +165,8 @@ internal static class ScoreKernel
                         {
                             score.Scores[output + own] = value;
                             if (TMode.Value == WithMaximum) maximum = Math.Max(maximum, SortableKey.Of(value));
-                            if (TMode.Value == WithHistogram || TMode.Value == WithMaximum) Atomic.Add(ref bins[SortableKey.TopBin(range.InsideKey(own, value))], 1u);
+                            if (TMode.Value == WithMaximum) Atomic.Add(ref bins[SortableKey.TopBin(range.InsideKey(own, value))], 1u);
+                            if (TMode.Value == WithBins || TMode.Value == WithSelection) Atomic.Add(ref bins[ScoreBins.Of(value, inverse) & ~range.ForcedMask(own)], 1u);
                         }
                     }
                 }
@@ -170,19 +177,26 @@ internal static class ScoreKernel
                 token = next;
             }
             if (TMode.Value == WithMaximum) HistogramKernel.FlushMaximum(maximum, select.Scratch, (long)row * Grid.DimY + set);
-            if (TMode.Value == WithHistogram || TMode.Value == WithMaximum)
+            if (TMode.Value == WithMaximum)
             {
                 Group.Barrier();
                 HistogramKernel.Flush(bins, select.Scratch, (long)row * Grid.DimY + set);
             }
+            if (TMode.Value == WithBins || TMode.Value == WithSelection)
+            {
+                Group.Barrier();
+                ScoreBins.Flush(bins, select.Scratch, (long)row * Grid.DimY + set);
+            }
             if (TMode.Value == WithSelection)
             {
-                var search = SharedMemory.Allocate<uint>(RankSearch.ScratchWords);
-                var above = SharedMemory.Allocate<ulong>(GroupScan.MaxWarps);
-                var tied = SharedMemory.Allocate<ulong>(GroupScan.MaxWarps);
+                SetFilterMemory memory;
+                memory.Open = bins.Cast<U2>();
+                memory.Kept = SharedMemory.Allocate<ulong>(GroupScan.MaxWarps);
+                memory.Opened = SharedMemory.Allocate<ulong>(GroupScan.MaxWarps);
+                memory.Word = SharedMemory.Allocate<uint>(SetFilter.Words);
                 long number = (long)row * Grid.DimY + set;
                 int chunks = (position - origin) / score.ChunkTokens + 1;
-                if (Arrival.IsLast(ref select.Scratch.Arrivals[number], chunks, ref search[0])) SetSelection.Run(select, range, number, bins, search, above, tied);
+                if (Arrival.IsLast(ref select.Scratch.Arrivals[number], chunks, ref memory.Word[0])) SetFilter.Run(select, range, number, 0, 1, memory);
             }
             if (TMode.Value == WithMassSelection)
             {

@@ -1,3 +1,4 @@
+using System.Runtime.CompilerServices;
 using ILGPU;
 
 namespace IlgpuSparse.Compute.Gpu.Kernels.Selection;
@@ -5,15 +6,14 @@ namespace IlgpuSparse.Compute.Gpu.Kernels.Selection;
 /// <summary>Memory between the kernels of a selection, for all sets of a <see cref="TokenScores"/>.</summary>
 internal sealed class SelectMemory : IDisposable
 {
-    private readonly GpuBuffer _counters;
-    private readonly GpuBuffer _chunks;
-    private readonly GpuBuffer _survivors;
-    private readonly GpuBuffer _candidates;
+    private readonly List<GpuBuffer> _buffers = [];
     private readonly Func<long, GpuBuffer> _allocate;
-    private GpuBuffer? _masses;
+    private readonly GpuBuffer _counters;
+    private readonly GpuBuffer _open;
     private readonly int _sets;
     private readonly int _chunksPerSet;
     private readonly int _chunkTokens;
+    private (GpuBuffer Counters, GpuBuffer Chunks, GpuBuffer Survivors, GpuBuffer Candidates, GpuBuffer Masses)? _mass;
 
     /// <summary>Allocates for chunks of <paramref name="chunkTokens"/> tokens.</summary>
     /// <exception cref="ArgumentException">More chunks a set than the kernels can count.</exception>
@@ -21,61 +21,72 @@ internal sealed class SelectMemory : IDisposable
     {
         _chunkTokens = chunkTokens;
         _chunksPerSet = (scores.Capacity + chunkTokens - 1) / chunkTokens;
-        if (_chunksPerSet > FilterEnd.MaxChunks)
-            throw new ArgumentException($"room for {scores.Capacity} scores a set; selection takes at most {(long)FilterEnd.MaxChunks * chunkTokens}", nameof(scores));
+        if (_chunksPerSet > CandidateList.MaxChunks)
+            throw new ArgumentException($"room for {scores.Capacity} scores a set; selection takes at most {(long)CandidateList.MaxChunks * chunkTokens}", nameof(scores));
         _sets = checked((int)(scores.Buffer.ByteLength / sizeof(float) / scores.Capacity));
-        long chunks = (long)_sets * _chunksPerSet;
-        _allocate = bytes => new GpuBuffer(device, bytes, "selection", memory);
-        _counters = _allocate((long)_sets * (SortableKey.TopCounts + 4) * sizeof(uint));
-        _chunks = _allocate(chunks * 4 * sizeof(uint));
-        _survivors = _allocate(chunks * chunkTokens * 2 * sizeof(uint));
-        _candidates = _allocate(chunks * chunkTokens * sizeof(uint));
+        _allocate = bytes =>
+        {
+            var buffer = new GpuBuffer(device, bytes, "selection", memory);
+            _buffers.Add(buffer);
+            return buffer;
+        };
+        _counters = _allocate((long)_sets * (ScoreBins.Counts + 3 + _chunksPerSet) * sizeof(uint));
+        _open = _allocate((long)_sets * SetFilter.MaxOpen * Unsafe.SizeOf<U2>());
         _counters.Clear();
     }
 
-    /// <summary>The kernels' view; selections by mass need more, which is allocated at the first of them.</summary>
+    /// <summary>The kernels' view; selections by <paramref name="mass"/> need more, which is allocated at the first of them.</summary>
     public SelectScratch View(bool mass)
     {
         var counters = GpuBuffer.View<uint>(_counters);
-        var chunks = GpuBuffer.View<U2>(_chunks);
-        long bins = (long)_sets * SortableKey.TopCounts, half = (long)_sets * _chunksPerSet;
+        long bins = (long)_sets * ScoreBins.Counts;
         var view = new SelectScratch
         {
-            Histogram = counters.SubView(0, bins),
+            Bins = counters.SubView(0, bins),
             Arrivals = counters.SubView(bins, _sets).Cast<int>(),
             CandidateCounts = counters.SubView(bins + _sets, _sets).Cast<int>(),
-            Thresholds = counters.SubView(bins + 2 * _sets, _sets),
-            Survivors = GpuBuffer.View<U2>(_survivors),
-            Candidates = GpuBuffer.View<uint>(_candidates),
-            ChunkCounts = chunks.SubView(0, half),
-            ChunkPlaces = chunks.SubView(half, half),
+            Spreads = counters.SubView(bins + 2 * _sets, _sets).Cast<float>(),
+            ChunkKept = counters.SubView(bins + 3 * _sets, (long)_sets * _chunksPerSet),
+            Open = GpuBuffer.View<U2>(_open),
             Stride = _chunksPerSet * _chunkTokens,
             Chunks = _chunksPerSet,
-            Maxima = counters.SubView(bins + 3 * _sets, _sets),
         };
-        if (!mass) return view;
+        if (mass) AddMass(ref view);
+        return view;
+    }
+
+    private void AddMass(ref SelectScratch view)
+    {
         // the cuts first: a view can only be cast from a multiple of its elements' size
-        int cutWords = System.Runtime.CompilerServices.Unsafe.SizeOf<MassCut>() / sizeof(ulong);
-        if (_masses is null)
+        int cutWords = Unsafe.SizeOf<MassCut>() / sizeof(ulong);
+        if (_mass is null)
         {
-            _masses = _allocate((long)_sets * (cutWords + SortableKey.TopBins + 2) * sizeof(ulong));
-            _masses.Clear();
+            long all = (long)_sets * _chunksPerSet;
+            _mass = (_allocate((long)_sets * (SortableKey.TopCounts + 2) * sizeof(uint)), _allocate(all * 4 * sizeof(uint)), _allocate(all * _chunkTokens * 2 * sizeof(uint)),
+                _allocate(all * _chunkTokens * sizeof(uint)), _allocate((long)_sets * (cutWords + SortableKey.TopBins + 2) * sizeof(ulong)));
+            _mass.Value.Counters.Clear();
+            _mass.Value.Masses.Clear();
         }
-        var masses = GpuBuffer.View<ulong>(_masses);
-        long cuts = (long)_sets * cutWords, sums = (long)_sets * SortableKey.TopBins;
+        var memory = _mass.Value;
+        var counters = GpuBuffer.View<uint>(memory.Counters);
+        var chunks = GpuBuffer.View<U2>(memory.Chunks);
+        var masses = GpuBuffer.View<ulong>(memory.Masses);
+        long bins = (long)_sets * SortableKey.TopCounts, half = (long)_sets * _chunksPerSet, cuts = (long)_sets * cutWords, sums = (long)_sets * SortableKey.TopBins;
+        view.Histogram = counters.SubView(0, bins);
+        view.Thresholds = counters.SubView(bins, _sets);
+        view.Maxima = counters.SubView(bins + _sets, _sets);
+        view.Survivors = GpuBuffer.View<U2>(memory.Survivors);
+        view.Candidates = GpuBuffer.View<uint>(memory.Candidates);
+        view.ChunkCounts = chunks.SubView(0, half);
+        view.ChunkPlaces = chunks.SubView(half, half);
         view.Cuts = masses.SubView(0, cuts).Cast<MassCut>();
         view.Masses = masses.SubView(cuts, sums);
         view.Totals = masses.SubView(cuts + sums, 2 * _sets);
-        return view;
     }
 
     /// <inheritdoc/>
     public void Dispose()
     {
-        _counters.Dispose();
-        _chunks.Dispose();
-        _survivors.Dispose();
-        _candidates.Dispose();
-        _masses?.Dispose();
+        foreach (var buffer in _buffers) buffer.Dispose();
     }
 }

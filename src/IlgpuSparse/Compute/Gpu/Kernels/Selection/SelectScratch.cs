@@ -2,17 +2,35 @@ using ILGPU;
 
 namespace IlgpuSparse.Compute.Gpu.Kernels.Selection;
 
-/// <summary>Memory between the kernels of a selection. Each of them leaves <see cref="Histogram"/>, <see cref="Arrivals"/> and <see cref="CandidateCounts"/> zero once the selection is done.</summary>
+/// <summary>
+/// Memory between the kernels of a selection. Each of them leaves <see cref="Bins"/>, <see cref="Histogram"/>, <see cref="Arrivals"/>, <see cref="CandidateCounts"/> and <see cref="ChunkKept"/>
+/// zero once the selection is done.
+/// </summary>
 internal struct SelectScratch
 {
-    /// <summary>Visible tokens by the top bits of their key, highest first, and by groups of bins: <c>[set, <see cref="SortableKey.TopCounts"/>]</c>.</summary>
-    public ArrayView<uint> Histogram;
+    /// <summary>Visible tokens by <see cref="ScoreBins"/>, <c>[set, <see cref="ScoreBins.Counts"/>]</c>.</summary>
+    public ArrayView<uint> Bins;
+
+    /// <summary>One over the spread that the bins are of, <c>[set]</c>.</summary>
+    public ArrayView<float> Spreads;
+
+    /// <summary>Tokens of a chunk that are kept, plus one once they are counted, <c>[set, chunk]</c>.</summary>
+    public ArrayView<uint> ChunkKept;
+
+    /// <summary>Position and key of the tokens in the last selected token's bin, in no order, <c>[set, <see cref="SetFilter.MaxOpen"/>]</c>.</summary>
+    public ArrayView<U2> Open;
 
     /// <summary>Groups that have finished, <c>[set]</c>.</summary>
     public ArrayView<int> Arrivals;
 
-    /// <summary>Entries of <see cref="Candidates"/>, <c>[set]</c>.</summary>
+    /// <summary>Entries of <see cref="Open"/> or <see cref="Candidates"/>, <c>[set]</c>.</summary>
     public ArrayView<int> CandidateCounts;
+
+    /// <summary>
+    /// Visible tokens by the top bits of their key, highest first, and by groups of bins: <c>[set, <see cref="SortableKey.TopCounts"/>]</c>. This and what follows, but for
+    /// <see cref="Chunks"/>, of selections by mass alone.
+    /// </summary>
+    public ArrayView<uint> Histogram;
 
     /// <summary>The key of the last selected token, <c>[set]</c>.</summary>
     public ArrayView<uint> Thresholds;
@@ -29,7 +47,7 @@ internal struct SelectScratch
     /// <summary>Where a chunk's selected tokens go (X) and how many of its tokens with the threshold's key are among them (Y), <c>[set, chunk]</c>.</summary>
     public ArrayView<U2> ChunkPlaces;
 
-    /// <summary>The largest key of a visible token by its score, forced or not, <c>[set]</c>; this and the next three of selections by mass alone.</summary>
+    /// <summary>The largest key of a visible token by its score, forced or not, <c>[set]</c>.</summary>
     public ArrayView<uint> Maxima;
 
     /// <summary>Mass of the survivors by the bins of <see cref="Histogram"/>, without forced ones, <c>[set, <see cref="SortableKey.TopBins"/>]</c>.</summary>
@@ -44,6 +62,6 @@ internal struct SelectScratch
     /// <summary>Tokens a set in <see cref="Survivors"/> and <see cref="Candidates"/>.</summary>
     public int Stride;
 
-    /// <summary>Chunks a set in <see cref="ChunkCounts"/> and <see cref="ChunkPlaces"/>.</summary>
+    /// <summary>Chunks a set in <see cref="ChunkKept"/>, <see cref="ChunkCounts"/> and <see cref="ChunkPlaces"/>.</summary>
     public int Chunks;
 }

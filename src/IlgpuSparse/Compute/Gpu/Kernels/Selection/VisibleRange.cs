@@ -58,5 +58,8 @@ internal struct VisibleRange
     public readonly uint Key(int token, float score) => InsideKey(token, score) & ~(uint)(((token - First) | (Last - token)) >> 31);
 
     /// <summary>The key of a visible token. Signs stand for comparisons here and in <see cref="Key"/>: this is done for every token of the context, and conditions become branches.</summary>
-    public readonly uint InsideKey(int token, float score) => SortableKey.Of(score) | (uint)(((token - SinkEnd) | (RecentStart - 1 - token)) >> 31);
+    public readonly uint InsideKey(int token, float score) => SortableKey.Of(score) | (uint)ForcedMask(token);
+
+    /// <summary>All ones for a token that is always in, else zero.</summary>
+    public readonly int ForcedMask(int token) => ((token - SinkEnd) | (RecentStart - 1 - token)) >> 31;
 }

@@ -7,7 +7,7 @@ namespace IlgpuSparse.Llama;
 /// Weights for benchmarks: normally distributed numbers of standard deviation 0.02 (norms: 1), the same for the same seed. A few megabytes of them are made once and copied into each matrix
 /// piece by piece, every piece from another place, so that a model of any size is made in bounded memory and about the time of its copies.
 /// </summary>
-public sealed class RandomWeights
+public sealed class RandomModel
 {
     private const int PatternBytes = 4 << 20;
     private const float Deviation = 0.02f;
@@ -19,7 +19,7 @@ public sealed class RandomWeights
 
     /// <summary>A source of matrices in <paramref name="format"/> on <paramref name="backend"/>.</summary>
     /// <exception cref="NotSupportedException">Numbers are not encoded into this format here.</exception>
-    internal RandomWeights(ComputeBackend backend, WeightFormat format, int seed = 0)
+    internal RandomModel(ComputeBackend backend, WeightFormat format, int seed = 0)
     {
         ArgumentNullException.ThrowIfNull(backend);
         _backend = backend;
@@ -34,7 +34,7 @@ public sealed class RandomWeights
     /// <exception cref="InsufficientMemoryException">The device has not that much.</exception>
     public static LlamaWeights Create(ComputeBackend backend, LlamaConfig config, WeightFormat format, int seed = 0, Action<double>? progress = null)
     {
-        var source = new RandomWeights(backend, format, seed);
+        var source = new RandomModel(backend, format, seed);
         return LlamaWeights.Build(config, (name, shape) => shape.Length == 1 ? source.Vector(name, (int)shape[0]) : source.Matrix(name, (int)shape[0], (int)shape[1]), progress);
     }
 

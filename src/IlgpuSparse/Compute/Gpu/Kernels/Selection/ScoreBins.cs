@@ -1,0 +1,89 @@
+using ILGPU;
+
+namespace IlgpuSparse.Compute.Gpu.Kernels.Selection;
+
+/// <summary>
+/// A histogram of scores whose bins are narrow where scores are: in units of the spread that the query lets expect, 128 bins to one near zero, half as many after each further octave. A bin
+/// holds a thousandth of the tokens, so that few lanes of a warp count in the same one and few tokens share the bin of the last selected. What is selected does not depend on the spread.
+/// </summary>
+internal static class ScoreBins
+{
+    /// <summary>Bins, highest scores first.</summary>
+    public const int Bins = 2048;
+
+    /// <summary>Bins of a group; groups are counted too, so that a search reads 32 counts and then 64.</summary>
+    public const int GroupBins = 64;
+
+    /// <summary>Counts of a set: the bins, then the groups.</summary>
+    public const int Counts = Bins + Bins / GroupBins;
+
+    private const int Half = Bins / 2;
+
+    /// <summary>The bin of <paramref name="score"/>; <paramref name="inverse"/> is one over the expected spread. What is not a number is last.</summary>
+    public static int Of(float score, float inverse)
+    {
+        float x = score * inverse;
+        bool isNumber = (Interop.FloatAsInt(x) & 0x7fffffffu) <= 0x7f800000u;
+        // 1 + |x| has its octave in the exponent
+        int place = Math.Min(((int)Interop.FloatAsInt(1f + Math.Abs(x)) - 0x3f800000) >> 16, Half - 1);
+        int bin = x < 0f ? Half + place : Half - 1 - place;
+        return isNumber ? bin : Bins - 1;
+    }
+
+    /// <summary>The bin of the token with <paramref name="key"/>: of its score, or the first for one that is always in.</summary>
+    public static int OfKey(uint key, float inverse)
+    {
+        int bin = Of(SortableKey.Score(key), inverse);
+        return key == SortableKey.Forced ? 0 : bin;
+    }
+
+    /// <summary>Adds a group's histogram to the set's.</summary>
+    public static void Flush(ArrayView<uint> bins, SelectScratch scratch, long set)
+    {
+        int lane = Group.IdxX & 31;
+        long first = set * Counts;
+        for (int group = Group.IdxX >> 5; group < Bins / GroupBins; group += Group.DimX >> 5)
+        {
+            int bin = group * GroupBins + lane;
+            uint low = bins[bin], high = bins[bin + 32], sum = low + high;
+            if (low != 0u) Atomic.Add(ref scratch.Bins[first + bin], low);
+            if (high != 0u) Atomic.Add(ref scratch.Bins[first + bin + 32], high);
+            for (int d = 0; d < 5; d++) sum += Warp.ShuffleXor(sum, 1 << d);
+            if (lane == 0 && sum != 0u) Atomic.Add(ref scratch.Bins[first + Bins + group], sum);
+        }
+    }
+
+    /// <summary>
+    /// Leaves in <paramref name="found"/> the bin of the token of rank <paramref name="rank"/> (1 or more) of set <paramref name="set"/>, and the number of tokens in the bins before it. One warp
+    /// searches; all threads see the result after a barrier.
+    /// </summary>
+    public static void Find(SelectScratch scratch, long set, uint rank, ArrayView<uint> found)
+    {
+        if (Group.IdxX < 32)
+        {
+            long first = set * Counts;
+            int lane = Group.IdxX;
+            uint count = Loads.Fresh(ref scratch.Bins[first + Bins + lane]);
+            uint upTo = GroupScan.WarpInclusive(count), before = upTo - count;
+            if (before < rank && rank <= upTo)
+            {
+                found[0] = (uint)lane;
+                found[1] = before;
+            }
+            Warp.Barrier();
+            int group = (int)found[0];
+            before = found[1];
+            Warp.Barrier();
+            long bin = first + group * GroupBins + 2 * lane;
+            uint low = Loads.Fresh(ref scratch.Bins[bin]), high = Loads.Fresh(ref scratch.Bins[bin + 1]);
+            upTo = before + GroupScan.WarpInclusive(low + high);
+            uint start = upTo - low - high;
+            if (start < rank && rank <= upTo)
+            {
+                bool inHigh = rank > start + low;
+                found[0] = (uint)(group * GroupBins + 2 * lane + (inHigh ? 1 : 0));
+                found[1] = inHigh ? start + low : start;
+            }
+        }
+    }
+}

@@ -1,0 +1,116 @@
+using System.Text.Json.Nodes;
+using IlgpuSparse.Calibration;
+using IlgpuSparse.Model;
+using IlgpuSparse.Tests.Model;
+
+namespace IlgpuSparse.Tests.Calibration;
+
+/// <summary>The project's own channel files.</summary>
+public class ChannelMapTests
+{
+    private static ChannelMap Map(bool scales = true) => new("test", "variance", 4, RopeStyle.Interleaved, "0011223344556677",
+        [.. Enumerable.Range(0, 2).Select(_ => (HeadChannels[])[Head(scales), Head(scales), Head(scales)])]);
+
+    private static HeadChannels Head(bool scales) => scales ? new([2, 0, 3, 1], [0.1f, 0.2f, 0.3f, 0.4f], [1f, -2f, 0f, 3.5f], [0f, 1f, 2f, 0.25f]) : new([2, 0, 3, 1]);
+
+    [Theory]
+    [InlineData(true)]
+    [InlineData(false)]
+    public void What_is_saved_is_read_again(bool scales)
+    {
+        using var directory = new TemporaryDirectory();
+        string path = directory.File("map.json");
+        Map(scales).Save(path);
+        Assert.Equal([path], Directory.GetFiles(directory.Path)); // nothing half-written beside it
+        var map = ChannelMap.Load(path);
+        Assert.Equal((path, "variance", 4, RopeStyle.Interleaved, "0011223344556677", 2, 3, scales), (map.Source, map.Statistic, map.HeadDim, map.RopeStyle, map.Fingerprint, map.Layers, map.KvHeads, map.HasScales));
+        var expected = Head(scales);
+        for (int head = 0; head < 3; head++)
+        {
+            Assert.Equal(expected.Ranking, map[1, head].Ranking);
+            Assert.Equal(expected.Scores, map[1, head].Scores);
+            Assert.Equal(expected.Mean, map[1, head].Mean);
+            Assert.Equal(expected.Deviation, map[1, head].Deviation);
+        }
+    }
+
+    [Fact]
+    public void The_map_that_ships_belongs_to_the_model_that_ships()
+    {
+        using var model = ModelFile.Open(TestFiles.Model);
+        var map = ChannelMap.Load(Path.ChangeExtension(TestFiles.Model, ".channels.json"));
+        map.CheckFits(model.Config);
+        map.CheckModel(model.Fingerprint);
+        Assert.Equal(("variance", true, model.Fingerprint), (map.Statistic, map.HasScales, map.Fingerprint));
+        Assert.Throws<ModelFormatException>(() => map.CheckModel("0011223344556677"));
+        Assert.Contains("layers", Assert.Throws<ModelFormatException>(() => map.CheckFits(model.Config with { Layers = 9 })).Message, StringComparison.Ordinal);
+        Assert.Contains("rotary", Assert.Throws<ModelFormatException>(() => map.CheckFits(model.Config with { RopeStyle = RopeStyle.HalfSplit })).Message, StringComparison.Ordinal);
+    }
+
+    [Fact]
+    public void Damage_is_refused_with_its_place()
+    {
+        using var directory = new TemporaryDirectory();
+        string path = directory.File("map.json");
+        Map().Save(path);
+        string text = File.ReadAllText(path);
+        Refused("version 2", j => j["version"] = 2);
+        Refused("is not a channel map", j => j.AsObject().Remove("heads"));
+        Refused("is not a channel map", j => j["ropeStyle"] = "Sideways");
+        Refused("without channels", j => j["heads"] = new JsonArray());
+        Refused("without channels", j => j["heads"]![1] = null);
+        Refused("without channels", j => j["heads"]![1]![2] = null);
+        Refused("without channels", j => j["heads"]![1]![2]!["ranking"] = null);
+        Refused("layer 1 has 2 kv heads", j => j["heads"]![1]!.AsArray().RemoveAt(0));
+        Refused("layer 1 kv head 2: channel 2 is repeated", j => j["heads"]![1]![2]!["ranking"]![1] = 2);
+        Refused("channel 4 is", j => j["heads"]![1]![2]!["ranking"]![1] = 4);
+        Refused("ranks 3 channels of 4", j => j["heads"]![1]![2]!["ranking"]!.AsArray().RemoveAt(0));
+        Refused("for all heads or for none", j => j["heads"]![1]![2]!.AsObject().Remove("mean"));
+        Refused("4 finite numbers", j => j["heads"]![1]![2]!["mean"]!.AsArray().RemoveAt(0));
+        Refused("4 finite numbers", j => j["heads"]![1]![2]!["deviation"]![0] = 1e300);
+        Refused("negative", j => j["heads"]![1]![2]!["deviation"]![0] = -1);
+        Refused("head size", j => j["headDim"] = 0);
+        foreach (string other in new[] { "", "null", "[]", "{", "\"text\"" })
+        {
+            File.WriteAllText(path, other);
+            Assert.StartsWith(path + ": ", Assert.Throws<ModelFormatException>(() => ChannelMap.Load(path)).Message, StringComparison.Ordinal);
+        }
+
+        void Refused(string part, Action<JsonNode> change)
+        {
+            var json = JsonNode.Parse(text)!;
+            change(json);
+            File.WriteAllText(path, json.ToJsonString());
+            var e = Assert.Throws<ModelFormatException>(() => ChannelMap.Load(path));
+            Assert.StartsWith(path + ": ", e.Message, StringComparison.Ordinal);
+            Assert.Contains(part, e.Message, StringComparison.Ordinal);
+        }
+    }
+
+    /// <summary>Whatever is done to a file: a map, or one kind of exception.</summary>
+    [Fact]
+    public void Damaged_at_random_it_is_read_or_refused()
+    {
+        int seed = Random.Shared.Next();
+        var random = new Random(seed);
+        using var directory = new TemporaryDirectory();
+        string path = directory.File("map.json");
+        Map().Save(path);
+        byte[] whole = File.ReadAllBytes(path);
+        for (int i = 0; i < 2000; i++)
+        {
+            File.WriteAllBytes(path, Mutation.Of(whole, whole.Length, random));
+            try
+            {
+                ChannelMap.Load(path);
+            }
+            catch (ModelFormatException)
+            {
+            }
+            catch (Exception e)
+            {
+                Assert.Fail($"seed {seed}, round {i}: {e}");
+            }
+        }
+    }
+}
