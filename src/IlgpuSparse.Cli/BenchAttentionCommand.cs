@@ -1,5 +1,4 @@
 using System.CommandLine;
-using System.Globalization;
 using IlgpuSparse.Attention;
 using IlgpuSparse.Cli.Benchmarks;
 using IlgpuSparse.Compute;
@@ -68,27 +67,11 @@ internal static class BenchAttentionCommand
 
     private static IReadOnlyList<AttentionConfiguration> ReadGrid(ParseResult arguments)
     {
-        HeadLayout[] layouts = [.. Parts(arguments, s_heads).Select(HeadLayout.Parse)];
+        HeadLayout[] layouts = [.. BenchOptions.Parts(arguments, s_heads).Select(HeadLayout.Parse)];
         AttentionOptions[] attentions = [.. arguments.GetValue(s_attention)!.Select(AttentionOptions.Parse)];
         if (attentions.FirstOrDefault(a => a.DenseLayers > 0) is { } layered) throw new ArgumentException($"--attention {layered}: one layer is measured, so dense-layers has no meaning");
-        int[] batches = [.. Parts(arguments, s_batches).Select(p => Number(s_batches, p, 1, 1024))];
-        int[] contexts = [.. Parts(arguments, s_contexts).Select(p => Number(s_contexts, p, 1, 1 << 24))];
+        int[] batches = [.. BenchOptions.Parts(arguments, s_batches).Select(p => BenchOptions.Number(s_batches, p, 1, 1024))];
+        int[] contexts = [.. BenchOptions.Parts(arguments, s_contexts).Select(p => BenchOptions.Number(s_contexts, p, 1, 1 << 24))];
         return AttentionConfiguration.Grid(layouts, attentions, batches, contexts, arguments.GetValue(s_kvType));
-    }
-
-    internal static string[] Parts(ParseResult arguments, Option<string> option)
-    {
-        string[] parts = arguments.GetValue(option)!.Split(',', StringSplitOptions.RemoveEmptyEntries | StringSplitOptions.TrimEntries);
-        return parts.Length > 0 ? parts : throw new ArgumentException($"{option.Name}: nothing is named");
-    }
-
-    internal static int Number(Option<string> option, string text, int least, int most)
-    {
-        bool kilo = text.EndsWith('K') || text.EndsWith('k');
-        if (!long.TryParse(kilo ? text[..^1] : text, NumberStyles.None, CultureInfo.InvariantCulture, out long value) || value > most) throw Bad();
-        if (kilo) value *= 1024;
-        return value >= least && value <= most ? (int)value : throw Bad();
-
-        ArgumentException Bad() => new($"{option.Name} {text}: expected a whole number from {least:N0} to {most:N0}, K for 1024");
     }
 }

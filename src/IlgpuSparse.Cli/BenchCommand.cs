@@ -10,5 +10,7 @@ internal static class BenchCommand
     {
         BenchAttentionCommand.Create(),
         BenchLinearCommand.Create(),
+        BenchModelCommand.CreatePrefill(),
+        BenchModelCommand.CreateDecode(),
     };
 }

@@ -1,5 +1,6 @@
 using System.CommandLine;
 using IlgpuSparse.Cli.Benchmarks;
+using IlgpuSparse.Compute.Gpu;
 using IlgpuSparse.Model;
 
 namespace IlgpuSparse.Cli;
@@ -21,16 +22,19 @@ internal static class BenchLinearCommand
     };
     private static readonly Option<string> s_rows = new("--rows") { Description = "Activation rows, separated by commas.", DefaultValueFactory = _ => "1,4,8", HelpName = "n,n,..." };
 
+    private static readonly Option<ProductPrecision?> s_precision = ModelOptions.Precision(ProductPrecision.Half);
+    private static readonly Option<bool> s_tiles = new("--tiles") { Description = "Time products of many rows with every tile of the tensor-core kernel too." };
+
     /// <summary>The command.</summary>
     public static Command Create()
     {
         var command = new Command("linear", """
-            Times products of activations with weight matrices as stored, GB/s of stored bytes against the memory rate.
+            Times products of activations with weight matrices as stored, GB/s of stored bytes against the memory rate, TFLOP/s where there are many rows.
             Each configuration is first checked against the cpu backend; a wrong result is an error and no time is given.
             On CUDA a product is timed replayed from a graph (the headline) and launched call by call.
             """)
         {
-            s_weights, s_shapes, s_rows,
+            s_weights, s_shapes, s_rows, s_precision, s_tiles,
         };
         BenchOptions.AddTo(command);
         command.SetAction((arguments, cancellation) => CommandGuard.Run(() => Run(arguments, cancellation)));
@@ -40,14 +44,14 @@ internal static class BenchLinearCommand
     private static int Run(ParseResult arguments, CancellationToken cancellation)
     {
         WeightFormat[] formats = arguments.GetValue(s_weights) is "all" ? Enum.GetValues<WeightFormat>()
-            : [.. BenchAttentionCommand.Parts(arguments, s_weights).Select(Format)];
-        var shapes = BenchAttentionCommand.Parts(arguments, s_shapes).Select(Shape).ToList();
-        int[] rows = [.. BenchAttentionCommand.Parts(arguments, s_rows).Select(p => BenchAttentionCommand.Number(s_rows, p, 1, 1 << 16))];
+            : [.. BenchOptions.Parts(arguments, s_weights).Select(Format)];
+        var shapes = BenchOptions.Parts(arguments, s_shapes).Select(Shape).ToList();
+        int[] rows = [.. BenchOptions.Parts(arguments, s_rows).Select(p => BenchOptions.Number(s_rows, p, 1, 1 << 16))];
         LinearConfiguration[] grid = [.. from format in formats from shape in shapes from r in rows select new LinearConfiguration(format, shape.Outputs, shape.Inputs, r)];
-        var run = new BenchRun(arguments, "linear", row => row, (_, _) => throw new ArgumentException("--plot: bench linear has tables only"));
+        var run = new BenchRun(arguments, "linear", row => row, (_, _) => throw new ArgumentException("--plot: bench linear has tables only"), arguments.GetValue(s_precision) ?? ProductPrecision.Half);
         return run.Execute(session =>
         {
-            using var benchmark = new LinearBenchmark(session);
+            using var benchmark = new LinearBenchmark(session, arguments.GetValue(s_precision) ?? ProductPrecision.Half, arguments.GetValue(s_tiles));
             session.Each(grid, benchmark.Measure);
         }, cancellation);
     }
@@ -59,6 +63,6 @@ internal static class BenchLinearCommand
     {
         string[] sizes = text.Split('x');
         if (sizes.Length != 2) throw new ArgumentException($"--shapes {text}: expected outputs x inputs, as 11008x4096");
-        return (BenchAttentionCommand.Number(s_shapes, sizes[0], 1, 1 << 20), BenchAttentionCommand.Number(s_shapes, sizes[1], 1, 1 << 20));
+        return (BenchOptions.Number(s_shapes, sizes[0], 1, 1 << 20), BenchOptions.Number(s_shapes, sizes[1], 1, 1 << 20));
     }
 }

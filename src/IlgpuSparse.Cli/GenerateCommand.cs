@@ -4,6 +4,7 @@ using IlgpuSparse.Attention;
 using IlgpuSparse.Calibration;
 using IlgpuSparse.Chat;
 using IlgpuSparse.Compute;
+using IlgpuSparse.Compute.Gpu;
 using IlgpuSparse.Generation;
 using IlgpuSparse.Llama;
 using IlgpuSparse.Model;
@@ -30,7 +31,8 @@ internal sealed class GenerateCommand
     private static readonly Option<float> s_minP = NumberOption.Create("--min-p", "Drop tokens less likely than this share of the most likely one.", 0f, 1f, 0f, "p");
     private static readonly Option<float> s_penalty = NumberOption.Create("--repetition-penalty", "Divides the logits of tokens already seen; 1 for none.", 0f, 10f, 1f, "x");
     private static readonly Option<ulong> s_seed = NumberOption.Create("--seed", "Seed of the draws: the same seed gives the same text.", ulong.MinValue, ulong.MaxValue, 0ul);
-    private static readonly Option<int> s_chunk = NumberOption.Create("--prefill-chunk", "Prompt tokens computed at a time; bounds scratch memory.", 1, 1 << 16, 512);
+    private static readonly Option<int> s_chunk = NumberOption.Create("--prefill-chunk", "Prompt tokens computed at a time; bounds scratch memory. 0 for what suits the backend.", 0, 1 << 16, 0);
+    private static readonly Option<ProductPrecision?> s_precision = ModelOptions.Precision(ProductPrecision.Single);
     private static readonly Option<string> s_backend = ModelOptions.Backend();
     private static readonly Option<int> s_threads = ModelOptions.Threads();
     private static readonly Option<bool> s_json = ModelOptions.Json();
@@ -52,7 +54,7 @@ internal sealed class GenerateCommand
             Without a prompt, the first 7,000 tokens of a novel are continued. Ctrl-C ends with the statistics so far.
             """)
         {
-            s_model, s_prompt, s_promptFile, s_tokens, s_attention, s_channels, s_context, s_kvType, s_temperature, s_topK, s_topP, s_minP, s_penalty, s_seed, s_chunk, s_backend, s_threads, s_json,
+            s_model, s_prompt, s_promptFile, s_tokens, s_attention, s_channels, s_context, s_kvType, s_temperature, s_topK, s_topP, s_minP, s_penalty, s_seed, s_chunk, s_precision, s_backend, s_threads, s_json,
         };
         command.SetAction((arguments, cancellation) => CommandGuard.Run(() => new GenerateCommand(arguments).Run(cancellation)));
         return command;
@@ -91,8 +93,8 @@ internal sealed class GenerateCommand
             Channels = attention.Kind == AttentionKind.DoubleSparsity ? LoadChannels(model) : null,
             PrefillChunk = _arguments.GetValue(s_chunk),
         };
-        var plan = MemoryPlan.For(model, options);
-        using var backend = ComputeBackends.Create(_arguments.GetValue(s_backend)!, _arguments.GetValue(s_threads));
+        using var backend = ComputeBackends.Create(_arguments.GetValue(s_backend)!, _arguments.GetValue(s_threads), precision: _arguments.GetValue(s_precision) ?? ProductPrecision.Single);
+        var plan = MemoryPlan.For(model, options, backend);
         ModelOptions.CheckMemory(backend, plan, context);
         if (!_json) PrintHead(model, backend, options, plan, prompt.Length, origin);
         if (context > model.Config.MaxContext && !_json)

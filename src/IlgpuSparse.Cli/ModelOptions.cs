@@ -2,6 +2,7 @@ using System.CommandLine;
 using IlgpuSparse.Attention;
 using IlgpuSparse.Compute;
 using IlgpuSparse.Compute.Cpu;
+using IlgpuSparse.Compute.Gpu;
 using IlgpuSparse.Llama;
 
 namespace IlgpuSparse.Cli;
@@ -38,6 +39,10 @@ internal static class ModelOptions
 
     /// <summary>Tokens of a cache.</summary>
     public static Option<int> Context(string description) => NumberOption.Create("--context", description, 0, MostTokens, 0);
+
+    /// <summary>Precision of products of many rows.</summary>
+    public static Option<ProductPrecision?> Precision(ProductPrecision standard) =>
+        NameOption.Create("--precision", "What tensor cores make of a prompt's activations: half rounds them to 16 bits, single is as accurate as fp32 at half the speed or less.", standard);
 
     /// <summary>Element type of K and V.</summary>
     public static Option<KvFormat?> KvType(KvFormat standard) =>

@@ -1,7 +1,6 @@
 using IlgpuSparse.Attention;
 using IlgpuSparse.Attention.Policies;
 using IlgpuSparse.Cache;
-using IlgpuSparse.Calibration;
 using IlgpuSparse.Compute;
 using IlgpuSparse.Llama;
 using IlgpuSparse.Model;
@@ -47,7 +46,7 @@ internal sealed class AttentionWorkload : IDisposable
                 Capacity = _cache.Capacity,
                 KvFormat = configuration.KvFormat,
                 Attention = configuration.Attention,
-                Channels = Channels(config),
+                Channels = RandomChannels.Create(config, pattern),
                 MaxSequences = configuration.Batch,
             };
             _policy = configuration.Attention.Create(backend, config, _cache, options);
@@ -182,16 +181,6 @@ internal sealed class AttentionWorkload : IDisposable
         MaxContext = context,
         NormEpsilon = 1e-5f,
     };
-
-    // Keys are normal numbers, so any channels are as good as others, with mean 0 and deviation 1: taken at random, as calibration would find them in no order.
-    private ChannelMap Channels(LlamaConfig config)
-    {
-        float[] mean = new float[config.HeadDim], deviation = new float[config.HeadDim];
-        Array.Fill(deviation, 1f);
-        HeadChannels[][] heads = [.. Enumerable.Range(0, config.Layers).Select(_ =>
-            Enumerable.Range(0, config.KvHeads).Select(_ => new HeadChannels(_pattern.Permutation(config.HeadDim), null, mean, deviation)).ToArray())];
-        return new ChannelMap("bench attention", "random", config.HeadDim, config.RopeStyle, null, heads);
-    }
 
     /// <inheritdoc/>
     public void Dispose()

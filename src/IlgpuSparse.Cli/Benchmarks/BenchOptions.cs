@@ -1,4 +1,5 @@
 using System.CommandLine;
+using System.Globalization;
 
 namespace IlgpuSparse.Cli.Benchmarks;
 
@@ -58,5 +59,25 @@ internal static class BenchOptions
         int? cold = arguments.GetValue(Cold);
         if (cold < 0) throw new ArgumentException($"--cold {cold}: at least 0");
         return new BenchSettings(samples, arguments.GetValue(Seed) ?? Random.Shared.Next(), cold is { } mib ? (long)mib << 20 : null);
+    }
+
+    /// <summary>The parts of a list that commas separate.</summary>
+    /// <exception cref="ArgumentException">There are none.</exception>
+    public static string[] Parts(ParseResult arguments, Option<string> option)
+    {
+        string[] parts = arguments.GetValue(option)!.Split(',', StringSplitOptions.RemoveEmptyEntries | StringSplitOptions.TrimEntries);
+        return parts.Length > 0 ? parts : throw new ArgumentException($"{option.Name}: nothing is named");
+    }
+
+    /// <summary>One of them as a number, in which K stands for 1024.</summary>
+    /// <exception cref="ArgumentException">No number, or out of range.</exception>
+    public static int Number(Option<string> option, string text, int least, int most)
+    {
+        bool kilo = text.EndsWith('K') || text.EndsWith('k');
+        if (!long.TryParse(kilo ? text[..^1] : text, NumberStyles.None, CultureInfo.InvariantCulture, out long value) || value > most) throw Bad();
+        if (kilo) value *= 1024;
+        return value >= least && value <= most ? (int)value : throw Bad();
+
+        ArgumentException Bad() => new($"{option.Name} {text}: expected a whole number from {least:N0} to {most:N0}, K for 1024");
     }
 }

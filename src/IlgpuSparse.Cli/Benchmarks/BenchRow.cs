@@ -12,6 +12,9 @@ internal sealed record BenchRow
     /// <summary>product; or step for the whole, else the stage: append, score, select (scores and sets), attend; or copy, read.</summary>
     public required string What { get; init; }
 
+    /// <summary>Shape and format of the model that is run; null where attention alone is.</summary>
+    public string? Model { get; init; }
+
     /// <summary>Query heads.</summary>
     public int Heads { get; init; }
 
@@ -71,6 +74,27 @@ internal sealed record BenchRow
 
     /// <summary>Correlation of the scores with exact logits.</summary>
     public double? Correlation { get; init; }
+
+    /// <summary>Tokens that a run computes.</summary>
+    public long? Tokens { get; init; }
+
+    /// <summary><see cref="Tokens"/> over the headline time.</summary>
+    public double? TokensPerSecond => Tokens / Microseconds * 1e6;
+
+    /// <summary>Multiplications and additions of products and of causal attention.</summary>
+    public double? Operations { get; init; }
+
+    /// <summary><see cref="Operations"/> over the headline time, 10¹² a second.</summary>
+    public double? Teraflops => Operations / Microseconds / 1e6;
+
+    /// <summary>Time over that of the whole that it is a part of.</summary>
+    public double? Part { get; init; }
+
+    /// <summary>PyTorch at the same: TFLOP/s of prefill, tokens/s of decode.</summary>
+    public double? PyTorch { get; init; }
+
+    /// <summary>Rate over PyTorch's.</summary>
+    public double? OverPyTorch => (Teraflops ?? TokensPerSecond) / PyTorch;
 
     /// <summary>Best SDPA of the baseline, µs.</summary>
     public double? SdpaMicroseconds { get; init; }

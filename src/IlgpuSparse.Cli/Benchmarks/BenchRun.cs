@@ -1,5 +1,6 @@
 using System.CommandLine;
 using IlgpuSparse.Compute;
+using IlgpuSparse.Compute.Gpu;
 using Spectre.Console;
 
 namespace IlgpuSparse.Cli.Benchmarks;
@@ -9,7 +10,8 @@ namespace IlgpuSparse.Cli.Benchmarks;
 /// <param name="benchmark">Name in documents.</param>
 /// <param name="compare">Adds to a row what it is compared with.</param>
 /// <param name="plots">Writes a document's plots into a directory and returns their names.</param>
-internal sealed class BenchRun(ParseResult arguments, string benchmark, Func<BenchRow, BenchRow> compare, Func<BenchDocument, string, IReadOnlyList<string>> plots)
+/// <param name="precision">Of products of many rows on tensor cores.</param>
+internal sealed class BenchRun(ParseResult arguments, string benchmark, Func<BenchRow, BenchRow> compare, Func<BenchDocument, string, IReadOnlyList<string>> plots, ProductPrecision precision = ProductPrecision.Single)
 {
     /// <summary>Runs <paramref name="measure"/> unless the results are there already, and reports; returns the exit code: 1 when a result was wrong, 130 when it was ended early.</summary>
     public int Execute(Action<BenchSession> measure, CancellationToken cancellation)
@@ -22,7 +24,7 @@ internal sealed class BenchRun(ParseResult arguments, string benchmark, Func<Ben
             return 0;
         }
         var settings = BenchOptions.Settings(arguments);
-        using var backend = ComputeBackends.Create(arguments.GetValue(BenchOptions.Backend)!, arguments.GetValue(BenchOptions.Threads));
+        using var backend = ComputeBackends.Create(arguments.GetValue(BenchOptions.Backend)!, arguments.GetValue(BenchOptions.Threads), precision: precision);
         var document = new BenchDocument
         {
             Benchmark = benchmark,

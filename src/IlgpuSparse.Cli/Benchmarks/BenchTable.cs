@@ -24,6 +24,11 @@ internal sealed class BenchTable
         new("bytes", r => r.Bytes is { } bytes ? Bytes.Text(bytes) : ""),
         new("GB/s", r => r.GigabytesPerSecond is { } rate ? Digits(rate) : ""),
         new("share", r => r.Share is { } share ? $"{share:P1}" : ""),
+        new("tokens/s", r => r.TokensPerSecond is { } rate ? Digits(rate) : ""),
+        new("TFLOP/s", r => r.Teraflops is { } rate ? Digits(rate) : ""),
+        new("of whole", r => r.Part is { } part ? $"{part:P2}" : ""),
+        new("PyTorch", r => r.PyTorch is { } rate ? Digits(rate) : ""),
+        new("x PyTorch", r => r.OverPyTorch is { } ratio ? $"{ratio:0.00}" : ""),
         new("error", r => r.Error is { } error ? $"{error:0.0e+0}" : ""),
         new("best SDPA µs", r => r.SdpaMicroseconds is { } us ? Digits(us) : ""),
         new("time / SDPA", r => r.OverSdpa is { } ratio ? $"{ratio:0.000}" : ""),
@@ -77,7 +82,9 @@ internal sealed class BenchTable
     }
 
     private static string Title(BenchRow row) =>
-        row.Weights is { } weights ? $"{weights} weights" : row.Heads == 0 ? "" : $"{row.Heads} heads, {row.KvHeads} kv heads x {row.HeadDim}, {row.KvFormat}{(row.Batch > 1 ? $", batch {row.Batch}" : "")}: {row.Attention}";
+        row.Weights is { } weights ? $"{weights} weights"
+        : row.Model is { } model ? $"{model}, K and V {row.KvFormat}{(row.Batch > 1 ? $", batch {row.Batch}" : "")}: {row.Attention}"
+        : row.Heads == 0 ? "" : $"{row.Heads} heads, {row.KvHeads} kv heads x {row.HeadDim}, {row.KvFormat}{(row.Batch > 1 ? $", batch {row.Batch}" : "")}: {row.Attention}";
 
     private static string Time(Timing? timing) => timing is null ? "" : timing.InterquartileRange > 0 ? $"{Digits(timing.Median)} ± {Digits(timing.InterquartileRange / 2)}" : Digits(timing.Median);
 

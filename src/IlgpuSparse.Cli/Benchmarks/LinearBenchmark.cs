@@ -2,6 +2,7 @@ using ILGPU.Runtime;
 using IlgpuSparse.Compute;
 using IlgpuSparse.Compute.Cpu;
 using IlgpuSparse.Compute.Gpu;
+using IlgpuSparse.Compute.Gpu.Kernels.Products;
 using IlgpuSparse.Model;
 
 namespace IlgpuSparse.Cli.Benchmarks;
@@ -13,7 +14,6 @@ internal sealed class LinearBenchmark : IDisposable
     public const string Product = "product";
 
     private const int MaxMatrices = 1024, PatternRows = 64;
-    private const double Tolerance = 1e-4;
 
     private readonly ComputeBackend _backend;
     private readonly CpuBackend _reference = new();
@@ -21,10 +21,16 @@ internal sealed class LinearBenchmark : IDisposable
     private readonly Yardstick _yardstick;
     private readonly long _coldBytes;
     private readonly int _seed;
+    private readonly ProductPrecision _precision;
+    private readonly bool _tiles;
 
     /// <summary>Prepares.</summary>
-    public LinearBenchmark(BenchSession session)
+    /// <param name="session">Where and how to measure.</param>
+    /// <param name="precision">Of products of many rows on tensor cores.</param>
+    /// <param name="tiles">Whether every tile of those is timed too, to choose by.</param>
+    public LinearBenchmark(BenchSession session, ProductPrecision precision = ProductPrecision.Single, bool tiles = false)
     {
+        (_precision, _tiles) = (precision, tiles);
         _backend = session.Backend;
         _yardstick = session.Yardstick;
         _seed = session.Settings.Seed;
@@ -53,18 +59,9 @@ internal sealed class LinearBenchmark : IDisposable
             void Step(int matrix) => _backend.MatMul(matrices[matrix], x, rows, y);
 
             float[] expected = Expected(configuration, pattern, activations);
-            Poison(y, expected.Length);
-            Step(0);
-            if (Judge(ref row, expected, y) is { } wrong) return [row with { Problem = "wrong result: " + wrong, Failed = true }];
-            row = row with { Launched = _timer.Launched(Step, count), Bytes = bytes, Layers = count };
-            if (_timer.HasGraphs)
-            {
-                Poison(y, expected.Length);
-                var (graph, nodes) = _timer.Replayed(Step, count);
-                row = row with { Graph = graph, Nodes = nodes };
-            }
-            if (Judge(ref row, expected, y) is { } later) return [row with { Problem = "wrong result after the timed runs: " + later, Failed = true }];
-            return [row with { Share = row.GigabytesPerSecond / _yardstick.GigabytesPerSecond }];
+            row = row with { Bytes = bytes, Layers = count, Operations = rows >= GpuTensorMatMul.MinRows ? 2.0 * rows * outputs * inputs : null };
+            BenchRow[] own = [Measure(row, expected, y, Step, count)];
+            return [.. own, .. Tiles(row, expected, y, Step, count)];
         }
         catch (InsufficientMemoryException e)
         {
@@ -78,6 +75,43 @@ internal sealed class LinearBenchmark : IDisposable
         {
             foreach (var matrix in matrices) matrix.Dispose();
         }
+    }
+
+    private BenchRow Measure(BenchRow row, float[] expected, DeviceBuffer y, Action<int> step, int count)
+    {
+        Poison(y, expected.Length);
+        step(0);
+        if (Judge(ref row, expected, y) is { } wrong) return row with { Problem = "wrong result: " + wrong, Failed = true };
+        row = row with { Launched = _timer.Launched(step, count) };
+        if (_timer.HasGraphs)
+        {
+            Poison(y, expected.Length);
+            var (graph, nodes) = _timer.Replayed(step, count);
+            row = row with { Graph = graph, Nodes = nodes };
+        }
+        if (Judge(ref row, expected, y) is { } later) return row with { Problem = "wrong result after the timed runs: " + later, Failed = true };
+        return row with { Share = row.GigabytesPerSecond / _yardstick.GigabytesPerSecond };
+    }
+
+    // The same by every tile that the device can run.
+    private List<BenchRow> Tiles(BenchRow row, float[] expected, DeviceBuffer y, Action<int> step, int count)
+    {
+        var rows = new List<BenchRow>();
+        if (!_tiles || row.Operations is null || _backend is not GpuBackend { TensorMatMul: { } products }) return rows;
+        var all = products.Tiles;
+        try
+        {
+            foreach (var tile in all)
+            {
+                products.Tiles = [tile];
+                rows.Add(Measure(row with { What = $"{tile.Rows} x {tile.Outputs}" }, expected, y, step, count));
+            }
+        }
+        finally
+        {
+            products.Tiles = all;
+        }
+        return rows;
     }
 
     // All matrices are alike, so that one reference serves.
@@ -115,7 +149,7 @@ internal sealed class LinearBenchmark : IDisposable
         ((DeviceSpan)y).Upload<float>(values);
     }
 
-    private static string? Judge(ref BenchRow row, float[] expected, DeviceBuffer y)
+    private string? Judge(ref BenchRow row, float[] expected, DeviceBuffer y)
     {
         float[] result = ((DeviceSpan)y).ToArray<float>(expected.Length);
         double difference = 0, size = 0;
@@ -126,7 +160,8 @@ internal sealed class LinearBenchmark : IDisposable
         }
         double error = Math.Sqrt(difference / size);
         row = row with { Error = Math.Max(row.Error ?? 0, error) };
-        return error <= Tolerance ? null : $"relative error {error:0.0e+0}, {Tolerance:0.0e+0} is allowed";
+        double tolerance = row.Operations is null || _precision == ProductPrecision.Single ? 1e-4 : row.Weights == nameof(WeightFormat.BF16) ? 1e-2 : 1e-3;
+        return error <= tolerance ? null : $"relative error {error:0.0e+0}, {tolerance:0.0e+0} is allowed";
     }
 
     /// <inheritdoc/>

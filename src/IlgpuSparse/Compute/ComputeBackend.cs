@@ -29,6 +29,19 @@ public abstract class ComputeBackend : IDisposable
     /// <summary>Makes a weight tensor usable: in place on the CPU, copied to the device on a GPU.</summary>
     public abstract WeightMatrix Load(ModelTensor tensor);
 
+    /// <summary>Tokens of a prefill chunk that use the device well, in bounded memory, for a model of these sizes.</summary>
+    public virtual int PrefillChunk(LlamaConfig config) => 512;
+
+    /// <summary>
+    /// Bytes that this backend allocates itself, under "scratch", for passes of up to <paramref name="rows"/> tokens through a decoder of <paramref name="config"/> with matrices in
+    /// <paramref name="formats"/>.
+    /// </summary>
+    public virtual long WorkingBytes(LlamaConfig config, IReadOnlyCollection<WeightFormat> formats, int rows) => 0;
+
+    /// <summary>Allocates <see cref="WorkingBytes"/>, so that no pass has to.</summary>
+    /// <exception cref="InsufficientMemoryException">The device has not that much.</exception>
+    public virtual void ReserveWorkingMemory(LlamaConfig config, IReadOnlyCollection<WeightFormat> formats, int rows) { }
+
     /// <summary>Waits until everything asked for is done.</summary>
     public abstract void Synchronize();
 

@@ -17,9 +17,10 @@ public static class ComputeBackends
     /// <param name="name">One of <see cref="Names"/>.</param>
     /// <param name="threads">Worker threads of the CPU backend; 0 for one a core.</param>
     /// <param name="notTaken">Told of every device that <c>auto</c> passed over, with the reason.</param>
+    /// <param name="precision">Of products of many rows on tensor cores.</param>
     /// <exception cref="ArgumentException">There is no such name.</exception>
     /// <exception cref="InvalidOperationException">There is no such device; the message has the reason.</exception>
-    public static ComputeBackend Create(string name, int threads = 0, Action<string>? notTaken = null)
+    public static ComputeBackend Create(string name, int threads = 0, Action<string>? notTaken = null, ProductPrecision precision = ProductPrecision.Single)
     {
         ArgumentNullException.ThrowIfNull(name);
         string kind = name;
@@ -32,16 +33,16 @@ public static class ComputeBackends
         }
         return kind switch
         {
-            "auto" => Choose(threads, notTaken),
+            "auto" => Choose(threads, notTaken, precision),
             "cpu" => new CpuBackend(threads),
-            "cuda" => GpuBackend.Create(GpuDevice.Open(GpuKind.Cuda, index)),
+            "cuda" => GpuBackend.Create(GpuDevice.Open(GpuKind.Cuda, index), precision: precision),
             "opencl" => GpuBackend.Create(GpuDevice.Open(GpuKind.OpenCl, index)),
             "ilgpu-cpu" => GpuBackend.Create(GpuDevice.Open(GpuKind.CpuAccelerator)),
             _ => throw Unknown(name),
         };
     }
 
-    private static ComputeBackend Choose(int threads, Action<string>? notTaken)
+    private static ComputeBackend Choose(int threads, Action<string>? notTaken, ProductPrecision precision)
     {
         // the list has CUDA devices before OpenCL ones
         foreach (var report in GpuDevice.Find().Where(report => report.Kind != GpuKind.CpuAccelerator))
@@ -58,7 +59,7 @@ public static class ComputeBackends
             {
                 try
                 {
-                    return GpuBackend.Create(GpuDevice.Open(report.Kind, report.Index));
+                    return GpuBackend.Create(GpuDevice.Open(report.Kind, report.Index), precision: precision);
                 }
                 catch (Exception e) when (e is ILGPU.Runtime.AcceleratorException or CudaDriverException or InvalidOperationException or NotSupportedException)
                 {

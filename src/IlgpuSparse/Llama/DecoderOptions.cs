@@ -1,12 +1,15 @@
 using IlgpuSparse.Attention;
 using IlgpuSparse.Calibration;
 using IlgpuSparse.Compute;
+using IlgpuSparse.Model;
 
 namespace IlgpuSparse.Llama;
 
 /// <summary>What a <see cref="LlamaDecoder"/> is built for.</summary>
 public sealed record DecoderOptions
 {
+    private const int DefaultChunk = 512;
+
     /// <summary>Tokens that the cache holds, over all sequences.</summary>
     public required int Capacity { get; init; }
 
@@ -19,9 +22,17 @@ public sealed record DecoderOptions
     /// <summary>The channels for labels; needed by <see cref="AttentionKind.DoubleSparsity"/>.</summary>
     public ChannelMap? Channels { get; init; }
 
-    /// <summary>Tokens a prefill chunk: bounds the scratch memory at any prompt length.</summary>
-    public int PrefillChunk { get; init; } = 512;
+    /// <summary>Tokens a prefill chunk: bounds the scratch memory at any prompt length. 0 leaves it to the backend (<see cref="ComputeBackend.PrefillChunk"/>).</summary>
+    public int PrefillChunk { get; init; }
 
     /// <summary>Most sequences a decode step.</summary>
     public int MaxSequences { get; init; } = 1;
+
+    /// <summary>These options with the chunk that a decoder on <paramref name="backend"/> takes; null for one that has no wishes of its own.</summary>
+    internal DecoderOptions Resolve(ComputeBackend? backend, LlamaConfig config)
+    {
+        if (PrefillChunk != 0) return this;
+        int chunk = backend?.PrefillChunk(config) ?? DefaultChunk;
+        return this with { PrefillChunk = Math.Max(1, Math.Min(chunk, Capacity)) };
+    }
 }

@@ -57,6 +57,9 @@ internal sealed record LayerWeights : IDisposable
     public long ReadBytes => Plain().Sum(w => w.ByteLength)
         + (Experts is null ? 0 : Experts.Active * (Experts.Gate[0].ByteLength + Experts.Up[0].ByteLength + Experts.Down[0].ByteLength));
 
+    /// <summary>The projections, those of experts included.</summary>
+    public IEnumerable<WeightMatrix> Matrices => Plain().Where(weight => weight.Rows > 1).Concat(Experts is null ? [] : Experts.Gate.Concat(Experts.Up).Concat(Experts.Down));
+
     private IEnumerable<WeightMatrix> Plain() => new[]
         { InputNorm, Q, K, V, O, QBias, KBias, VBias, OBias, MlpNorm, Gate, Up, Down, GateBias, UpBias, DownBias, Router }.OfType<WeightMatrix>();
 

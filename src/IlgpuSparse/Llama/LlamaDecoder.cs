@@ -32,8 +32,9 @@ public sealed class LlamaDecoder : IDisposable
     public LlamaDecoder(ComputeBackend backend, LlamaWeights weights, DecoderOptions options)
     {
         ArgumentOutOfRangeException.ThrowIfLessThan(options.Capacity, 1, nameof(options));
-        ArgumentOutOfRangeException.ThrowIfLessThan(options.PrefillChunk, 1, nameof(options));
+        ArgumentOutOfRangeException.ThrowIfNegative(options.PrefillChunk, nameof(options));
         ArgumentOutOfRangeException.ThrowIfLessThan(options.MaxSequences, 1, nameof(options));
+        options = options.Resolve(backend, weights.Config);
         _backend = backend;
         _weights = weights;
         Options = options;
@@ -43,6 +44,7 @@ public sealed class LlamaDecoder : IDisposable
         _steps = new RecordedSteps(backend);
         try
         {
+            backend.ReserveWorkingMemory(c, weights.Formats, _maxRows);
             Cache = new KvCache(backend, c, options.KvFormat, options.Capacity);
             Policy = options.Attention.Create(backend, c, Cache, options);
             _batch = new StepBatch(backend, _maxRows, options.MaxSequences, Cache.Blocks);
@@ -94,11 +96,17 @@ public sealed class LlamaDecoder : IDisposable
     /// <summary>Scratch bytes that a decoder with these options allocates (activations, logits and step tables), caches and policies not counted.</summary>
     internal static long ScratchBytes(LlamaConfig c, DecoderOptions options)
     {
-        long row = 1 + 2L * c.HiddenSize + 2L * c.Heads * c.HeadDim + 2L * c.KvHeads * c.HeadDim + 2L * (c.Experts > 0 ? 1 : c.IntermediateSize) + c.Experts;
         long blocks = KvCache.BlocksFor(options.Capacity);
-        return sizeof(float) * (MaxRows(options) * row + (long)Math.Max(LogitRows, options.MaxSequences) * c.VocabularySize
+        return sizeof(float) * (MaxRows(options) * RowFloats(c) + (long)Math.Max(LogitRows, options.MaxSequences) * c.VocabularySize
             + MaxRows(options) + options.MaxSequences * blocks + c.HeadDim / 2);
     }
+
+    /// <summary>Floats of activations a token.</summary>
+    internal static long RowFloats(LlamaConfig c) =>
+        1 + 2L * c.HiddenSize + 2L * c.Heads * c.HeadDim + 2L * c.KvHeads * c.HeadDim + 2L * (c.Experts > 0 ? 1 : c.IntermediateSize) + c.Experts;
+
+    /// <summary>Rows of the largest pass.</summary>
+    internal static int MaxRows(DecoderOptions options) => Math.Max(options.PrefillChunk, options.MaxSequences);
 
     /// <summary>Bytes of K and V that a dense step at <paramref name="position"/> reads over all layers: what densities are measured against.</summary>
     public long DenseBytesRead(int position) => (position + 1L - _shape.FirstVisible(position)) * KvCache.BytesPerToken(Config, Options.KvFormat);
@@ -244,8 +252,6 @@ public sealed class LlamaDecoder : IDisposable
         foreach (int id in tokens)
             if ((uint)id >= (uint)Config.VocabularySize) throw new ArgumentException($"token id {id} is outside the vocabulary of {Config.VocabularySize}", nameof(tokens));
     }
-
-    private static int MaxRows(DecoderOptions options) => Math.Max(options.PrefillChunk, options.MaxSequences);
 
     private DeviceBuffer Scratch(int width)
     {

@@ -23,6 +23,9 @@ public sealed class LlamaWeights : IDisposable
     /// <summary>Bytes that one decoded token reads (one embedding row, of the experts only the active ones).</summary>
     public long BytesReadPerToken => Layers.Sum(l => l.ReadBytes) + Norm.ByteLength + Output.ByteLength + Embedding.ByteLength / Embedding.Rows;
 
+    /// <summary>The formats that the matrices are in.</summary>
+    internal IReadOnlyCollection<WeightFormat> Formats => [.. Layers.SelectMany(layer => layer.Matrices).Append(Embedding).Append(Output).Select(matrix => matrix.Format).Distinct()];
+
     internal WeightMatrix Embedding { get; }
     internal WeightMatrix Norm { get; }
     internal WeightMatrix Output { get; }
@@ -32,12 +35,19 @@ public sealed class LlamaWeights : IDisposable
     /// <exception cref="ModelFormatException">A tensor is absent or has another shape than the configuration asks for.</exception>
     public static LlamaWeights Load(ComputeBackend backend, ModelFile model, Action<double>? progress = null)
     {
-        var c = model.Config;
+        ArgumentNullException.ThrowIfNull(backend);
+        ArgumentNullException.ThrowIfNull(model);
+        return Build(model.Config, (name, shape) => backend.Load(model.Require(name, shape)), progress);
+    }
+
+    /// <summary>Makes every weight that a decoder of <paramref name="c"/> needs with <paramref name="make"/>, which is told the Hugging Face name and the shape.</summary>
+    internal static LlamaWeights Build(LlamaConfig c, Func<string, long[], WeightMatrix> make, Action<double>? progress)
+    {
         int width = c.Heads * c.HeadDim, kvWidth = c.KvHeads * c.HeadDim;
         var loaded = new List<WeightMatrix>();
 
-        WeightMatrix Matrix(string name, long rows, long columns) => Keep(backend.Load(model.Require(name, rows, columns)));
-        WeightMatrix Vector(string name, long size) => Keep(backend.Load(model.Require(name, size)));
+        WeightMatrix Matrix(string name, long rows, long columns) => Keep(make(name, [rows, columns]));
+        WeightMatrix Vector(string name, long size) => Keep(make(name, [size]));
         WeightMatrix? Bias(bool present, string name, long size) => present ? Vector(name, size) : null;
         WeightMatrix Keep(WeightMatrix weight)
         {

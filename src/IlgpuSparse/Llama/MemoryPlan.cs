@@ -1,4 +1,5 @@
 using IlgpuSparse.Cache;
+using IlgpuSparse.Compute;
 using IlgpuSparse.Model;
 
 namespace IlgpuSparse.Llama;
@@ -7,20 +8,32 @@ namespace IlgpuSparse.Llama;
 /// <param name="Weights">The weights as stored in the file.</param>
 /// <param name="KeysAndValues">K and V of all layers.</param>
 /// <param name="Labels">What the attention policy keeps: labels, scores, token sets.</param>
-/// <param name="Scratch">Activations and logits.</param>
+/// <param name="Scratch">Activations, logits, and what the backend works with.</param>
 public sealed record MemoryPlan(long Weights, long KeysAndValues, long Labels, long Scratch)
 {
     /// <summary>The sum.</summary>
     public long Total => Weights + KeysAndValues + Labels + Scratch;
 
-    /// <summary>Plans a decoder for <paramref name="model"/>.</summary>
-    public static MemoryPlan For(ModelFile model, DecoderOptions options)
+    /// <summary>Plans a decoder for <paramref name="model"/> on a backend that allocates nothing for itself, as the CPU's.</summary>
+    public static MemoryPlan For(ModelFile model, DecoderOptions options) => For(model, options, null);
+
+    /// <summary>Plans a decoder for <paramref name="model"/> on <paramref name="backend"/>.</summary>
+    public static MemoryPlan For(ModelFile model, DecoderOptions options, ComputeBackend? backend)
     {
-        var c = model.Config;
+        ArgumentNullException.ThrowIfNull(model);
+        var formats = model.Tensors.Where(t => t.Shape.Count > 1).Select(t => t.Format).Distinct().ToList();
+        return For(model.Config, model.Tensors.Sum(t => t.ByteLength), formats, options, backend);
+    }
+
+    /// <summary>Plans a decoder of <paramref name="config"/> with <paramref name="weights"/> bytes of weights, whose matrices are in <paramref name="formats"/>.</summary>
+    public static MemoryPlan For(LlamaConfig config, long weights, IReadOnlyCollection<WeightFormat> formats, DecoderOptions options, ComputeBackend? backend)
+    {
+        ArgumentNullException.ThrowIfNull(options);
+        options = options.Resolve(backend, config);
         return new MemoryPlan(
-            model.Tensors.Sum(t => t.ByteLength),
-            KvCache.PlannedBytes(c, options.KvFormat, options.Capacity),
-            options.Attention.PlannedBytes(c, options),
-            LlamaDecoder.ScratchBytes(c, options));
+            weights,
+            KvCache.PlannedBytes(config, options.KvFormat, options.Capacity),
+            options.Attention.PlannedBytes(config, options),
+            LlamaDecoder.ScratchBytes(config, options) + (backend?.WorkingBytes(config, formats, LlamaDecoder.MaxRows(options)) ?? 0));
     }
 }

@@ -147,12 +147,12 @@ internal sealed class AttentionCase : IDisposable
     }
 
     /// <summary>Throws unless row <paramref name="row"/> of <paramref name="actual"/> is <paramref name="expected"/> to rounding.</summary>
-    public void Compare(double[] expected, float[] actual, int row, string what)
+    public void Compare(double[] expected, float[] actual, int row, string what, double tolerance = 3e-5)
     {
         for (int i = 0; i < QueryFloats; i++)
         {
             double error = Math.Abs(actual[row * QueryFloats + i] - expected[i]);
-            Assert.True(error <= 3e-5 * (1 + Math.Abs(expected[i])), // NaN fails
+            Assert.True(error <= tolerance * (1 + Math.Abs(expected[i])), // NaN fails
                 $"{what}: {Shape}, {Cache.Format}, lengths {string.Join(' ', Lengths)}, row {row} head {i / Shape.HeadDim} channel {i % Shape.HeadDim}: {actual[row * QueryFloats + i]}, expected {expected[i]}");
         }
     }

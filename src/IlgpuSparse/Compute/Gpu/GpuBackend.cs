@@ -2,8 +2,10 @@ using ILGPU.Runtime;
 using IlgpuSparse.Compute.Gpu.Kernels;
 using IlgpuSparse.Compute.Gpu.Kernels.Attention;
 using IlgpuSparse.Compute.Gpu.Kernels.Linear;
+using IlgpuSparse.Compute.Gpu.Kernels.Products;
 using IlgpuSparse.Compute.Gpu.Kernels.Selection;
 using IlgpuSparse.Generation;
+using IlgpuSparse.Llama;
 using IlgpuSparse.Model;
 
 namespace IlgpuSparse.Compute.Gpu;
@@ -14,11 +16,14 @@ namespace IlgpuSparse.Compute.Gpu;
 public sealed class GpuBackend : ComputeBackend
 {
     private const int UploadBytes = 64 << 20;
+    private const int LargestChunk = 4096;
+    private const long LargestActivations = 1L << 30;
 
     private readonly GpuDevice _device;
     private readonly bool _leaveOpen;
     private readonly GpuEmbedding _embedding;
     private readonly GpuRmsNorm _norm;
+    private readonly GpuTensorMatMul? _tensorMatMul;
     private readonly GpuMatMul _matMul;
     private readonly GpuLinear _linear;
     private readonly GpuRope _rope;
@@ -35,20 +40,21 @@ public sealed class GpuBackend : ComputeBackend
     private readonly GpuMeanValue _meanValue;
     private bool _disposed;
 
-    private GpuBackend(GpuDevice device, bool leaveOpen, bool tensorCores)
+    private GpuBackend(GpuDevice device, bool leaveOpen, bool tensorCores, ProductPrecision precision)
     {
         _device = device;
         _leaveOpen = leaveOpen;
         _embedding = new GpuEmbedding(device);
         _norm = new GpuRmsNorm(device);
-        _matMul = new GpuMatMul(device);
         _linear = new GpuLinear(device, tensorCores);
+        if (tensorCores) _tensorMatMul = new GpuTensorMatMul(device, Memory, precision);
+        _matMul = new GpuMatMul(device, _tensorMatMul);
         _rope = new GpuRope(device);
         _swiGlu = new GpuSwiGlu(device);
         _experts = new GpuExperts(device, _matMul, _linear, _swiGlu, Memory);
         _appendKv = new GpuAppendKv(device);
         _decode = new GpuDecodeAttention(device, Memory, tensorCores);
-        _prefill = new GpuPrefillAttention(device);
+        _prefill = new GpuPrefillAttention(device, tensorCores, precision);
         _labels = new GpuLabels(device);
         _score = new GpuScore(device);
         _select = new GpuSelect(device, _score, Memory);
@@ -77,17 +83,25 @@ public sealed class GpuBackend : ComputeBackend
     /// <summary>Launch choices of decode over selected tokens.</summary>
     internal DecodeTuning SelectedTuning { get => _decode.SelectedTuning; set => _decode.SelectedTuning = value; }
 
+    /// <summary>Products of many rows, where the device has tensor cores; null otherwise.</summary>
+    internal GpuTensorMatMul? TensorMatMul => _tensorMatMul;
+
+    /// <summary>Attention of prefill chunks.</summary>
+    internal GpuPrefillAttention PrefillAttention => _prefill;
+
     private AcceleratorStream Stream => _device.Stream;
 
-    /// <summary>Computes on <paramref name="device"/>, which is disposed with the backend unless <paramref name="leaveOpen"/>.</summary>
-    public static GpuBackend Create(GpuDevice device, bool leaveOpen = false)
+    /// <summary>
+    /// Computes on <paramref name="device"/>, which is disposed with the backend unless <paramref name="leaveOpen"/>. <paramref name="precision"/> matters on tensor cores alone.
+    /// </summary>
+    public static GpuBackend Create(GpuDevice device, bool leaveOpen = false, ProductPrecision precision = ProductPrecision.Single)
     {
         ArgumentNullException.ThrowIfNull(device);
-        return new GpuBackend(device, leaveOpen, GpuDecodeAttention.HasTensorCores(device));
+        return new GpuBackend(device, leaveOpen, GpuDecodeAttention.HasTensorCores(device), precision);
     }
 
     /// <summary>Runs the tensor-core kernels on ILGPU's CPU accelerator, which emulates their instructions: to check them without a GPU.</summary>
-    internal static GpuBackend CreateEmulatingTensorCores(GpuDevice device) => new(device, leaveOpen: true, tensorCores: true);
+    internal static GpuBackend CreateEmulatingTensorCores(GpuDevice device, ProductPrecision precision = ProductPrecision.Single) => new(device, leaveOpen: true, tensorCores: true, precision);
 
     /// <inheritdoc/>
     public override bool Supports(KvFormat format) => format is KvFormat.F32 or KvFormat.F16 or KvFormat.BF16 or KvFormat.Int8;
@@ -117,6 +131,23 @@ public sealed class GpuBackend : ComputeBackend
     }
 
     /// <inheritdoc/>
+    /// <remarks>On tensor cores large enough that tiles fill the device evenly, but with activations of no more than a gigabyte.</remarks>
+    public override int PrefillChunk(LlamaConfig config)
+    {
+        ArgumentNullException.ThrowIfNull(config);
+        int rows = base.PrefillChunk(config);
+        if (_tensorMatMul is null) return rows;
+        while (rows < LargestChunk && 2L * rows * LlamaDecoder.RowFloats(config) * sizeof(float) <= LargestActivations) rows *= 2;
+        return rows;
+    }
+
+    /// <inheritdoc/>
+    public override long WorkingBytes(LlamaConfig config, IReadOnlyCollection<WeightFormat> formats, int rows) => _tensorMatMul?.WorkingBytes(config, formats, rows) ?? 0;
+
+    /// <inheritdoc/>
+    public override void ReserveWorkingMemory(LlamaConfig config, IReadOnlyCollection<WeightFormat> formats, int rows) => _tensorMatMul?.Reserve(config, formats, rows);
+
+    /// <inheritdoc/>
     public override void Synchronize() => _device.Synchronize();
 
     /// <inheritdoc/>
@@ -134,20 +165,43 @@ public sealed class GpuBackend : ComputeBackend
     /// <inheritdoc/>
     public override void NormMatMul(WeightMatrix weight, NormedInput input, int rows, DeviceSpan y, WeightMatrix? bias = null)
     {
-        if (!_linear.TryProduct(weight, Inputs(input, rows), y, bias, accumulate: false, Stream)) base.NormMatMul(weight, input, rows, y, bias);
+        if (_linear.TryProduct(weight, Inputs(input, rows), y, bias, accumulate: false, Stream)) return;
+        if (_tensorMatMul is { } tensor && GpuTensorMatMul.Serves(rows, weight)) tensor.Run(weight, tensor.Operands.Round(input, rows, weight.Columns, weight.Format, Stream), y, bias, accumulate: false, Stream);
+        else base.NormMatMul(weight, input, rows, y, bias);
     }
 
     /// <inheritdoc/>
     public override void Qkv(QkvWeights weights, NormedInput input, RopeTable rope, AttentionShape shape, KvLayer cache, StepBatch batch, DeviceSpan q, DeviceSpan k, DeviceSpan v)
     {
-        if (!_linear.TryQkv(weights, Inputs(input, batch.Rows), rope, shape, cache, batch, q, k, v, Stream, out bool appended)) base.Qkv(weights, input, rope, shape, cache, batch, q, k, v);
-        else if (!appended) AppendKv(shape, cache, batch, k, v);
+        if (_linear.TryQkv(weights, Inputs(input, batch.Rows), rope, shape, cache, batch, q, k, v, Stream, out bool appended))
+        {
+            if (!appended) AppendKv(shape, cache, batch, k, v);
+            return;
+        }
+        if (_tensorMatMul is not { } tensor || !GpuTensorMatMul.Serves(batch.Rows, weights.Q, weights.K, weights.V))
+        {
+            base.Qkv(weights, input, rope, shape, cache, batch, q, k, v);
+            return;
+        }
+        var planes = tensor.Operands.Round(input, batch.Rows, weights.Q.Columns, weights.Q.Format, Stream);
+        tensor.Run(weights.Q, planes, q, weights.QBias, accumulate: false, Stream);
+        tensor.Run(weights.K, planes, k, weights.KBias, accumulate: false, Stream);
+        tensor.Run(weights.V, planes, v, weights.VBias, accumulate: false, Stream);
+        Rope(rope, batch, shape.Heads, q);
+        Rope(rope, batch, shape.KvHeads, k);
+        AppendKv(shape, cache, batch, k, v);
     }
 
     /// <inheritdoc/>
     public override void GateUp(GateUpWeights weights, NormedInput input, int rows, DeviceSpan gate, DeviceSpan up)
     {
-        if (!_linear.TryGateUp(weights, Inputs(input, rows), gate, Stream)) base.GateUp(weights, input, rows, gate, up);
+        if (_linear.TryGateUp(weights, Inputs(input, rows), gate, Stream)) return;
+        if (_tensorMatMul is not { } tensor || !GpuTensorMatMul.ServesGated(rows, weights.Gate, weights.Up))
+        {
+            base.GateUp(weights, input, rows, gate, up);
+            return;
+        }
+        tensor.RunGated(weights, tensor.Operands.Round(input, rows, weights.Gate.Columns, weights.Gate.Format, Stream), gate, Stream);
     }
 
     private static LinearInputs Inputs(NormedInput input, int rows) => new(input.X, rows, input.Norm, input.Epsilon);
@@ -219,6 +273,7 @@ public sealed class GpuBackend : ComputeBackend
         _disposed = true;
         _device.Synchronize();
         _experts.Dispose();
+        _tensorMatMul?.Dispose();
         _decode.Dispose();
         _select.Dispose();
         if (!_leaveOpen) _device.Dispose();

@@ -1,6 +1,7 @@
 using IlgpuSparse.Compute.Gpu.Kernels;
 using IlgpuSparse.Compute.Gpu.Kernels.Attention;
 using IlgpuSparse.Compute.Gpu.Kernels.Linear;
+using IlgpuSparse.Compute.Gpu.Kernels.Products;
 using IlgpuSparse.Compute.Gpu.Kernels.Selection;
 
 namespace IlgpuSparse.Compute.Gpu;
@@ -16,6 +17,10 @@ internal static class KernelCatalog
         .. MatVecKernel.Variants,
         .. MatMulKernel.Variants,
         .. LinearKernel.Variants,
+        .. TensorProductKernel.Variants,
+        .. RowPlanesKernel.Variants,
+        .. NormPlanesKernel.Variants,
+        SplitSumKernel.Variant,
         RopeKernel.Variant,
         SwiGluKernel.Variant,
         AdvanceKernel.Variant,
@@ -30,6 +35,7 @@ internal static class KernelCatalog
         .. TensorDecodeKernel.Variants,
         .. TensorInt8Kernel.Variants,
         .. F32DecodeKernel.Variants,
+        .. TensorPrefillKernel.Variants,
         .. PortableAttentionKernel.Variants,
         PortableMergeKernel.Variant,
         .. LabelAppendKernel.Variants,

@@ -27,9 +27,9 @@ internal sealed class FaultyBackend(string fault) : ComputeBackend
 
     public override void Synchronize() => _backend.Synchronize();
 
-    public override void Embed(WeightMatrix table, DeviceSpan ids, int rows, DeviceSpan x) => throw new NotSupportedException();
+    public override void Embed(WeightMatrix table, DeviceSpan ids, int rows, DeviceSpan x) => _backend.Embed(table, ids, rows, x);
 
-    public override void RmsNorm(DeviceSpan x, WeightMatrix weight, float epsilon, int rows, DeviceSpan y) => throw new NotSupportedException();
+    public override void RmsNorm(DeviceSpan x, WeightMatrix weight, float epsilon, int rows, DeviceSpan y) => _backend.RmsNorm(x, weight, epsilon, rows, y);
 
     public override void MatMul(WeightMatrix weight, DeviceSpan x, int rows, DeviceSpan y, WeightMatrix? bias = null, bool accumulate = false)
     {
@@ -39,13 +39,13 @@ internal sealed class FaultyBackend(string fault) : ComputeBackend
         if (fault == "output" || (fault == "later" && _steps > 1)) y.Upload<float>([1e3f]);
     }
 
-    public override void Rope(RopeTable table, StepBatch batch, int heads, DeviceSpan x) => throw new NotSupportedException();
+    public override void Rope(RopeTable table, StepBatch batch, int heads, DeviceSpan x) => _backend.Rope(table, batch, heads, x);
 
-    public override void SwiGlu(DeviceSpan gate, DeviceSpan up, long count) => throw new NotSupportedException();
+    public override void SwiGlu(DeviceSpan gate, DeviceSpan up, long count) => _backend.SwiGlu(gate, up, count);
 
     public override void Sample(DeviceSpan logits, int rows, int vocabulary, SamplingOptions options, DeviceSpan draws, DeviceSpan ids) => throw new NotSupportedException();
 
-    public override void ExpertMlp(ExpertWeights experts, DeviceSpan x, int rows, DeviceSpan router, DeviceSpan y) => throw new NotSupportedException();
+    public override void ExpertMlp(ExpertWeights experts, DeviceSpan x, int rows, DeviceSpan router, DeviceSpan y) => _backend.ExpertMlp(experts, x, rows, router, y);
 
     public override void AppendKv(AttentionShape shape, KvLayer cache, StepBatch batch, DeviceSpan k, DeviceSpan v)
     {

@@ -1,6 +1,7 @@
 using ILGPU;
 using ILGPU.Runtime;
 using IlgpuSparse.Compute.Gpu.Kernels.Linear;
+using IlgpuSparse.Compute.Gpu.Kernels.Products;
 
 namespace IlgpuSparse.Compute.Gpu.Kernels;
 
@@ -41,7 +42,6 @@ internal sealed class GpuExperts(GpuDevice device, GpuMatMul matMul, GpuLinear l
         Reserve(ref _rowWeights, (long)rows * count);
         Reserve(ref _counts, count);
         Reserve(ref _gate, (long)rows * intermediate);
-        Reserve(ref _up, (long)rows * intermediate);
 
         _list ??= device.Kernels.Load<Lister>(ExpertRouteKernel.ListVariant);
         int threads = device.GroupSize(ExpertRouteKernel.GroupSize);
@@ -55,6 +55,12 @@ internal sealed class GpuExperts(GpuDevice device, GpuMatMul matMul, GpuLinear l
             Stride = rows,
         };
         _list(stream, new KernelConfig(LaunchShapes.Groups(count, threads), threads), chosen, weights, list, rows, count, active);
+        if (matMul.Tensor is { } tensor && Enumerable.Range(0, count).All(e => GpuTensorMatMul.ServesGated(rows, experts.Gate[e], experts.Up[e]) && GpuTensorMatMul.Serves(rows, experts.Gate[0], experts.Gate[e], experts.Down[e])))
+        {
+            Tensor(tensor, experts, x, rows, y, list, stream);
+            return;
+        }
+        Reserve(ref _up, (long)rows * intermediate);
         for (int e = 0; e < count; e++)
         {
             list.Expert = e;
@@ -99,6 +105,18 @@ internal sealed class GpuExperts(GpuDevice device, GpuMatMul matMul, GpuLinear l
         table = new GpuBuffer(device, addresses.Length * sizeof(long), "scratch", ledger);
         ((DeviceSpan)table).Upload<long>(addresses);
         return _tables[experts] = table;
+    }
+
+    private void Tensor(GpuTensorMatMul tensor, ExpertWeights experts, DeviceSpan x, int rows, DeviceSpan y, RowList list, AcceleratorStream stream)
+    {
+        var first = experts.Gate[0];
+        var planes = tensor.Operands.Round(x, rows, first.Columns, first.Format, stream);
+        for (int e = 0; e < experts.Gate.Count; e++)
+        {
+            list.Expert = e;
+            tensor.RunExpertGated(new GateUpWeights(experts.Gate[e], experts.Up[e]), planes, _gate!, list, stream);
+            tensor.RunExpert(experts.Down[e], tensor.Operands.Round(_gate!, list, rows, first.Rows, experts.Down[e].Format, stream), y, list, stream);
+        }
     }
 
     private void Reserve(ref GpuBuffer? buffer, long floats)

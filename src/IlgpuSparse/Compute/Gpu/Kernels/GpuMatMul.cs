@@ -1,12 +1,16 @@
 using ILGPU;
 using ILGPU.Runtime;
+using IlgpuSparse.Compute.Gpu.Kernels.Products;
 using IlgpuSparse.Compute.Gpu.Kernels.Weights;
 using IlgpuSparse.Model;
 
 namespace IlgpuSparse.Compute.Gpu.Kernels;
 
-/// <summary>Products with a weight matrix: <see cref="MatVecKernel"/> for a few rows, <see cref="MatMulKernel"/> for more.</summary>
-internal sealed class GpuMatMul(GpuDevice device)
+/// <summary>
+/// Products with a weight matrix: <see cref="MatVecKernel"/> for a few rows; for many <paramref name="tensor"/>, which is null without tensor cores, and <see cref="MatMulKernel"/> for what
+/// that does not serve.
+/// </summary>
+internal sealed class GpuMatMul(GpuDevice device, GpuTensorMatMul? tensor = null)
 {
     /// <summary>Most rows that are multiplied row by row.</summary>
     private const int FewRows = 8;
@@ -16,12 +20,20 @@ internal sealed class GpuMatMul(GpuDevice device)
 
     private delegate void Launcher(AcceleratorStream stream, KernelConfig config, ArrayView<ushort> weight, ArrayView<float> x, ArrayView<float> y, ArrayView<ushort> bias, RowList list, MatMulShape shape);
 
+    /// <summary>Products of many rows on tensor cores; null without.</summary>
+    public GpuTensorMatMul? Tensor => tensor;
+
     /// <summary>y (+)= x · Wᵀ + bias.</summary>
     public void Run(WeightMatrix weight, DeviceSpan x, int rows, DeviceSpan y, WeightMatrix? bias, bool accumulate, AcceleratorStream stream)
     {
         if (bias is not null && Array.IndexOf(WeightCodecs.Plain, bias.Format) < 0)
             throw new ArgumentException($"{bias.Name}: a bias is {bias.Format}; F32, F16 or BF16 is needed", nameof(bias));
         if (rows == 0) return;
+        if (tensor is not null && GpuTensorMatMul.Serves(rows, weight))
+        {
+            tensor.Run(weight, tensor.Operands.Round(x, rows, weight.Columns, weight.Format, stream), y, bias, accumulate, stream);
+            return;
+        }
         var shape = Shape(weight, rows, accumulate);
         if (bias is not null) shape.BiasFormat = 1 + (int)bias.Format;
         var inputs = GpuBuffer.View<float>(x, (long)rows * weight.Columns);

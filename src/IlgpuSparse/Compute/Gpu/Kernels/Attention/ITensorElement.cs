@@ -1,8 +1,11 @@
 namespace IlgpuSparse.Compute.Gpu.Kernels.Attention;
 
-/// <summary>A 16-bit element type of K and V that tensor cores multiply.</summary>
+/// <summary>A 16-bit element type that tensor cores multiply.</summary>
 internal interface ITensorElement
 {
+    /// <summary>Whether its range is smaller than that of single precision, so that rows are scaled before they are rounded.</summary>
+    static abstract bool NeedsScale { get; }
+
     /// <summary>C += A·B for A [16, 16] and B [16, 8], in the layouts of <c>mma.m16n8k16</c>.</summary>
     static abstract F4 Multiply(U4 a, U2 b, F4 c);
 

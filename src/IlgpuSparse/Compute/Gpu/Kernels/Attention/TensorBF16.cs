@@ -3,6 +3,8 @@ namespace IlgpuSparse.Compute.Gpu.Kernels.Attention;
 /// <summary>bfloat16 on tensor cores.</summary>
 internal readonly struct TensorBF16 : ITensorElement
 {
+    public static bool NeedsScale => false;
+
     public static F4 Multiply(U4 a, U2 b, F4 c) => TensorOps.MultiplyBrain(a, b, c);
 
     public static uint Pack(float low, float high) => TensorOps.PackBrain(low, high);

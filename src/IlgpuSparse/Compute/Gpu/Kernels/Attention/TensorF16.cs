@@ -3,6 +3,8 @@ namespace IlgpuSparse.Compute.Gpu.Kernels.Attention;
 /// <summary>Half precision on tensor cores.</summary>
 internal readonly struct TensorF16 : ITensorElement
 {
+    public static bool NeedsScale => true;
+
     public static F4 Multiply(U4 a, U2 b, F4 c) => TensorOps.MultiplyHalf(a, b, c);
 
     public static uint Pack(float low, float high) => TensorOps.PackHalf(low, high);

@@ -1,3 +1,4 @@
+using System.Runtime.CompilerServices;
 using ILGPU;
 using ILGPU.IR.Intrinsics;
 
@@ -16,6 +17,10 @@ internal static class TensorOps
     /// <summary>Starts a copy of 16 bytes to shared memory that bypasses L1; zeros are written instead when <paramref name="bytes"/> is 0.</summary>
     [IntrinsicImplementation, PtxOp("cp.async.cg.shared.global.L2::128B [$s0], [$g1], 16, $2;")]
     public static void CopyAsync(ref U4 shared, ref U4 global, int bytes) => shared = bytes == 0 ? default : global;
+
+    /// <summary>Starts a copy of 16 bytes to byte <paramref name="at"/> of <paramref name="memory"/>, in shared memory; as the one before otherwise.</summary>
+    [IntrinsicImplementation, PtxOp("{ .reg .b32 at; add.s32 at, $s0, $1; cp.async.cg.shared.global.L2::128B [at], [$g2], 16, $3; }")]
+    public static void CopyAsync(ref U4 memory, int at, ref U4 global, int bytes) => Unsafe.AddByteOffset(ref memory, at) = bytes == 0 ? default : global;
 
     /// <summary>Starts a copy of 4 bytes to shared memory; zero when <paramref name="bytes"/> is 0.</summary>
     [IntrinsicImplementation, PtxOp("cp.async.ca.shared.global [$s0], [$g1], 4, $2;")]
@@ -48,7 +53,11 @@ internal static class TensorOps
         return result;
     }
 
-    /// <summary>As <see cref="LoadMatrix"/>, each matrix transposed.</summary>
+    /// <summary>As <see cref="LoadMatrix(ref U4)"/>; the row begins at byte <paramref name="at"/> of <paramref name="memory"/>, so that constant distances become part of the instruction.</summary>
+    [IntrinsicImplementation, PtxOp("{ .reg .b32 at; add.s32 at, $s0, $1; ldmatrix.sync.aligned.m8n8.x4.shared.b16 {$r.0, $r.1, $r.2, $r.3}, [at]; }")]
+    public static U4 LoadMatrix(ref U4 memory, int at) => LoadMatrix(ref Unsafe.AddByteOffset(ref memory, at));
+
+    /// <summary>As <see cref="LoadMatrix(ref U4)"/>, each matrix transposed.</summary>
     [IntrinsicImplementation, PtxOp("ldmatrix.sync.aligned.m8n8.x4.trans.shared.b16 {$r.0, $r.1, $r.2, $r.3}, [$s0];")]
     public static U4 LoadMatrixTransposed(ref U4 row)
     {
@@ -62,6 +71,10 @@ internal static class TensorOps
         Warp.Barrier();
         return result;
     }
+
+    /// <summary>As <see cref="LoadMatrix(ref U4, int)"/>, each matrix transposed.</summary>
+    [IntrinsicImplementation, PtxOp("{ .reg .b32 at; add.s32 at, $s0, $1; ldmatrix.sync.aligned.m8n8.x4.trans.shared.b16 {$r.0, $r.1, $r.2, $r.3}, [at]; }")]
+    public static U4 LoadMatrixTransposed(ref U4 memory, int at) => LoadMatrixTransposed(ref Unsafe.AddByteOffset(ref memory, at));
 
     /// <summary>Transposes an 8×8 matrix of 16-bit numbers that lies in the warp's registers: lane l holds columns 2(l mod 4) and +1 of row l / 4.</summary>
     [IntrinsicImplementation, PtxOp("movmatrix.sync.aligned.m8n8.trans.b16 $r, $0;")]

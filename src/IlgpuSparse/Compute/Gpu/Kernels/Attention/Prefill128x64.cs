@@ -1,0 +1,9 @@
+namespace IlgpuSparse.Compute.Gpu.Kernels.Attention;
+
+/// <summary>128 rows by 64 tokens.</summary>
+internal readonly struct Prefill128x64 : IPrefillTile
+{
+    public static int WarpShift => 3;
+
+    public static int TokenShift => 6;
+}
