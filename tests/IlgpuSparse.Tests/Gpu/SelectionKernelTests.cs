@@ -110,7 +110,7 @@ public sealed class SelectionKernelTests(Accelerators accelerators) : IDisposabl
         if (variant is null) _backend.Score(shape, labels.Layer, batch, q, reduction, scores);
         else
         {
-            using var memory = new SelectMemory(Device, _backend.Memory, scores, KeyTile.Tokens(32));
+            using var memory = new SelectMemory(Device, _backend.Memory, scores, KeyTile.Tokens(32), stepThreads: 32);
             var score = GpuScore.View(shape, labels.Layer, batch, q, reduction, scores);
             // two groups or more a set, of two warps
             score.ChunkTokens = 64 * units;
@@ -159,7 +159,7 @@ public sealed class SelectionKernelTests(Accelerators accelerators) : IDisposabl
         batch.SetDecode([.. lengths.Select(n => n - 1)], [.. lengths.Select(_ => new int[1])]);
         using var scores = new TokenScores(Upload(values), 1, capacity);
         using var chosen = Sets(rows, 1, lengths.Max(rule.Budget), rule.TopP < 1);
-        using var memory = new SelectMemory(Device, _backend.Memory, scores, KeyTile.Tokens(32));
+        using var memory = new SelectMemory(Device, _backend.Memory, scores, KeyTile.Tokens(32), stepThreads: 32);
         var select = GpuSelect.View(shape, rule, batch, scores, chosen);
         bool mass = rule.TopP < 1;
         select.Scratch = memory.View(mass);
@@ -204,8 +204,14 @@ public sealed class SelectionKernelTests(Accelerators accelerators) : IDisposabl
 
     private void Finish(SelectView select, int capacity, int sets, int rows, bool mass, int threads = 32)
     {
-        Load<SelectLauncher>(mass ? MassFilterKernel.Variant : SetFilterKernel.Variant)(Device.Stream, Chunks(capacity, sets, rows, threads), select);
-        if (!mass) return;
+        if (!mass)
+        {
+            // 64 threads take the longest in one chunk, 32 in several of 512 tokens
+            int tokens = threads == 64 ? 2048 : 512;
+            Load<PlaceLauncher>(SetFilterKernel.Variant)(Device.Stream, new KernelConfig(new Index3D((capacity + tokens - 1) / tokens, sets, rows), new Index3D(threads, 1, 1)), select, tokens);
+            return;
+        }
+        Load<SelectLauncher>(MassFilterKernel.Variant)(Device.Stream, Chunks(capacity, sets, rows, threads), select);
         Load<PlaceLauncher>(MassCandidateKernel.Variant)(Device.Stream, Chunks(capacity, sets, rows, threads), select, KeyTile.Tokens(threads));
         Load<PlaceLauncher>(PlaceKernel.Variant)(Device.Stream, Chunks(capacity, sets, rows, threads), select, KeyTile.Tokens(threads));
     }

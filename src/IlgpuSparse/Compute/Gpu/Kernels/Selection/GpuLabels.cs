@@ -13,9 +13,11 @@ internal sealed class GpuLabels(GpuDevice device)
     {
         if (batch.Rows == 0) return;
         var view = View(shape, labels, batch);
+        if (labels.Channels > LabelAppendKernel.MaxChannels) throw new ArgumentException($"{labels.Channels} label channels, at most {LabelAppendKernel.MaxChannels} are supported", nameof(labels));
+        int group = device.Kind == GpuKind.CpuAccelerator ? LabelAppendKernel.GroupSize / 4 : LabelAppendKernel.GroupSize;
         int laneShift = 0;
-        while (1 << laneShift < Math.Min(view.Words, LabelAppendKernel.MaxLanes)) laneShift++;
-        int group = device.Kind == GpuKind.CpuAccelerator ? LabelAppendKernel.MaxLanes : LabelAppendKernel.GroupSize;
+        // whole words, so that the codes of a group's items fit side by side
+        while (1 << laneShift < Math.Min(Math.Max(labels.Channels, 32 / labels.Format.Bits()), group)) laneShift++;
         int groups = LaunchShapes.Groups((long)batch.Rows * shape.KvHeads << laneShift, group);
         var keys = GpuBuffer.View<float>(k, (long)batch.Rows * shape.KvHeads * shape.HeadDim);
         device.Kernels.Load<Launcher>(LabelAppendKernel.Variant(labels.Format))(stream, new KernelConfig(groups, group), view, keys, batch.Rows, shape.HeadDim, laneShift, batch.IsPrefill ? 1 : 0);

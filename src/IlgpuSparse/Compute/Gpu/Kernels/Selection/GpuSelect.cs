@@ -14,7 +14,7 @@ internal sealed class GpuSelect(GpuDevice device, GpuScore score, MemoryLedger m
     private readonly Dictionary<DeviceBuffer, SelectMemory> _memory = [];
 
     /// <summary>Longest context, in tokens, whose sets are selected by one group each, behind the scores or by mass; at most <see cref="KeyTile"/>'s tokens of such a group.</summary>
-    public int OneGroupTokens { get; set; } = KeyTile.Tokens(SetFilterKernel.GroupSize);
+    public int OneGroupTokens { get; set; } = SetFilter.ChunkTokens;
 
     /// <summary>Sets by scores in memory, as <see cref="ComputeBackend.Select"/>.</summary>
     public void Run(AttentionShape shape, SelectionRule rule, StepBatch batch, TokenScores scores, TokenSets sets, AcceleratorStream stream)
@@ -70,8 +70,16 @@ internal sealed class GpuSelect(GpuDevice device, GpuScore score, MemoryLedger m
     private void Finish(AttentionShape shape, StepBatch batch, int sets, SelectView view, bool mass, AcceleratorStream stream)
     {
         var grid = Chunks(shape, batch, sets);
-        device.Kernels.Load<Launcher>(mass ? MassFilterKernel.Variant : SetFilterKernel.Variant)(stream, new KernelConfig(grid, new Index3D(SetFilterKernel.GroupSize, 1, 1)), view);
-        if (!mass) return;
+        if (!mass)
+        {
+            int span = Span(shape, batch), step = SetFilterKernel.StepTokens(SetFilterKernel.GroupSize);
+            // short chunks while all groups run at once, long ones where groups would have to wait for each other
+            long groups = (long)LaunchShapes.Groups(span, 2 * step) * sets * batch.Rows;
+            int chunk = groups <= 3L * device.Multiprocessors ? 2 * step : SetFilter.ChunkTokens;
+            device.Kernels.Load<PlaceLauncher>(SetFilterKernel.Variant)(stream, new KernelConfig(new Index3D(LaunchShapes.Groups(span, chunk), sets, batch.Rows), new Index3D(SetFilterKernel.GroupSize, 1, 1)), view, chunk);
+            return;
+        }
+        device.Kernels.Load<Launcher>(MassFilterKernel.Variant)(stream, new KernelConfig(grid, new Index3D(MassFilterKernel.GroupSize, 1, 1)), view);
         int tokens = KeyTile.Tokens(MassFilterKernel.GroupSize);
         device.Kernels.Load<PlaceLauncher>(MassCandidateKernel.Variant)(stream, new KernelConfig(grid, new Index3D(MassCandidateKernel.GroupSize, 1, 1)), view, tokens);
         device.Kernels.Load<PlaceLauncher>(PlaceKernel.Variant)(stream, new KernelConfig(grid, new Index3D(PlaceKernel.GroupSize, 1, 1)), view, tokens);
@@ -87,12 +95,12 @@ internal sealed class GpuSelect(GpuDevice device, GpuScore score, MemoryLedger m
     private bool OneGroup(AttentionShape shape, StepBatch batch) => Span(shape, batch) <= OneGroupTokens;
 
     private static Index3D Chunks(AttentionShape shape, StepBatch batch, int sets) =>
-        new(LaunchShapes.Groups(Span(shape, batch), KeyTile.Tokens(SetFilterKernel.GroupSize)), sets, batch.Rows);
+        new(LaunchShapes.Groups(Span(shape, batch), KeyTile.Tokens(MassFilterKernel.GroupSize)), sets, batch.Rows);
 
     private SelectMemory Memory(TokenScores scores)
     {
         if (!_memory.TryGetValue(scores.Buffer, out var found))
-            _memory[scores.Buffer] = found = new SelectMemory(device, memory, scores, KeyTile.Tokens(SetFilterKernel.GroupSize));
+            _memory[scores.Buffer] = found = new SelectMemory(device, memory, scores, KeyTile.Tokens(MassFilterKernel.GroupSize));
         return found;
     }
 

@@ -41,6 +41,19 @@ internal static class GroupScan
         return inWarp + EarlierWarps(inWarp, totals);
     }
 
+    /// <summary>
+    /// As <see cref="Inclusive(uint, ArrayView{uint})"/>, with the sum over the whole group. <paramref name="totals"/> has one word more; passes two barriers, and must not be used again before
+    /// another.
+    /// </summary>
+    public static uint Inclusive(uint value, ArrayView<uint> totals, out uint all)
+    {
+        uint upTo = Inclusive(value, totals);
+        if (Group.IdxX == Group.DimX - 1) totals[MaxWarps] = upTo;
+        Group.Barrier();
+        all = totals[MaxWarps];
+        return upTo;
+    }
+
     /// <summary>As <see cref="WarpInclusive(uint)"/>, four 16-bit sums at once.</summary>
     public static ulong WarpInclusive(ulong value)
     {

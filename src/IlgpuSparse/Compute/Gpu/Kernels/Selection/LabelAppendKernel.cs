@@ -2,13 +2,16 @@ using ILGPU;
 
 namespace IlgpuSparse.Compute.Gpu.Kernels.Selection;
 
-/// <summary>Writes the labels of new keys: one thread a word, the words of a token and kv head side by side in a group.</summary>
+/// <summary>
+/// Writes the labels of new keys: one thread a channel, then one a word. Threads share the channels of a token and kv head so that a step waits for two loads, one after the other, and for
+/// little code.
+/// </summary>
 internal static class LabelAppendKernel
 {
     public const int GroupSize = 128;
 
-    /// <summary>Most threads a token and kv head.</summary>
-    public const int MaxLanes = 32;
+    /// <summary>Most channels.</summary>
+    public const int MaxChannels = 256;
 
     public static KernelVariant Variant(LabelFormat format) => KernelVariant.Of(typeof(LabelAppendKernel), nameof(Run), GroupSize, LabelBits.Of(format)) with { MinGroups = 8 };
 
@@ -24,6 +27,8 @@ internal static class LabelAppendKernel
     public static void Run<TBits>(LabelView labels, ArrayView<float> keys, int rows, int headDim, int laneShift, int isPrefill)
         where TBits : struct, ILabelBits
     {
+        // an item's lanes are whole words, so all of a group's are as many as its threads, or those of one long label
+        var codes = SharedMemory.Allocate<uint>(MaxChannels);
         var lows = SharedMemory.Allocate<float>(GroupSize);
         var highs = SharedMemory.Allocate<float>(GroupSize);
         int lanes = 1 << laneShift, lane = Group.IdxX & (lanes - 1);
@@ -70,19 +75,21 @@ internal static class LabelAppendKernel
             }
         }
 
-        long code = labels.FirstWord(block, head) + (long)(inBlock >> 4) * labels.Words * LabelLayer.TileTokens + (inBlock & (LabelLayer.TileTokens - 1));
+        int padded = labels.Words * 2 * TBits.Pairs, own = (Group.IdxX >> laneShift) * padded;
+        for (int c = lane; c < padded; c += lanes)
+        {
+            int entry = channels + Math.Min(c, labels.ChannelCount - 1);
+            float k = keys[key + labels.Channels[entry]];
+            uint code = TBits.Bits == 16 ? HalfBits.Round(k) : Code<TBits>(labels, entry, k, minimum, step);
+            codes[own + c] = c < labels.ChannelCount ? code : 0u;
+        }
+        Group.Barrier();
+        long target = labels.FirstWord(block, head) + (long)(inBlock >> 4) * labels.Words * LabelLayer.TileTokens + (inBlock & (LabelLayer.TileTokens - 1));
         for (int word = lane; word < labels.Words; word += lanes)
         {
-            // no branches: the loads of a word's channels are to be under way together, a step waits for them
             uint packed = 0;
-            for (int i = 0; i < 2 * TBits.Pairs; i++)
-            {
-                int c = word * (2 * TBits.Pairs) + i, entry = channels + Math.Min(c, labels.ChannelCount - 1);
-                float k = keys[key + labels.Channels[entry]];
-                uint coded = TBits.Bits == 16 ? HalfBits.Round(k) : Code<TBits>(labels, entry, k, minimum, step);
-                packed |= (c < labels.ChannelCount ? coded : 0u) << (TBits.Bits * i);
-            }
-            if (live) labels.Codes[code + word * LabelLayer.TileTokens] = packed;
+            for (int i = 0; i < 2 * TBits.Pairs; i++) packed |= codes[own + word * 2 * TBits.Pairs + i] << (TBits.Bits * i);
+            if (live) labels.Codes[target + word * LabelLayer.TileTokens] = packed;
         }
     }
 

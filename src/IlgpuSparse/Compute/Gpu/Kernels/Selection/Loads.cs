@@ -21,6 +21,10 @@ internal static class Loads
     [IntrinsicImplementation, PtxOp("ld.global.cg.u32 $r, [$g0];")]
     public static uint Fresh(ref uint source) => source;
 
+    /// <inheritdoc cref="Fresh(ref F4)"/>
+    [IntrinsicImplementation, PtxOp("ld.global.cg.u64 $r, [$g0];")]
+    public static ulong Fresh(ref ulong source) => source;
+
     /// <summary>What another group is about to write: read anew each time.</summary>
     [IntrinsicImplementation, PtxOp("ld.relaxed.gpu.global.u32 $r, [$g0];")]
     public static uint Awaited(ref uint source) => source;

@@ -42,6 +42,13 @@ internal static class ScoreBins
     [IntrinsicImplementation, PtxOp("mul.rn.f32 $r, $0, $1;")]
     private static float Scaled(float score, float inverse) => score * inverse;
 
+    /// <summary>As <see cref="OfKey"/>; past the last bin for a token that is not visible, whose key is zero.</summary>
+    public static int OfVisible(uint key, float inverse)
+    {
+        int bin = OfKey(key, inverse);
+        return key == 0u ? Bins : bin;
+    }
+
     /// <summary>Adds a group's histogram to the set's.</summary>
     public static void Flush(ArrayView<uint> bins, SelectScratch scratch, long set)
     {

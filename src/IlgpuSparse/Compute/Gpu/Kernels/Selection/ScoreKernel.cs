@@ -190,13 +190,13 @@ internal static class ScoreKernel
             if (TMode.Value == WithSelection)
             {
                 SetFilterMemory memory;
-                memory.Open = bins.Cast<U2>();
-                memory.Kept = SharedMemory.Allocate<ulong>(GroupScan.MaxWarps);
-                memory.Opened = SharedMemory.Allocate<ulong>(GroupScan.MaxWarps);
+                memory.Kept = bins.Cast<ushort>(); // as many as there are chunk tokens
+                memory.Open = SharedMemory.Allocate<ulong>(SetFilter.OpenRoom);
+                memory.Totals = SharedMemory.Allocate<uint>(2 * (GroupScan.MaxWarps + 1));
                 memory.Word = SharedMemory.Allocate<uint>(SetFilter.Words);
                 long number = (long)row * Grid.DimY + set;
                 int chunks = (position - origin) / score.ChunkTokens + 1;
-                if (Arrival.IsLast(ref select.Scratch.Arrivals[number], chunks, ref memory.Word[0])) SetFilter.Run(select, range, number, 0, 1, memory);
+                if (Arrival.IsLast(ref select.Scratch.Arrivals[number], chunks, ref memory.Word[0])) SetFilter.Run(select, range, number, 0, 1, SetFilter.ChunkTokens, memory);
             }
             if (TMode.Value == WithMassSelection)
             {

@@ -17,8 +17,8 @@ internal struct SelectScratch
     /// <summary>Tokens of a chunk that are kept, plus one once they are counted, <c>[set, chunk]</c>.</summary>
     public ArrayView<uint> ChunkKept;
 
-    /// <summary>Position and key of the tokens in the last selected token's bin, in no order, <c>[set, <see cref="SetFilter.MaxOpen"/>]</c>.</summary>
-    public ArrayView<U2> Open;
+    /// <summary>Key and inverted position of the tokens in the last selected token's bin, in no order, <c>[set, <see cref="SetFilter.MaxOpen"/>]</c>.</summary>
+    public ArrayView<ulong> Open;
 
     /// <summary>Groups that have finished, <c>[set]</c>.</summary>
     public ArrayView<int> Arrivals;
@@ -62,6 +62,9 @@ internal struct SelectScratch
     /// <summary>Tokens a set in <see cref="Survivors"/> and <see cref="Candidates"/>.</summary>
     public int Stride;
 
-    /// <summary>Chunks a set in <see cref="ChunkKept"/>, <see cref="ChunkCounts"/> and <see cref="ChunkPlaces"/>.</summary>
+    /// <summary>Chunks a set in <see cref="ChunkKept"/>.</summary>
+    public int FilterChunks;
+
+    /// <summary>Chunks a set in <see cref="ChunkCounts"/> and <see cref="ChunkPlaces"/>.</summary>
     public int Chunks;
 }

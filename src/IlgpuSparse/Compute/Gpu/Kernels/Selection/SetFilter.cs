@@ -6,10 +6,17 @@ namespace IlgpuSparse.Compute.Gpu.Kernels.Selection;
 /// From the histogram of a set to its selected tokens, by one group for each chunk of the context: tokens in bins before the last selected token's are kept, those in its bin are open until all
 /// are known; then the set's last group ranks them by key and position. Kept tokens come first in the result, in order of position, then the open ones in order of rank.
 /// </summary>
+/// <remarks>A chunk is gone through in a loop, four tokens a thread at a time, rather than in registers: straight code that runs once costs more in instruction fetches than it saves.</remarks>
 internal static class SetFilter
 {
+    /// <summary>Most tokens of a chunk.</summary>
+    public const int ChunkTokens = 8192;
+
     /// <summary>Open tokens that can be ranked; more, which takes many equal scores, are left to <see cref="WholeSet"/>.</summary>
     public const int MaxOpen = 1024;
+
+    /// <summary>Room for them and for what rounds their number up.</summary>
+    public const int OpenRoom = MaxOpen + 16;
 
     /// <summary>Words of <see cref="SetFilterMemory.Word"/>.</summary>
     public const int Words = 6;
@@ -18,65 +25,80 @@ internal static class SetFilter
     private const int Bin = 0, Before = 1, OpenBase = 2, KeptBefore = 3, Last = 4, OpenCount = 5;
 
     /// <summary>
-    /// Selects in chunk <paramref name="chunk"/> of <paramref name="chunks"/> of set number <paramref name="set"/>. A group waits for the counts of the chunks before its own, whose groups have been
-    /// started before it.
+    /// Selects among the <paramref name="tokens"/> tokens of chunk <paramref name="chunk"/> of <paramref name="chunks"/> of set number <paramref name="set"/>. A group waits for the counts of the
+    /// chunks before its own, whose groups have been started before it.
     /// </summary>
-    public static void Run(SelectView select, VisibleRange range, long set, int chunk, int chunks, SetFilterMemory memory)
+    public static void Run(SelectView select, VisibleRange range, long set, int chunk, int chunks, int tokens, SetFilterMemory memory)
     {
         var scratch = select.Scratch;
-        int budget = range.Budget(select), origin = range.Origin + chunk * KeyTile.Tokens(Group.DimX);
-        var keys = new uint[KeyTile.PerThread];
-        KeyTile.Load(select.Scores, set * select.ScoreCapacity, range, origin, keys);
+        int budget = range.Budget(select), origin = range.Origin + chunk * tokens, end = Math.Min(origin + tokens, range.Last + 1);
         float inverse = scratch.Spreads[set];
+        var quads = select.Scores.Cast<F4>();
+        long scores = set * select.ScoreCapacity;
+        int token = origin + Group.IdxX * 4;
+        // on its way while the bin is found
+        var score = new F4();
+        if (token < end) score = Loads.Fresh(ref quads[(scores + token) >> 2]);
         ScoreBins.Find(scratch, set, (uint)budget, memory.Word);
         Group.Barrier();
         int last = (int)memory.Word[Bin], sure = (int)memory.Word[Before];
 
-        uint keptCounts = 0, openCounts = 0;
-        for (int i = 0; i < KeyTile.PerThread; i++)
+        int kept = 0, open = 0, parity = 0;
+        for (int start = origin; start < end; start += Group.DimX * 4)
         {
-            int bin = keys[i] == 0u ? ScoreBins.Bins : ScoreBins.OfKey(keys[i], inverse);
-            keptCounts += (bin < last ? 1u : 0u) << (8 * (i >> 2));
-            openCounts += (bin == last ? 1u : 0u) << (8 * (i >> 2));
+            int next = token + Group.DimX * 4;
+            var following = new F4();
+            if (next < end) following = Loads.Fresh(ref quads[(scores + next) >> 2]);
+            uint x = range.Key(token, score.X), y = range.Key(token + 1, score.Y), z = range.Key(token + 2, score.Z), w = range.Key(token + 3, score.W);
+            int bx = ScoreBins.OfVisible(x, inverse), by = ScoreBins.OfVisible(y, inverse), bz = ScoreBins.OfVisible(z, inverse), bw = ScoreBins.OfVisible(w, inverse);
+            // kept in the lower half, open in the upper; a group has at most 2048 of either
+            uint ox = Class(bx, last), oy = Class(by, last), oz = Class(bz, last), ow = Class(bw, last);
+            uint own = ox + oy + oz + ow;
+            uint before = GroupScan.Inclusive(own, memory.Totals.SubView(parity, GroupScan.MaxWarps + 1), out uint all) - own;
+            uint places = (uint)kept + ((uint)open << 16) + before;
+            Store(memory, places, ox, x, token, origin);
+            Store(memory, places + ox, oy, y, token + 1, origin);
+            Store(memory, places + ox + oy, oz, z, token + 2, origin);
+            Store(memory, places + ox + oy + oz, ow, w, token + 3, origin);
+            kept += (int)(all & 0xffffu);
+            open += (int)(all >> 16);
+            parity = GroupScan.MaxWarps + 1 - parity;
+            token = next;
+            score = following;
         }
-        ulong keptStarts = KeyTile.Starts(keptCounts, memory.Kept, out int keptTotal);
-        ulong openStarts = KeyTile.Starts(openCounts, memory.Opened, out int openTotal);
-        if (chunks > 1) Publish(scratch, set, chunk, keptTotal, openTotal, memory.Word);
-        int openBase = chunks > 1 ? (int)memory.Word[OpenBase] : 0;
-        long output = set * select.SetCapacity + (chunks > 1 ? memory.Word[KeptBefore] : 0u);
-        for (int quarter = 0; quarter < 4; quarter++)
-        {
-            int token = KeyTile.Token(origin, quarter), keptPlace = KeyTile.Start(keptStarts, quarter), openPlace = openBase + KeyTile.Start(openStarts, quarter);
-            for (int i = 0; i < 4; i++)
-            {
-                uint key = keys[quarter * 4 + i];
-                int bin = key == 0u ? ScoreBins.Bins : ScoreBins.OfKey(key, inverse);
-                if (bin < last) select.Indices[output + keptPlace] = token + i;
-                if (bin == last && openPlace < MaxOpen)
-                {
-                    var open = new U2 { X = (uint)(token + i), Y = key };
-                    if (chunks > 1) scratch.Open[set * MaxOpen + openPlace] = open;
-                    else memory.Open[openPlace] = open;
-                }
-                keptPlace += bin < last ? 1 : 0;
-                openPlace += bin == last ? 1 : 0;
-            }
-        }
+        Group.Barrier();
+        int keptBefore = 0;
         if (chunks > 1)
         {
-            if (Arrival.IsLast(ref scratch.Arrivals[set], chunks, ref memory.Word[Last])) Close(select, range, set, chunks, budget, sure, Collect(scratch, set, memory), memory);
+            Publish(scratch, set, chunk, kept, open, memory.Word);
+            keptBefore = (int)memory.Word[KeptBefore];
+            int openBase = (int)memory.Word[OpenBase];
+            for (int i = Group.IdxX; i < Math.Min(open, MaxOpen - openBase); i += Group.DimX) scratch.Open[set * MaxOpen + openBase + i] = memory.Open[i];
         }
-        else
+        long output = set * select.SetCapacity + keptBefore;
+        for (int i = Group.IdxX; i < kept; i += Group.DimX) select.Indices[output + i] = origin + memory.Kept[i];
+        bool closes = true;
+        if (chunks > 1)
         {
-            Group.Barrier();
-            Close(select, range, set, chunks, budget, sure, openTotal, memory);
+            closes = Arrival.IsLast(ref scratch.Arrivals[set], chunks, ref memory.Word[Last]);
+            if (closes) open = Collect(scratch, set, memory);
         }
+        if (closes) Close(select, range, set, chunks, budget, sure, open, memory);
+    }
+
+    // 1 for a kept token, 1 << 16 for an open one.
+    private static uint Class(int bin, int last) => (bin < last ? 1u : 0u) + (bin == last ? 0x10000u : 0u);
+
+    private static void Store(SetFilterMemory memory, uint places, uint kind, uint key, int token, int origin)
+    {
+        if (kind == 1u) memory.Kept[(int)(places & 0xffffu)] = (ushort)(token - origin);
+        if (kind == 0x10000u && places >> 16 < MaxOpen) memory.Open[(int)(places >> 16)] = ((ulong)key << 32) | ~(uint)token;
     }
 
     // Tells the chunk's counts and learns where its tokens go.
     private static void Publish(SelectScratch scratch, long set, int chunk, int kept, int open, ArrayView<uint> word)
     {
-        long first = set * scratch.Chunks;
+        long first = set * scratch.FilterChunks;
         if (Group.IdxX == 0)
         {
             // one more, so that zero says that it is not known yet
@@ -106,7 +128,6 @@ internal static class SetFilter
         Group.Barrier();
         int count = (int)memory.Word[OpenCount];
         for (int i = Group.IdxX; i < Math.Min(count, MaxOpen); i += Group.DimX) memory.Open[i] = Loads.Fresh(ref scratch.Open[set * MaxOpen + i]);
-        Group.Barrier();
         return count;
     }
 
@@ -115,31 +136,44 @@ internal static class SetFilter
     {
         var scratch = select.Scratch;
         for (int i = Group.IdxX; i < ScoreBins.Counts; i += Group.DimX) scratch.Bins[set * ScoreBins.Counts + i] = 0u;
-        for (int i = Group.IdxX; i < chunks; i += Group.DimX) scratch.ChunkKept[set * scratch.Chunks + i] = 0u;
+        if (chunks > 1)
+        {
+            for (int i = Group.IdxX; i < chunks; i += Group.DimX) scratch.ChunkKept[set * scratch.FilterChunks + i] = 0u;
+        }
         if (Group.IdxX == 0)
         {
             scratch.CandidateCounts[set] = 0;
             select.Counts[set] = budget;
         }
-        if (count > MaxOpen)
+        // zeros, which rank behind everything, up to whole steps of 16
+        if (count <= MaxOpen && Group.IdxX < 16) memory.Open[count + Group.IdxX] = 0ul;
+        Group.Barrier();
+        if (count > MaxOpen) WholeSet.Select(select, range, set, memory.Open.Cast<uint>(), SetFilterKernel.GroupSize);
+        else Rank(select, set * select.SetCapacity + sure, budget - sure, count, memory.Open);
+    }
+
+    // Each token's rank is how many others are above it; up to four neighbouring lanes count for one token.
+    private static void Rank(SelectView select, long output, int wanted, int count, ArrayView<ulong> open)
+    {
+        int shift = count * 4 <= Group.DimX ? 2 : count * 2 <= Group.DimX ? 1 : 0;
+        int part = Group.IdxX & ((1 << shift) - 1);
+        for (int start = 0; start < count; start += Group.DimX >> shift)
         {
-            WholeSet.Select(select, range, set, memory.Open.Cast<uint>(), SetFilterKernel.GroupSize);
-        }
-        else
-        {
-            int wanted = budget - sure;
-            long output = set * select.SetCapacity + sure;
-            for (int own = Group.IdxX; own < count; own += Group.DimX)
+            int own = start + (Group.IdxX >> shift);
+            ulong mine = open[Math.Min(own, count)];
+            int rank = 0;
+            for (int other = part * 4; other < count; other += 4 << shift)
             {
-                var mine = memory.Open[own];
-                int rank = 0;
-                for (int other = 0; other < count; other++)
-                {
-                    var one = memory.Open[other];
-                    rank += one.Y > mine.Y || (one.Y == mine.Y && one.X < mine.X) ? 1 : 0;
-                }
-                if (rank < wanted) select.Indices[output + rank] = (int)mine.X;
+                rank += open[other] > mine ? 1 : 0;
+                rank += open[other + 1] > mine ? 1 : 0;
+                rank += open[other + 2] > mine ? 1 : 0;
+                rank += open[other + 3] > mine ? 1 : 0;
             }
+            int neighbour = Warp.ShuffleXor(rank, 1);
+            rank += shift > 0 ? neighbour : 0;
+            neighbour = Warp.ShuffleXor(rank, 2);
+            rank += shift > 1 ? neighbour : 0;
+            if (part == 0 && own < count && rank < wanted) select.Indices[output + rank] = (int)~(uint)mine;
         }
     }
 }
