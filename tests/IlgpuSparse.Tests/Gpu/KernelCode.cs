@@ -33,8 +33,8 @@ internal static partial class KernelCode
     public static string Entry(string ptx) => ptx[ptx.IndexOf(".entry", StringComparison.Ordinal)..];
 
     /// <summary>
-    /// What no kernel may contain: local memory, calls, generic-address loads and stores, branches marked uniform, double precision, more static shared memory than a group can have, registers
-    /// that are read and never written.
+    /// What no kernel may contain: local memory, calls, generic-address loads and stores, branches marked uniform, double precision, more static shared memory than a group can have, constants
+    /// where an instruction on halves wants a register, registers that are read and never written.
     /// </summary>
     public static IEnumerable<string> Faults(string ptx)
     {
@@ -46,6 +46,7 @@ internal static partial class KernelCode
         foreach (Match match in Double().Matches(entry)) yield return "double precision: " + match.Value.Trim();
         int shared = Shared().Matches(ptx).Sum(match => int.Parse(match.Groups[1].ValueSpan, System.Globalization.CultureInfo.InvariantCulture));
         if (shared > 48 * 1024) yield return $"shared memory: {shared} bytes";
+        foreach (Match match in HalfConstant().Matches(entry)) yield return "constant half: " + match.Value.Trim();
         foreach (string register in UnwrittenValues.OfPtx(entry)) yield return "never written: " + register;
     }
 
@@ -81,6 +82,9 @@ internal static partial class KernelCode
 
     [GeneratedRegex(@"^\s*\.shared\s.*\[(\d+)\];", RegexOptions.Multiline)]
     private static partial Regex Shared();
+
+    [GeneratedRegex(@"[\w.]+\.b?f16(x2)?\s[^;]*,\s*[-0-9][^;]*;")]
+    private static partial Regex HalfConstant();
 
     [GeneratedRegex(@"^.*\.f64\b.*$", RegexOptions.Multiline)]
     private static partial Regex Double();

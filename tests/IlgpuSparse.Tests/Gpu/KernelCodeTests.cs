@@ -72,6 +72,8 @@ public sealed class KernelCodeTests
         Assert.Empty(KernelCode.Faults(KernelCode.Ptx(variant with { Unroll = 32 })));
         string[] faults = [.. KernelCode.Faults(".entry k\n\tcall f, ();\n\tld.f32 %f1, [%rd1];\n\t@%p1 bra.uni L;\n\tadd.f64 %fd1, %fd2, %fd1;\n\t{ .reg .b32 s; mov.b32 {s, %r2}, %r1; }\n\tst.global.v2.f32 [%rd1], {%f1, %f2};\n")];
         foreach (string kind in (string[])["call", "generic address", "uniform branch", "double precision"]) Assert.Single(faults, fault => fault.StartsWith(kind, StringComparison.Ordinal));
+        string[] halves = ["sub.rn.f16x2 %r1, %r1, 1686135936;", "fma.rn.bf16x2 %r1, 0x3f803f80, %r1, %r1;", "cvt.f32.f16 %f1, 0;"];
+        Assert.Equal(halves.Select(line => "constant half: " + line), KernelCode.Faults(".entry k\n\t" + string.Join("\n\t", halves) + "\n\tsub.rn.f16x2 %r1, %r1, %r1;\n\tcvt.rn.f16x2.f32 %r1, %f1, 0f00000000;\n").Where(fault => fault.StartsWith("constant", StringComparison.Ordinal)));
         Assert.Equal(["%f2", "%fd2", "%p1", "%r1", "%rd1"], faults.Where(fault => fault.StartsWith("never written: ", StringComparison.Ordinal)).Select(fault => fault["never written: ".Length..]).Order(StringComparer.Ordinal));
         Assert.Equal(["var3"], UnwrittenValues.OfOpenCl("kernel void k(\n\tglobal float* view_0,\n\tint var0)\n{\n\tfloat var1;\n\tfloat var2;\n\tfloat var3;\n\tlocal float var4[8];\n\tvar1 = var0;\n\tvar2 = (float)((float) var3 + (float)var1);\n\t *  var4 = var2;\n}"));
     }

@@ -19,8 +19,8 @@ internal static unsafe class LinearOps
         return result;
     }
 
-    /// <summary>The differences of two pairs of halves.</summary>
-    [IntrinsicImplementation, PtxOp("sub.rn.f16x2 $r, $0, $1;")]
+    /// <summary>The differences of two pairs of halves. Through registers, because instructions on halves take no constants and an operand may become one.</summary>
+    [IntrinsicImplementation, PtxOp("{ .reg .b32 ha, hb; mov.b32 ha, $0; mov.b32 hb, $1; sub.rn.f16x2 $r, ha, hb; }")]
     public static uint SubtractHalves(uint a, uint b) =>
         BitConverter.HalfToUInt16Bits(BitConverter.UInt16BitsToHalf((ushort)a) - BitConverter.UInt16BitsToHalf((ushort)b))
         | (uint)BitConverter.HalfToUInt16Bits(BitConverter.UInt16BitsToHalf((ushort)(a >> 16)) - BitConverter.UInt16BitsToHalf((ushort)(b >> 16))) << 16;
