@@ -88,9 +88,9 @@ public class CommandLineTests
     [Fact]
     public void A_benchmark_that_cannot_run_fails()
     {
-        var result = Run(null, "bench", "attention", "--backend", "cpu", "--contexts", "100", "--heads", "4x2x64", "--kv-type", "int8", "-a", "dense");
+        var result = Run(null, "bench", "attention", "--backend", "cpu", "--contexts", "100", "--heads", "4x2x16", "-a", "double-sparsity:channels=32");
         Assert.Equal(1, result.ExitCode);
-        Assert.Contains("does not store", result.Output);
+        Assert.Contains("channels=32: a head of this model has 16", result.Output);
     }
 
     public static readonly TheoryData<string, string[]> BadCalls = new()
