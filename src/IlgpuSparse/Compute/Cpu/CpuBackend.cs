@@ -35,6 +35,9 @@ public sealed unsafe class CpuBackend : ComputeBackend
     /// <summary>Widest vectors that attention and selection use: for tests of the narrower ones.</summary>
     internal int VectorBits { get; init; } = 512;
 
+    /// <summary>Whether decode attention may unpack halves to subnormal singles: for tests of both ways.</summary>
+    internal bool ShiftHalves { get; init; } = Subnormals.AreFree;
+
     /// <summary>The threads, for benchmarks of single kernels.</summary>
     internal WorkerPool Pool => _pool;
 
@@ -79,8 +82,8 @@ public sealed unsafe class CpuBackend : ComputeBackend
     /// <inheritdoc/>
     public override void Attend(AttentionShape shape, KvLayer cache, StepBatch batch, DeviceSpan q, DeviceSpan y)
     {
-        if (batch.IsPrefill && batch.Rows > 1) CpuPrefillAttention.Run(_pool, shape, cache, batch, q, y, VectorBits);
-        else CpuDecodeAttention.Dense(_pool, shape, cache, batch, q, y, VectorBits);
+        if (batch.IsPrefill && batch.Rows > 1) CpuPrefillAttention.Run(_pool, shape, cache, batch, q, y, VectorBits, ShiftHalves);
+        else CpuDecodeAttention.Dense(_pool, shape, cache, batch, q, y, VectorBits, ShiftHalves);
     }
 
     /// <inheritdoc/>
@@ -97,7 +100,7 @@ public sealed unsafe class CpuBackend : ComputeBackend
 
     /// <inheritdoc/>
     public override void AttendSelected(AttentionShape shape, KvLayer cache, StepBatch batch, DeviceSpan q, TokenSets sets, DeviceSpan y) =>
-        CpuDecodeAttention.Selected(_pool, shape, cache, batch, q, sets, y, VectorBits);
+        CpuDecodeAttention.Selected(_pool, shape, cache, batch, q, sets, y, VectorBits, ShiftHalves);
 
     /// <inheritdoc/>
     public override void AppendValueSums(AttentionShape shape, KvLayer cache, ValueSums sums, StepBatch batch) => CpuMeanValue.Append(_pool, shape, cache, sums, batch);

@@ -5,16 +5,16 @@ namespace IlgpuSparse.Compute.Cpu;
 /// <summary>Attention of one query a row, over all tokens or over selected ones. K and V of a kv head are read once for all query heads of its group.</summary>
 internal static unsafe class CpuDecodeAttention
 {
-    /// <summary>Over every visible token; see <see cref="ComputeBackend.Attend"/>. Vectors are at most <paramref name="vectorBits"/> wide.</summary>
-    public static void Dense(WorkerPool pool, AttentionShape shape, KvLayer cache, StepBatch batch, DeviceSpan q, DeviceSpan y, int vectorBits) =>
-        Run(pool, shape, cache, batch, q, null, y, vectorBits);
+    /// <summary>Over every visible token; see <see cref="ComputeBackend.Attend"/>. Vectors are at most <paramref name="vectorBits"/> wide; <paramref name="shiftHalves"/>: see <see cref="ShiftedF16Element"/>.</summary>
+    public static void Dense(WorkerPool pool, AttentionShape shape, KvLayer cache, StepBatch batch, DeviceSpan q, DeviceSpan y, int vectorBits, bool shiftHalves) =>
+        Run(pool, shape, cache, batch, q, null, y, vectorBits, shiftHalves);
 
-    /// <summary>Over the tokens of <paramref name="sets"/>; see <see cref="ComputeBackend.AttendSelected"/>. An empty set gives zeros. Vectors are at most <paramref name="vectorBits"/> wide.</summary>
-    public static void Selected(WorkerPool pool, AttentionShape shape, KvLayer cache, StepBatch batch, DeviceSpan q, TokenSets sets, DeviceSpan y, int vectorBits)
+    /// <summary>Over the tokens of <paramref name="sets"/>; see <see cref="ComputeBackend.AttendSelected"/>. An empty set gives zeros. Vectors are at most <paramref name="vectorBits"/> wide; <paramref name="shiftHalves"/>: see <see cref="ShiftedF16Element"/>.</summary>
+    public static void Selected(WorkerPool pool, AttentionShape shape, KvLayer cache, StepBatch batch, DeviceSpan q, TokenSets sets, DeviceSpan y, int vectorBits, bool shiftHalves)
     {
         if (sets.Sets != shape.KvHeads && sets.Sets != shape.Heads)
             throw new ArgumentException($"{sets.Sets} token sets a row; {shape.KvHeads} (one a kv head) or {shape.Heads} (one a query head) can be attended", nameof(sets));
-        Run(pool, shape, cache, batch, q, sets, y, vectorBits);
+        Run(pool, shape, cache, batch, q, sets, y, vectorBits, shiftHalves);
     }
 
     /// <summary>Throws unless the kernels have a path for <paramref name="shape"/> and <paramref name="batch"/> fits its block table.</summary>
@@ -28,21 +28,22 @@ internal static unsafe class CpuDecodeAttention
             throw new ArgumentException($"a length of {batch.MaxLength} tokens does not fit {batch.MaxBlocks} blocks of {KvLayer.BlockTokens}", nameof(batch));
     }
 
-    private static void Run(WorkerPool pool, AttentionShape shape, KvLayer cache, StepBatch batch, DeviceSpan q, TokenSets? sets, DeviceSpan y, int vectorBits)
+    private static void Run(WorkerPool pool, AttentionShape shape, KvLayer cache, StepBatch batch, DeviceSpan q, TokenSets? sets, DeviceSpan y, int vectorBits, bool shiftHalves)
     {
         Check(shape, batch);
         // a load is two vectors, and no row may be shorter than that
-        if (vectorBits >= 512 && Vector512.IsHardwareAccelerated && shape.HeadDim >= 32) Run<Simd512>(pool, shape, cache, batch, q, sets, y);
-        else if (vectorBits >= 256 && Vector256.IsHardwareAccelerated) Run<Simd256>(pool, shape, cache, batch, q, sets, y);
-        else Run<Simd128>(pool, shape, cache, batch, q, sets, y);
+        if (vectorBits >= 512 && Vector512.IsHardwareAccelerated && shape.HeadDim >= 32) Run<Simd512>(pool, shape, cache, batch, q, sets, y, shiftHalves);
+        else if (vectorBits >= 256 && Vector256.IsHardwareAccelerated) Run<Simd256>(pool, shape, cache, batch, q, sets, y, shiftHalves);
+        else Run<Simd128>(pool, shape, cache, batch, q, sets, y, shiftHalves);
     }
 
-    private static void Run<V>(WorkerPool pool, AttentionShape shape, KvLayer cache, StepBatch batch, DeviceSpan q, TokenSets? sets, DeviceSpan y)
+    private static void Run<V>(WorkerPool pool, AttentionShape shape, KvLayer cache, StepBatch batch, DeviceSpan q, TokenSets? sets, DeviceSpan y, bool shiftHalves)
         where V : struct, ISimd<V>
     {
         switch (cache.Format)
         {
             case KvFormat.F32: Run<V, F32Element>(pool, shape, cache, batch, q, sets, y); break;
+            case KvFormat.F16 when shiftHalves: Run<V, ShiftedF16Element>(pool, shape, cache, batch, q, sets, y); break;
             case KvFormat.F16: Run<V, F16Element>(pool, shape, cache, batch, q, sets, y); break;
             case KvFormat.BF16: Run<V, BF16Element>(pool, shape, cache, batch, q, sets, y); break;
             case KvFormat.Int8: Run<V, Int8Element>(pool, shape, cache, batch, q, sets, y); break;

@@ -5,22 +5,22 @@ namespace IlgpuSparse.Compute.Cpu;
 /// <summary>Causal attention of a chunk of consecutive tokens; see <see cref="PrefillAttentionJob{V, TElement}"/>.</summary>
 internal static unsafe class CpuPrefillAttention
 {
-    /// <summary>See <see cref="ComputeBackend.Attend"/>. Vectors are at most <paramref name="vectorBits"/> wide.</summary>
-    public static void Run(WorkerPool pool, AttentionShape shape, KvLayer cache, StepBatch batch, DeviceSpan q, DeviceSpan y, int vectorBits)
+    /// <summary>See <see cref="ComputeBackend.Attend"/>. Vectors are at most <paramref name="vectorBits"/> wide; <paramref name="shiftHalves"/> concerns the few rows that go one by one.</summary>
+    public static void Run(WorkerPool pool, AttentionShape shape, KvLayer cache, StepBatch batch, DeviceSpan q, DeviceSpan y, int vectorBits, bool shiftHalves)
     {
         CpuDecodeAttention.Check(shape, batch);
-        if (vectorBits >= 512 && Vector512.IsHardwareAccelerated && shape.HeadDim >= 32) Run<Simd512>(pool, shape, cache, batch, q, y, vectorBits);
-        else if (vectorBits >= 256 && Vector256.IsHardwareAccelerated) Run<Simd256>(pool, shape, cache, batch, q, y, vectorBits);
-        else Run<Simd128>(pool, shape, cache, batch, q, y, vectorBits);
+        if (vectorBits >= 512 && Vector512.IsHardwareAccelerated && shape.HeadDim >= 32) Run<Simd512>(pool, shape, cache, batch, q, y, vectorBits, shiftHalves);
+        else if (vectorBits >= 256 && Vector256.IsHardwareAccelerated) Run<Simd256>(pool, shape, cache, batch, q, y, vectorBits, shiftHalves);
+        else Run<Simd128>(pool, shape, cache, batch, q, y, vectorBits, shiftHalves);
     }
 
-    private static void Run<V>(WorkerPool pool, AttentionShape shape, KvLayer cache, StepBatch batch, DeviceSpan q, DeviceSpan y, int vectorBits)
+    private static void Run<V>(WorkerPool pool, AttentionShape shape, KvLayer cache, StepBatch batch, DeviceSpan q, DeviceSpan y, int vectorBits, bool shiftHalves)
         where V : struct, ISimd<V>
     {
         // fewer queries than a register tile has rows: one by one
         if (batch.Rows * shape.GroupSize < GemmTile.Rows<V>())
         {
-            CpuDecodeAttention.Dense(pool, shape, cache, batch, q, y, vectorBits);
+            CpuDecodeAttention.Dense(pool, shape, cache, batch, q, y, vectorBits, shiftHalves);
             return;
         }
         switch (cache.Format)

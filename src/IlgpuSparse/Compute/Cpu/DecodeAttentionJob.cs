@@ -176,7 +176,7 @@ internal unsafe struct DecodeAttentionJob<V, TElement> : IParallelJob
         for (int i = count; i < padded; i++) weights[i] = float.NegativeInfinity;
         V most = V.Load(weights);
         for (int i = V.Count; i < padded; i += V.Count) most = V.Max(most, V.Load(weights + i));
-        float tileMax = V.MaxLane(most);
+        float tileMax = V.MaxLane(most) * TElement.Remainder;
         if (tileMax > state[0])
         {
             float keep = MathF.Pow(2f, state[0] - tileMax);
@@ -185,11 +185,14 @@ internal unsafe struct DecodeAttentionJob<V, TElement> : IParallelJob
             for (int i = 0; i < width; i += V.Count)
                 V.Store(V.Multiply(V.Load(state + StateHeader + i), V.Create(keep)), state + StateHeader + i);
         }
-        V sum = V.Zero, maximum = V.Create(state[0]);
+        V sum = V.Zero, maximum = V.Create(state[0]), remainder = V.Create(TElement.Remainder);
         for (int i = 0; i < padded; i += V.Count)
         {
-            V weight = Exp2<V>.Of(V.Subtract(V.Load(weights + i), maximum));
+            V logit = V.Load(weights + i);
+            if (TElement.Remainder != 1f) logit = V.Multiply(logit, remainder);
+            V weight = Exp2<V>.Of(V.Subtract(logit, maximum));
             sum = V.Add(sum, weight);
+            if (TElement.Remainder != 1f) weight = V.Multiply(weight, remainder);
             V.Store(weight, weights + i);
         }
         state[1] += V.Sum(sum);

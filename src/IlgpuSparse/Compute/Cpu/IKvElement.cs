@@ -6,8 +6,11 @@ internal unsafe interface IKvElement
     /// <summary>Bytes an element.</summary>
     static abstract int Bytes { get; }
 
-    /// <summary>What the vectors must be multiplied by to have the stored values.</summary>
+    /// <summary>What the vectors must be multiplied by to have the stored values, besides <see cref="Remainder"/>. Queries and results are multiplied by it.</summary>
     static abstract float Unit { get; }
+
+    /// <summary>A second factor where one would take the queries too far: logits and weights are multiplied by it. 1 for most.</summary>
+    static virtual float Remainder => 1f;
 
     /// <summary>Whether <see cref="First"/> holds the even and <see cref="Second"/> the odd elements, rather than the lower and the upper half.</summary>
     static abstract bool Interleaved { get; }

@@ -63,6 +63,9 @@ internal unsafe interface ISimd<TSelf> where TSelf : struct, ISimd<TSelf>
     /// <summary>Integer lanes masked.</summary>
     static abstract TSelf And(TSelf bits, int mask);
 
+    /// <summary>Integer lanes masked, by a vector that is held.</summary>
+    static abstract TSelf And(TSelf a, TSelf b);
+
     /// <summary>Union of integer lanes.</summary>
     static abstract TSelf Or(TSelf a, TSelf b);
 
@@ -74,6 +77,9 @@ internal unsafe interface ISimd<TSelf> where TSelf : struct, ISimd<TSelf>
 
     /// <summary>Integer lanes shifted right, zeros in.</summary>
     static abstract TSelf ShiftRight(TSelf bits, int count);
+
+    /// <summary>Integer lanes shifted right, copies of the sign in.</summary>
+    static abstract TSelf ShiftRightArithmetic(TSelf bits, int count);
 
     /// <summary>Integer lanes as floats.</summary>
     static abstract TSelf ToFloat(TSelf bits);

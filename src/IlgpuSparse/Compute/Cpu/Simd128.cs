@@ -75,6 +75,9 @@ internal readonly unsafe struct Simd128(Vector128<float> value) : ISimd<Simd128>
     public static Simd128 And(Simd128 bits, int mask) => new((bits._value.AsInt32() & Vector128.Create(mask)).AsSingle());
 
     [MethodImpl(MethodImplOptions.AggressiveInlining)]
+    public static Simd128 And(Simd128 a, Simd128 b) => new((a._value.AsInt32() & b._value.AsInt32()).AsSingle());
+
+    [MethodImpl(MethodImplOptions.AggressiveInlining)]
     public static Simd128 Or(Simd128 a, Simd128 b) => new((a._value.AsInt32() | b._value.AsInt32()).AsSingle());
 
     [MethodImpl(MethodImplOptions.AggressiveInlining)]
@@ -87,6 +90,9 @@ internal readonly unsafe struct Simd128(Vector128<float> value) : ISimd<Simd128>
 
     [MethodImpl(MethodImplOptions.AggressiveInlining)]
     public static Simd128 ShiftRight(Simd128 bits, int count) => new(Vector128.ShiftRightLogical(bits._value.AsInt32(), count).AsSingle());
+
+    [MethodImpl(MethodImplOptions.AggressiveInlining)]
+    public static Simd128 ShiftRightArithmetic(Simd128 bits, int count) => new(Vector128.ShiftRightArithmetic(bits._value.AsInt32(), count).AsSingle());
 
     [MethodImpl(MethodImplOptions.AggressiveInlining)]
     public static Simd128 ToFloat(Simd128 bits) => new(Vector128.ConvertToSingle(bits._value.AsInt32()));

@@ -75,6 +75,9 @@ internal readonly unsafe struct Simd256(Vector256<float> value) : ISimd<Simd256>
     public static Simd256 And(Simd256 bits, int mask) => new((bits._value.AsInt32() & Vector256.Create(mask)).AsSingle());
 
     [MethodImpl(MethodImplOptions.AggressiveInlining)]
+    public static Simd256 And(Simd256 a, Simd256 b) => new((a._value.AsInt32() & b._value.AsInt32()).AsSingle());
+
+    [MethodImpl(MethodImplOptions.AggressiveInlining)]
     public static Simd256 Or(Simd256 a, Simd256 b) => new((a._value.AsInt32() | b._value.AsInt32()).AsSingle());
 
     [MethodImpl(MethodImplOptions.AggressiveInlining)]
@@ -87,6 +90,9 @@ internal readonly unsafe struct Simd256(Vector256<float> value) : ISimd<Simd256>
 
     [MethodImpl(MethodImplOptions.AggressiveInlining)]
     public static Simd256 ShiftRight(Simd256 bits, int count) => new(Vector256.ShiftRightLogical(bits._value.AsInt32(), count).AsSingle());
+
+    [MethodImpl(MethodImplOptions.AggressiveInlining)]
+    public static Simd256 ShiftRightArithmetic(Simd256 bits, int count) => new(Vector256.ShiftRightArithmetic(bits._value.AsInt32(), count).AsSingle());
 
     [MethodImpl(MethodImplOptions.AggressiveInlining)]
     public static Simd256 ToFloat(Simd256 bits) => new(Vector256.ConvertToSingle(bits._value.AsInt32()));
