@@ -12,22 +12,31 @@ namespace IlgpuSparse.Tests.Gpu;
 /// <summary>The PTX and OpenCL C of kernel variants, generated as on a device but without any.</summary>
 internal static partial class KernelCode
 {
-    private static readonly Context Context = GpuContext.Create();
-    private static readonly ConcurrentDictionary<(KernelVariant, int, int), string> Known = new();
+    // a context compiles one kernel at a time: one for each thread that does
+    private static readonly ConcurrentBag<Context> s_contexts = [];
+    private static readonly ConcurrentDictionary<(KernelVariant Variant, int Major, int Minor), Lazy<string>> s_known = new();
 
     /// <summary>PTX for an architecture, e.g. 8, 0.</summary>
-    public static string Ptx(KernelVariant variant, int major = 9, int minor = 0) => Known.GetOrAdd((variant, major, minor), key => Generate(key.Item1, key.Item2, key.Item3));
+    public static string Ptx(KernelVariant variant, int major = 8, int minor = 0) =>
+        s_known.GetOrAdd((variant, major, minor), key => new Lazy<string>(() => Generate(key.Variant, key.Major, key.Minor))).Value;
 
     /// <summary>OpenCL C for a vendor that ILGPU has no shuffles for.</summary>
-    public static string OpenCl(KernelVariant variant)
+    public static string OpenCl(KernelVariant variant) => InContext(context =>
     {
-        using var backend = OpenClBackend(Context);
+        using var backend = OpenClBackend(context);
         return ((CLCompiledKernel)variant.Compile(backend)).Source;
-    }
+    });
 
     /// <summary>ILGPU's backend for that vendor.</summary>
     public static CLBackend OpenClBackend(Context context) =>
         new(context, new CLCapabilityContext(float16: false, float64: false, genericAddressSpace: true, int64_Atomics: true, subGroups: false), CLDeviceVendor.AMD, CLCVersion.CL20);
+
+    /// <summary>Runs <paramref name="check"/> for all variants, on all cores.</summary>
+    public static void Each(IEnumerable<KernelVariant> variants, Action<KernelVariant> check) =>
+        Parallel.ForEach(Partitioner.Create(variants, EnumerablePartitionerOptions.NoBuffering), new ParallelOptions { MaxDegreeOfParallelism = Environment.ProcessorCount }, check);
+
+    /// <summary>The code without the numbers of parameters, functions and labels, which a context counts on from kernel to kernel.</summary>
+    public static string WithoutNumbers(string ptx) => Numbers().Replace(ptx, "_");
 
     /// <summary>The body of the kernel entry, without the stubs that ILGPU leaves for own intrinsics.</summary>
     public static string Entry(string ptx) => ptx[ptx.IndexOf(".entry", StringComparison.Ordinal)..];
@@ -61,12 +70,23 @@ internal static partial class KernelCode
         return names.SelectMany(name => folders.Select(folder => Path.Combine(folder, OperatingSystem.IsWindows() ? name + ".exe" : name))).FirstOrDefault(File.Exists);
     }
 
-    private static string Generate(KernelVariant variant, int major, int minor)
+    private static string Generate(KernelVariant variant, int major, int minor) => InContext(context =>
     {
         var architecture = new CudaArchitecture(major, minor);
-        using var backend = new PTXBackend(Context, new CudaCapabilityContext(architecture), architecture, PTXCodeGenerator.SupportedInstructionSets.First(), null);
+        using var backend = new PTXBackend(context, new CudaCapabilityContext(architecture), architecture, PTXCodeGenerator.SupportedInstructionSets.First(), null);
         return ((PTXCompiledKernel)variant.Compile(backend)).PTXAssembly;
+    });
+
+    private static string InContext(Func<Context, string> generate)
+    {
+        if (!s_contexts.TryTake(out var context)) context = GpuContext.Create();
+        string code = generate(context);
+        s_contexts.Add(context);
+        return code;
     }
+
+    [GeneratedRegex(@"_\d+")]
+    private static partial Regex Numbers();
 
     [GeneratedRegex(@"^.*\.local\s.*$", RegexOptions.Multiline)]
     private static partial Regex Local();
