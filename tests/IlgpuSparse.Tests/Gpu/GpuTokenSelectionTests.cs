@@ -17,11 +17,8 @@ public abstract class GpuTokenSelectionTests : TokenSelectionTests, IDisposable
 
     private protected GpuBackend Gpu => _backend.Value;
 
-    protected virtual void Close() { }
-
     public void Dispose()
     {
-        Close();
         if (_backend.IsValueCreated) _backend.Value.Dispose();
         GC.SuppressFinalize(this);
     }
@@ -41,11 +38,9 @@ public sealed class CudaSplitTokenSelectionTests(Accelerators accelerators) : Gp
     protected override void Select(AttentionShape shape, SelectionRule rule, StepBatch batch, TokenScores scores, TokenSets sets)
     {
         var device = Gpu.Device;
-        // one for all scores: their scratch memory must be clean after each selection
+        // twice: the scratch memory must be clean after each selection
         _select ??= new GpuSelect(device, new GpuScore(device), Gpu.Memory) { OneGroupTokens = 0 };
         _select.Run(shape, rule, batch, scores, sets, device.Stream);
         _select.Run(shape, rule, batch, scores, sets, device.Stream);
     }
-
-    protected override void Close() => _select?.Dispose();
 }

@@ -34,6 +34,22 @@ public sealed class SelectionKernelTests(Accelerators accelerators) : IDisposabl
 
     public void Dispose() => _backend.Dispose();
 
+    [Fact]
+    public void ScratchMemoryGoesWithTheScores()
+    {
+        var select = new GpuSelect(_backend.Device, new GpuScore(_backend.Device), _backend.Memory);
+        for (int i = 0; i < 3; i++)
+        {
+            using (var scores = new TokenScores(_backend.Allocate(2 * 48 * sizeof(float), "test"), 2, 48))
+            {
+                var memory = select.Memory(scores);
+                Assert.Same(memory, select.Memory(scores));
+                Assert.True(_backend.Memory.LiveBytes > 2 * 48 * sizeof(float));
+            }
+            Assert.Equal(0, _backend.Memory.LiveBytes);
+        }
+    }
+
     [Theory]
     [MemberData(nameof(Forms))]
     public void PortableScores(LabelFormat format, LabelScaling scaling)

@@ -275,7 +275,6 @@ public sealed class GpuBackend : ComputeBackend
         _experts.Dispose();
         _tensorMatMul?.Dispose();
         _decode.Dispose();
-        _select.Dispose();
         if (!_leaveOpen) _device.Dispose();
     }
 }

@@ -40,6 +40,9 @@ internal sealed class GpuBuffer : DeviceBuffer
     /// <inheritdoc/>
     public override long ByteLength { get; }
 
+    /// <summary>What belongs to this buffer and is disposed with it; null for nothing.</summary>
+    public IDisposable? Companion { get; set; }
+
     private MemoryBuffer1D<byte, Stride1D.Dense> Memory => _memory ?? throw new ObjectDisposedException(nameof(GpuBuffer), $"the buffer for {_purpose} is disposed");
 
     /// <summary>The rest of <paramref name="span"/>'s buffer as elements of <typeparamref name="T"/>: what a kernel takes.</summary>
@@ -98,6 +101,7 @@ internal sealed class GpuBuffer : DeviceBuffer
     {
         var memory = Interlocked.Exchange(ref _memory, null);
         if (memory is null) return;
+        Companion?.Dispose();
         memory.Dispose();
         _ledger.Remove(_purpose, ByteLength);
     }

@@ -4,14 +4,12 @@ using ILGPU.Runtime;
 namespace IlgpuSparse.Compute.Gpu.Kernels.Selection;
 
 /// <summary>Selection on a GPU, exact top-k or by mass, alone or together with the scores.</summary>
-/// <remarks>Scratch memory belongs to a <see cref="TokenScores"/> and is allocated at its first selection, for all its rows: run a step once before capturing it in a graph.</remarks>
-internal sealed class GpuSelect(GpuDevice device, GpuScore score, MemoryLedger memory) : IDisposable
+/// <remarks>Scratch memory belongs to a <see cref="TokenScores"/> and is allocated at its first selection, for all its rows, and disposed with it: run a step once before capturing it in a graph.</remarks>
+internal sealed class GpuSelect(GpuDevice device, GpuScore score, MemoryLedger memory)
 {
     private delegate void Launcher(AcceleratorStream stream, KernelConfig config, SelectView select);
 
     private delegate void PlaceLauncher(AcceleratorStream stream, KernelConfig config, SelectView select, int tokens);
-
-    private readonly Dictionary<DeviceBuffer, SelectMemory> _memory = [];
 
     /// <summary>Longest context, in tokens, whose sets are selected by one group each, behind the scores or by mass; at most <see cref="KeyTile"/>'s tokens of such a group.</summary>
     public int OneGroupTokens { get; set; } = SetFilter.ChunkTokens;
@@ -97,11 +95,12 @@ internal sealed class GpuSelect(GpuDevice device, GpuScore score, MemoryLedger m
     private static Index3D Chunks(AttentionShape shape, StepBatch batch, int sets) =>
         new(LaunchShapes.Groups(Span(shape, batch), KeyTile.Tokens(MassFilterKernel.GroupSize)), sets, batch.Rows);
 
-    private SelectMemory Memory(TokenScores scores)
+    /// <summary>Scratch memory of <paramref name="scores"/>, disposed together with their buffer.</summary>
+    public SelectMemory Memory(TokenScores scores)
     {
-        if (!_memory.TryGetValue(scores.Buffer, out var found))
-            _memory[scores.Buffer] = found = new SelectMemory(device, memory, scores, KeyTile.Tokens(MassFilterKernel.GroupSize));
-        return found;
+        var buffer = (GpuBuffer)scores.Buffer;
+        buffer.Companion ??= new SelectMemory(device, memory, scores, KeyTile.Tokens(MassFilterKernel.GroupSize));
+        return (SelectMemory)buffer.Companion;
     }
 
     /// <summary>The kernels' argument, without scratch memory.</summary>
@@ -133,12 +132,5 @@ internal sealed class GpuSelect(GpuDevice device, GpuScore score, MemoryLedger m
             Sinks = rule.Sinks,
             Recent = rule.Recent,
         };
-    }
-
-    /// <inheritdoc/>
-    public void Dispose()
-    {
-        foreach (var entry in _memory.Values) entry.Dispose();
-        _memory.Clear();
     }
 }
