@@ -1,6 +1,6 @@
 using ILGPU.IR.Intrinsics;
 
-namespace IlgpuSparse.Compute.Gpu.Kernels.Selection;
+namespace IlgpuSparse.Compute.Gpu.Kernels;
 
 /// <summary>Loads with a word about caches.</summary>
 internal static class Loads
@@ -24,6 +24,14 @@ internal static class Loads
     /// <inheritdoc cref="Fresh(ref F4)"/>
     [IntrinsicImplementation, PtxOp("ld.global.cg.u64 $r, [$g0];")]
     public static ulong Fresh(ref ulong source) => source;
+
+    /// <inheritdoc cref="Fresh(ref F4)"/>
+    [IntrinsicImplementation, PtxOp("ld.global.cg.v2.f32 {$r.0, $r.1}, [$g0];")]
+    public static F2 Fresh(ref F2 source) => source;
+
+    /// <inheritdoc cref="Fresh(ref F4)"/>
+    [IntrinsicImplementation, PtxOp("ld.global.cg.f32 $r, [$g0];")]
+    public static float Fresh(ref float source) => source;
 
     /// <summary>What another group is about to write: read anew each time.</summary>
     [IntrinsicImplementation, PtxOp("ld.relaxed.gpu.global.u32 $r, [$g0];")]

@@ -84,7 +84,7 @@ internal static class SplitMerge
             for (int s = lane; s < place.Splits; s += 32)
             {
                 // read once from memory: the way there is what the merge takes its time for
-                var pair = TensorOps.LoadShared(ref pairs[from + s]);
+                var pair = Loads.Fresh(ref pairs[from + s]);
                 shared[to + s] = pair.X;
                 shared[own + s] = pair.Y;
                 max = IntrinsicMath.Max(max, pair.X);
@@ -127,7 +127,7 @@ internal static class SplitMerge
             for (int start = share; start < place.Splits; start += Batch * shares)
             {
                 var part = new F4[Batch];
-                for (int b = 0; b < Batch; b++) part[b] = TensorOps.LoadShared(ref source[from + (long)IntrinsicMath.Min(start + b * shares, place.Splits - 1) * quads]);
+                for (int b = 0; b < Batch; b++) part[b] = Loads.Fresh(ref source[from + (long)IntrinsicMath.Min(start + b * shares, place.Splits - 1) * quads]);
                 for (int b = 0; b < Batch; b++)
                 {
                     int s = start + b * shares;

@@ -110,18 +110,6 @@ internal static class TensorOps
     [IntrinsicImplementation, PtxOp("ex2.approx.ftz.f32 $r, $0;")]
     public static float Exp2(float x) => MathF.Pow(2f, x);
 
-    /// <summary>A load past L1: sees what other groups of the same launch have written.</summary>
-    [IntrinsicImplementation, PtxOp("ld.global.cg.v4.f32 {$r.0, $r.1, $r.2, $r.3}, [$g0];")]
-    public static F4 LoadShared(ref F4 value) => value;
-
-    /// <inheritdoc cref="LoadShared(ref F4)"/>
-    [IntrinsicImplementation, PtxOp("ld.global.cg.v2.f32 {$r.0, $r.1}, [$g0];")]
-    public static F2 LoadShared(ref F2 value) => value;
-
-    /// <inheritdoc cref="LoadShared(ref F4)"/>
-    [IntrinsicImplementation, PtxOp("ld.global.cg.f32 $r, [$g0];")]
-    public static float LoadShared(ref float value) => value;
-
     private static U4[] Show(U4 value)
     {
         Shown[Group.IdxX] = value;

@@ -1,4 +1,5 @@
 using ILGPU;
+using IlgpuSparse.Compute.Gpu.Kernels.Attention;
 
 namespace IlgpuSparse.Compute.Gpu.Kernels.Selection;
 
@@ -43,8 +44,8 @@ internal readonly struct HalfProduct : ILabelProduct
         {
             var a = words[first + 2 * m];
             var b = words[first + 2 * m + 1];
-            low = TensorCore.Multiply(new U4 { X = a.X, Y = a.Y, Z = b.X, W = b.Y }, query[m], low);
-            high = TensorCore.Multiply(new U4 { X = a.Z, Y = a.W, Z = b.Z, W = b.W }, query[m], high);
+            low = TensorOps.MultiplyHalf(new U4 { X = a.X, Y = a.Y, Z = b.X, W = b.Y }, query[m], low);
+            high = TensorOps.MultiplyHalf(new U4 { X = a.Z, Y = a.W, Z = b.Z, W = b.W }, query[m], high);
         }
         F4 result;
         result.X = (low.X + low.Y) * factor;
