@@ -20,3 +20,9 @@ public sealed class CpuAttention128Tests : AttentionProperties
 {
     protected override ComputeBackend CreateBackend() => new CpuBackend { VectorBits = 128 };
 }
+
+/// <summary>Halves unpacked as this processor does not do it: without subnormal singles where those cost nothing, with them elsewhere.</summary>
+public sealed class CpuAttentionOtherHalvesTests : AttentionProperties
+{
+    protected override ComputeBackend CreateBackend() => new CpuBackend { ShiftHalves = !Subnormals.AreFree };
+}
