@@ -260,6 +260,12 @@ public sealed class GpuBackend : ComputeBackend
     public override void AdvancePositions(StepBatch batch) => _positions.Advance(batch, Stream);
 
     /// <inheritdoc/>
+    protected override void KeepAndAdvance(StepBatch batch, DeviceSpan ids, DeviceSpan history, int slots) => _positions.FeedBack(batch, ids, history, slots, Stream);
+
+    /// <inheritdoc/>
+    public override DeferredDownload CreateDownload(DeviceBuffer source) => _device.IsCuda ? new PinnedDownload(_device, source) : base.CreateDownload(source);
+
+    /// <inheritdoc/>
     public override void AppendValueSums(AttentionShape shape, KvLayer cache, ValueSums sums, StepBatch batch) => _meanValue.Append(shape, cache, sums, batch, Stream);
 
     /// <inheritdoc/>

@@ -24,6 +24,7 @@ internal static class KernelCatalog
         RopeKernel.Variant,
         SwiGluKernel.Variant,
         AdvanceKernel.Variant,
+        FeedBackKernel.Variant,
         SampleKernel.Variant,
         ExpertRouteKernel.ChooseVariant,
         ExpertRouteKernel.ListVariant,
