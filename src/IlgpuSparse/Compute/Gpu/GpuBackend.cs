@@ -58,7 +58,7 @@ public sealed class GpuBackend : ComputeBackend
         _labels = new GpuLabels(device);
         _score = new GpuScore(device);
         _select = new GpuSelect(device, _score, Memory);
-        _sample = new GpuSample(device);
+        _sample = new GpuSample(device, Memory);
         _positions = new GpuPositions(device);
         _meanValue = new GpuMeanValue(device);
     }
@@ -282,6 +282,7 @@ public sealed class GpuBackend : ComputeBackend
         _tensorMatMul?.Dispose();
         _decode.Dispose();
         _select.Dispose();
+        _sample.Dispose();
         if (!_leaveOpen) _device.Dispose();
     }
 }

@@ -26,6 +26,8 @@ internal static class KernelCatalog
         AdvanceKernel.Variant,
         FeedBackKernel.Variant,
         SampleKernel.Variant,
+        GreedyKernel.Variant,
+        GreedyKernel.MergeVariant,
         ExpertRouteKernel.ChooseVariant,
         ExpertRouteKernel.ListVariant,
         ExpertRouteKernel.CombineVariant,
