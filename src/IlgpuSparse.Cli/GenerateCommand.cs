@@ -242,6 +242,7 @@ internal sealed class GenerateCommand
                 prefillTokensPerSecond = s.PrefillTokensPerSecond,
                 decodeSeconds = s.DecodeSeconds,
                 decodeTokensPerSecond = s.DecodeTokensPerSecond,
+                kernelsPerStep = s.KernelsPerStep,
                 weightBytes = plan.Weights,
                 kvBytes = plan.KeysAndValues,
                 labelBytes = plan.Labels,

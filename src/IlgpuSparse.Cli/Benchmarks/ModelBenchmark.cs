@@ -90,7 +90,7 @@ internal sealed class ModelBenchmark : IDisposable
             decoder.Decode(sequences, ids);
         }, 1);
         long bytes = _weights.BytesReadPerToken + configuration.Batch * decoder.Policy.BytesRead(configuration.Context - 1);
-        row = row with { Launched = timing, Tokens = configuration.Batch, Bytes = bytes };
+        row = row with { Launched = timing, Tokens = configuration.Batch, Bytes = bytes, Nodes = decoder.StepNodes > 0 ? decoder.StepNodes : null };
         return [row with { Share = row.GigabytesPerSecond / _session.Yardstick.GigabytesPerSecond }];
     });
 

@@ -21,6 +21,9 @@ public sealed class CacheSequence : IDisposable
     /// <summary>Ids of the blocks, as long as the pool; the first ceil(Length / 256) are valid.</summary>
     internal int[] Blocks => _blocks;
 
+    /// <summary>Tokens up to which <see cref="Reserve"/> finds blocks.</summary>
+    internal int Room => (_used + _cache.FreeBlocks) * KvLayer.BlockTokens;
+
     /// <summary>Takes blocks until <paramref name="length"/> tokens fit. <see cref="Length"/> does not change.</summary>
     /// <exception cref="InvalidOperationException">The pool is empty.</exception>
     internal void Reserve(int length)

@@ -1,3 +1,4 @@
+using System.Numerics;
 using IlgpuSparse.Generation;
 using IlgpuSparse.Model;
 
@@ -156,6 +157,25 @@ public abstract class ComputeBackend : IDisposable
 
     /// <summary>Adds one to each row's position of a decode step on the device, as the last operation of recorded work that is run for one token after another.</summary>
     public virtual void AdvancePositions(StepBatch batch) => throw new NotSupportedException($"the {Name} backend records no work");
+
+    /// <summary>
+    /// As <see cref="AdvancePositions"/>, after <see cref="Sample"/> has drawn <paramref name="ids"/> (int32 <c>[row]</c>): keeps them in <paramref name="history"/> (int32 <c>[row, slots]</c>) at slot
+    /// <c>position mod slots</c>, so that several steps can follow one another before the host looks. -1 is kept as it is and becomes 0 in <paramref name="ids"/>. Every backend has it, recording or not.
+    /// </summary>
+    /// <exception cref="ArgumentException">Not a decode step, or <paramref name="slots"/> is no power of two.</exception>
+    public void FeedBack(StepBatch batch, DeviceSpan ids, DeviceSpan history, int slots)
+    {
+        ArgumentNullException.ThrowIfNull(batch);
+        if (batch.IsPrefill) throw new ArgumentException("only the positions of decode steps advance", nameof(batch));
+        if (!BitOperations.IsPow2(slots)) throw new ArgumentException($"{slots} slots: a power of two is needed", nameof(slots));
+        KeepAndAdvance(batch, ids, history, slots);
+    }
+
+    /// <summary>Does <see cref="FeedBack"/>, whose arguments have been checked.</summary>
+    protected abstract void KeepAndAdvance(StepBatch batch, DeviceSpan ids, DeviceSpan history, int slots);
+
+    /// <summary>A way to read <paramref name="source"/> (a few int32) while later operations go on.</summary>
+    public virtual DeferredDownload CreateDownload(DeviceBuffer source) => new(source);
 
     /// <summary>Adds the batch's rows, just appended to <paramref name="cache"/>, to the sums of V.</summary>
     public abstract void AppendValueSums(AttentionShape shape, KvLayer cache, ValueSums sums, StepBatch batch);

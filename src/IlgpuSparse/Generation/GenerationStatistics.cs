@@ -15,7 +15,10 @@ public sealed class GenerationStatistics
     /// <summary>Decode steps: the first new token needs none, prefill gave its logits.</summary>
     public int DecodeSteps { get; internal set; }
 
-    /// <summary>Seconds in decode steps.</summary>
+    /// <summary>Kernels and copies of a decode step that the backend does by a recording; 0 where it records none.</summary>
+    public int KernelsPerStep { get; internal set; }
+
+    /// <summary>Seconds in decode steps; where the device computes ahead, all from the first one on, with what the caller does between tokens.</summary>
     public double DecodeSeconds { get; internal set; }
 
     /// <summary>Bytes of K, V and labels that the decode steps read.</summary>

@@ -46,6 +46,10 @@ public sealed class Generator(LlamaDecoder decoder) : IDisposable
         }, cancellation));
         statistics.PrefillSeconds = Stopwatch.GetElapsedTime(start).TotalSeconds;
         var sequences = new[] { _sequence };
+        // only the host knows the text that a penalty needs
+        using var queue = decoder.QueuesSteps && options.Sampling.RepetitionPenalty == 1 && options.MaxTokens > 1
+            ? decoder.Queue(_sequence, token, options.Sampling, drawn: 1, options.MaxTokens - 1) : null;
+        long before = 0;
         while (statistics.NewTokens < options.MaxTokens && !options.StopIds.Contains(token))
         {
             statistics.NewTokens++;
@@ -53,10 +57,14 @@ public sealed class Generator(LlamaDecoder decoder) : IDisposable
             if (statistics.NewTokens == options.MaxTokens || _sequence.Length == decoder.Cache.Capacity) yield break;
             cancellation.ThrowIfCancellationRequested();
             int position = _sequence.Length;
-            long before = Stopwatch.GetTimestamp();
-            token = sampler.Next(decoder.Decode(sequences, [token]));
-            statistics.DecodeSeconds += Stopwatch.GetElapsedTime(before).TotalSeconds;
+            // queued steps run while the caller looks at a token, so that his time counts, too
+            if (queue is null || before == 0) before = Stopwatch.GetTimestamp();
+            token = queue?.Next() ?? sampler.Next(decoder.Decode(sequences, [token]));
+            long after = Stopwatch.GetTimestamp();
+            statistics.DecodeSeconds += Stopwatch.GetElapsedTime(before, after).TotalSeconds;
+            before = after;
             statistics.DecodeSteps++;
+            statistics.KernelsPerStep = decoder.StepNodes;
             statistics.CacheBytesRead += decoder.Policy.BytesRead(position);
             statistics.DenseBytesRead += decoder.DenseBytesRead(position);
         }

@@ -30,11 +30,11 @@ public sealed class Sampler
 
     /// <summary>The next token for <paramref name="logits"/> <c>[vocabulary]</c>; lowest id among equally likely ones when greedy.</summary>
     /// <exception cref="ArithmeticException">No logit is a finite number.</exception>
-    public int Next(ReadOnlySpan<float> logits)
-    {
-        int token = Find(logits);
-        return token >= 0 ? token : throw new ArithmeticException("no logit is a finite number: the weights or the cache are damaged");
-    }
+    public int Next(ReadOnlySpan<float> logits) => Checked(Find(logits));
+
+    /// <summary><paramref name="token"/>, as a draw gave it.</summary>
+    /// <exception cref="ArithmeticException">It is none: no logit was a finite number.</exception>
+    internal static int Checked(int token) => token >= 0 ? token : throw new ArithmeticException("no logit is a finite number: the weights or the cache are damaged");
 
     /// <summary>As <see cref="Next"/> at another place of the sequence of draws; -1 when no logit is a finite number.</summary>
     internal int NextAt(ulong state, ReadOnlySpan<float> logits)

@@ -1,6 +1,7 @@
 using IlgpuSparse.Attention;
 using IlgpuSparse.Cache;
 using IlgpuSparse.Compute;
+using IlgpuSparse.Generation;
 using IlgpuSparse.Model;
 
 namespace IlgpuSparse.Llama;
@@ -25,6 +26,10 @@ public sealed class LlamaDecoder : IDisposable
     private readonly float[] _hostLogits;
     private readonly RecordedSteps _steps;
     private readonly int _maxRows;
+    private readonly Action _plainStep, _drawingStep;
+    private SamplingOptions? _sampling;
+    private StepQueue? _queue;
+    private (int GridLength, int Mode) _queuedKind;
 
     /// <summary>Allocates caches and scratch for <paramref name="options"/>.</summary>
     /// <exception cref="ArgumentException">Options that contradict the model.</exception>
@@ -42,12 +47,16 @@ public sealed class LlamaDecoder : IDisposable
         _shape = new AttentionShape(c.Heads, c.KvHeads, c.HeadDim, c.SlidingWindow);
         _maxRows = MaxRows(options);
         _steps = new RecordedSteps(backend);
+        _plainStep = Step;
+        _drawingStep = DrawingStep;
+        QueuesSteps = backend.Records;
         try
         {
             backend.ReserveWorkingMemory(c, weights.Formats, _maxRows);
             Cache = new KvCache(backend, c, options.KvFormat, options.Capacity);
             Policy = options.Attention.Create(backend, c, Cache, options);
             _batch = new StepBatch(backend, _maxRows, options.MaxSequences, Cache.Blocks);
+            Feedback = new TokenFeedback(backend);
             _rope = new RopeTable(backend, c);
             _ids = Scratch(1);
             _x = Scratch(c.HiddenSize);
@@ -88,6 +97,15 @@ public sealed class LlamaDecoder : IDisposable
     /// <summary>The attention of decode steps.</summary>
     public AttentionPolicy Policy { get; private set; } = null!;
 
+    /// <summary>Kernels and copies of a decode step, where the backend records them; 0 before one was recorded.</summary>
+    public int StepNodes => _steps.Nodes;
+
+    /// <summary>Whether <see cref="Queue"/> is the faster way to generate: where steps are recorded.</summary>
+    internal bool QueuesSteps { get; set; }
+
+    /// <summary>Where queued steps leave their tokens.</summary>
+    internal TokenFeedback Feedback { get; private set; } = null!;
+
     /// <summary>
     /// Called with every layer's queries <c>[row, head, headDim]</c> and keys <c>[row, kvHead, headDim]</c> after RoPE: what calibration gathers.
     /// </summary>
@@ -98,7 +116,7 @@ public sealed class LlamaDecoder : IDisposable
     {
         long blocks = KvCache.BlocksFor(options.Capacity);
         return sizeof(float) * (MaxRows(options) * RowFloats(c) + (long)Math.Max(LogitRows, options.MaxSequences) * c.VocabularySize
-            + MaxRows(options) + options.MaxSequences * blocks + c.HeadDim / 2);
+            + MaxRows(options) + options.MaxSequences * blocks + c.HeadDim / 2 + TokenFeedback.Slots + 1);
     }
 
     /// <summary>Floats of activations a token.</summary>
@@ -159,6 +177,7 @@ public sealed class LlamaDecoder : IDisposable
         if (sequences.Count == 0 || sequences.Count != tokens.Length || sequences.Count > Options.MaxSequences)
             throw new ArgumentException($"{sequences.Count} sequences and {tokens.Length} tokens; a step takes 1 to {Options.MaxSequences} of each", nameof(sequences));
         CheckIds(tokens);
+        Interrupt();
         Span<int> positions = stackalloc int[tokens.Length];
         var blocks = new int[tokens.Length][];
         for (int i = 0; i < tokens.Length; i++)
@@ -171,17 +190,65 @@ public sealed class LlamaDecoder : IDisposable
         }
         _batch.SetDecode(positions, blocks);
         ((DeviceSpan)_ids).Upload(tokens);
-        _steps.Run(_batch, Policy.Mode(_batch), Step);
+        _steps.Run(_batch, Policy.Mode(_batch), null, _plainStep);
         if (_backend.Records) _batch.NoteAdvanced();
         foreach (var sequence in sequences) sequence.Advance(1);
         Download(tokens.Length);
         return _hostLogits.AsSpan(0, tokens.Length * Config.VocabularySize);
     }
 
+    /// <summary>Steps of <paramref name="sequence"/> that follow one another on the device; see <see cref="StepQueue(LlamaDecoder, CacheSequence, int, SamplingOptions, int, int)"/>.</summary>
+    internal StepQueue Queue(CacheSequence sequence, int token, SamplingOptions sampling, int drawn, int steps)
+    {
+        sampling.ValidateWithoutText();
+        CheckIds([token]);
+        return new StepQueue(this, sequence, token, sampling, drawn, steps);
+    }
+
+    /// <summary>Gives the device to <paramref name="queue"/>, whose next step appends <paramref name="token"/>.</summary>
+    internal void Begin(StepQueue queue, int token, int drawn)
+    {
+        Interrupt();
+        _queue = queue;
+        ((DeviceSpan)_ids).Upload<int>([token]);
+        ((DeviceSpan)Feedback.Draws).Upload<int>([drawn]);
+    }
+
+    /// <summary>Ends <paramref name="queue"/>.</summary>
+    internal void End(StepQueue queue)
+    {
+        if (_queue == queue) Interrupt();
+    }
+
+    /// <summary>
+    /// Asks for the next step of the queue that <see cref="Begin"/> named, at <paramref name="position"/>, unless it differs from the steps before it in how it is computed; it may then
+    /// allocate, and has to be <paramref name="alone"/>.
+    /// </summary>
+    internal bool TryStep(int position, int[][] blocks, SamplingOptions sampling, bool alone)
+    {
+        _batch.SetDecode([position], blocks);
+        var kind = (_batch.GridLength, Policy.Mode(_batch));
+        if (!alone && kind != _queuedKind) return false;
+        _queuedKind = kind;
+        _sampling = sampling;
+        _steps.Run(_batch, _queuedKind.Mode, sampling, _drawingStep);
+        _batch.NoteAdvanced();
+        return true;
+    }
+
+    // Whatever else uses the ids and positions on the device takes them from the queue.
+    private void Interrupt()
+    {
+        var queue = _queue;
+        _queue = null;
+        queue?.Discard();
+    }
+
     private void ForEachChunk(CacheSequence sequence, ReadOnlySpan<int> tokens, Action<int> finished, Action<int>? progress, CancellationToken cancellation)
     {
         if (tokens.IsEmpty) throw new ArgumentException("a prompt needs at least one token", nameof(tokens));
         CheckIds(tokens);
+        Interrupt();
         for (int start = 0; start < tokens.Length; start += Options.PrefillChunk)
         {
             cancellation.ThrowIfCancellationRequested();
@@ -231,6 +298,15 @@ public sealed class LlamaDecoder : IDisposable
         if (_backend.Records) _backend.AdvancePositions(_batch);
     }
 
+    // The same, up to the next step's ids: nothing here needs the host.
+    private void DrawingStep()
+    {
+        Forward();
+        Project(0, _batch.Rows);
+        _backend.Sample(_logits, _batch.Rows, Config.VocabularySize, _sampling!, Feedback.Draws, _ids);
+        _backend.FeedBack(_batch, _ids, Feedback.History, TokenFeedback.Slots);
+    }
+
     // Logits of rows first .. first + count - 1 of the last pass, into the host buffer.
     private void Logits(int first, int count)
     {
@@ -263,7 +339,10 @@ public sealed class LlamaDecoder : IDisposable
     /// <summary>Frees caches and scratch; the weights stay.</summary>
     public void Dispose()
     {
+        Interrupt();
+        _backend.Synchronize(); // steps that nobody waited for
         _steps.Dispose();
+        Feedback?.Dispose();
         foreach (var buffer in _scratch) buffer.Dispose();
         _rope?.Dispose();
         _batch?.Dispose();

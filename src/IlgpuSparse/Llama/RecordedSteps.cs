@@ -1,27 +1,34 @@
 using IlgpuSparse.Compute;
+using IlgpuSparse.Generation;
 
 namespace IlgpuSparse.Llama;
 
 /// <summary>
-/// Decode steps that a backend has recorded, by rows and mode of the policy. A step of a new kind is done operation by operation once, which loads kernels and allocates scratch memory; it
-/// is recorded when it comes again, and recorded anew when sequences have outgrown the sizes of the recording.
+/// Decode steps that a backend has recorded, by rows and mode of the policy, and whether they draw a token. A step of a new kind is done operation by operation once, which loads kernels and allocates scratch
+/// memory; it is recorded when it comes again, and recorded anew when sequences have outgrown the sizes of the recording or tokens are drawn otherwise.
 /// </summary>
 internal sealed class RecordedSteps(ComputeBackend backend) : IDisposable
 {
-    private readonly Dictionary<(int Rows, int Mode), Entry> _entries = [];
+    private readonly Dictionary<(int Rows, int Mode, bool Draws), Entry> _entries = [];
 
-    /// <summary>Does <paramref name="step"/> for <paramref name="batch"/>, by a recording where there is one.</summary>
-    public void Run(StepBatch batch, int mode, Action step)
+    /// <summary>Kernels and copies of the last step that was done by a recording; 0 before there was one.</summary>
+    public int Nodes { get; private set; }
+
+    /// <summary>Does <paramref name="step"/> for <paramref name="batch"/>, by a recording where there is one. <paramref name="sampling"/> is how it draws tokens, null when it does not.</summary>
+    public void Run(StepBatch batch, int mode, SamplingOptions? sampling, Action step)
     {
         if (!backend.Records)
         {
             step();
             return;
         }
-        if (!_entries.TryGetValue((batch.Rows, mode), out var entry)) _entries[(batch.Rows, mode)] = entry = new Entry();
-        if (entry.TriedLength != batch.GridLength)
+        var key = (batch.Rows, mode, sampling is not null);
+        if (!_entries.TryGetValue(key, out var entry)) _entries[key] = entry = new Entry();
+        if (entry.TriedLength != batch.GridLength || entry.Sampling != sampling)
         {
             entry.TriedLength = batch.GridLength;
+            entry.Sampling = sampling;
+            entry.RecordedLength = 0; // drawn otherwise, or of another length
             step();
             return;
         }
@@ -29,6 +36,7 @@ internal sealed class RecordedSteps(ComputeBackend backend) : IDisposable
         else if (entry.RecordedLength != batch.GridLength) entry.Work.Update(step);
         entry.RecordedLength = batch.GridLength;
         entry.Work.Run();
+        Nodes = entry.Work.Nodes;
     }
 
     public void Dispose()
@@ -42,7 +50,10 @@ internal sealed class RecordedSteps(ComputeBackend backend) : IDisposable
         /// <summary>The grid length that the step was last done for operation by operation.</summary>
         public int TriedLength { get; set; }
 
-        /// <summary>The grid length of <see cref="Work"/>.</summary>
+        /// <summary>How the step draws tokens.</summary>
+        public SamplingOptions? Sampling { get; set; }
+
+        /// <summary>The grid length of <see cref="Work"/>; 0 when it has to be recorded anew.</summary>
         public int RecordedLength { get; set; }
 
         public RecordedWork? Work { get; set; }

@@ -21,7 +21,7 @@ public sealed class SampleTests(Accelerators accelerators)
     {
         using var backend = Open(kind);
         var random = new Random(_seed);
-        foreach (int vocabulary in (int[])[1, 2, 37, 1000])
+        foreach (int vocabulary in (int[])[1, 2, 37, 1000, 8192, 8193, 20000])
         {
             float[] logits = RandomWeights.Normals(random, 5 * vocabulary);
             var ties = logits.AsSpan(vocabulary, vocabulary);
@@ -94,6 +94,42 @@ public sealed class SampleTests(Accelerators accelerators)
         while (sum < 0.5 * total) sum += Math.Exp(one[order[kept++]]);
         ids = Draw(backend, logits, rows, new SamplingOptions { Temperature = 1, TopP = 0.5f, Seed = (ulong)_seed }, new int[rows]).Ids;
         Assert.Subset(order[..(kept + 1)].ToHashSet(), ids.ToHashSet()); // one more where the share falls on the border
+    }
+
+    [Theory]
+    [MemberData(nameof(Kinds))]
+    public void TokensAreKeptByPositionAndPositionsAdvance(string kind)
+    {
+        using var backend = Open(kind);
+        var random = new Random(_seed);
+        const int slots = 4, none = -7;
+        foreach (int rows in (int[])[1, 3, 40])
+        {
+            using var batch = new StepBatch(backend, rows, rows, 1);
+            int[] positions = [.. Enumerable.Range(0, rows).Select(_ => random.Next(200))], kept = [.. Enumerable.Repeat(none, rows * slots)], drawn = new int[rows];
+            using var ids = backend.Allocate((long)rows * sizeof(int), "test");
+            using var history = backend.Allocate((long)kept.Length * sizeof(int), "test");
+            using var download = backend.CreateDownload(history);
+            ((DeviceSpan)history).Upload<int>(kept);
+            batch.SetDecode(positions, [.. Enumerable.Repeat(new int[1], rows)]);
+            for (int step = 0; step < slots + 2; step++)
+            {
+                for (int row = 0; row < rows; row++)
+                {
+                    drawn[row] = random.Next(-1, 50);
+                    kept[row * slots + (positions[row] + step) % slots] = drawn[row];
+                }
+                ((DeviceSpan)ids).Upload<int>(drawn);
+                backend.FeedBack(batch, ids, history, slots);
+                download.Start();
+                Assert.Equal(drawn.Select(id => Math.Max(id, 0)), ((DeviceSpan)ids).ToArray<int>(rows));
+                Assert.Equal(kept, download.Wait().ToArray());
+                Assert.Equal(positions.Select(p => p + step + 1), ((DeviceSpan)batch.Positions).ToArray<int>(rows));
+            }
+            Assert.Contains("3", Assert.Throws<ArgumentException>(() => backend.FeedBack(batch, ids, history, 3)).Message, StringComparison.Ordinal);
+            batch.SetPrefill(0, 1, new int[1]);
+            Assert.Throws<ArgumentException>(() => backend.FeedBack(batch, ids, history, slots));
+        }
     }
 
     [Fact]

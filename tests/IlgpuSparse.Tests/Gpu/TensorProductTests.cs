@@ -211,7 +211,8 @@ public sealed class TensorProductTests(Accelerators accelerators)
         backend.MatMul(matrix, input, rows, output, biasMatrix, accumulate);
         float[] result = ((DeviceSpan)output).ToArray<float>(y.Length);
         // a rounded operand is off by half of its last place, two of them by the sum; sums lose a little of the largest partial sum at every step
-        double tolerance = precision == ProductPrecision.Single ? 1e-6 : format == WeightFormat.BF16 ? 1.0 / 256 : 1.0 / 1024;
+        // tensor cores cut off what they align, which adds up over the inner sum; the emulation rounds
+        double tolerance = precision == ProductPrecision.Single ? backend.Device.Kind == GpuKind.Cuda ? 4e-6 : 1e-6 : format == WeightFormat.BF16 ? 1.0 / 256 : 1.0 / 1024;
         for (int row = 0; row < rows; row++)
         {
             for (int n = 0; n < outputs; n++)

@@ -68,6 +68,55 @@ public sealed class CudaBooksModelTests(Accelerators accelerators)
         }
     }
 
+    [Theory]
+    [InlineData("dense", 0f)]
+    [InlineData("dense", 1f)]
+    [InlineData("double-sparsity:tokens=1/16", 0f)]
+    [InlineData("double-sparsity:tokens=1/16,mean-value=on,dense-below=1100", 0f)]
+    public void Queued_texts_equal_those_of_single_steps_and_go_on_after_a_stop_id(string attention, float temperature)
+    {
+        using var backend = Open();
+        using var model = ModelFile.Open(TestFiles.Model);
+        using var weights = LlamaWeights.Load(backend, model);
+        int[] ids = Book(1000);
+        // over several changes of the grid
+        var options = new GenerationOptions { MaxTokens = 600, Sampling = new SamplingOptions { Temperature = temperature, TopP = temperature > 0 ? 0.9f : 1f, Seed = 11 } };
+        var texts = new List<int[]>();
+        foreach (bool queued in (bool[])[false, true])
+        {
+            using var decoder = new LlamaDecoder(backend, weights, Options(4096, AttentionOptions.Parse(attention)));
+            // single steps draw on the device, too: exponentials of the host may differ in their last bit
+            decoder.QueuesSteps = queued || temperature > 0;
+            using var generator = new Generator(decoder);
+            int[] text = queued || temperature == 0 ? [.. generator.Generate(ids, options)] : OneByOne(generator, decoder, ids, options);
+            Assert.Equal(600, text.Length);
+            Assert.Equal(1000 + 599, generator.Length);
+            Assert.True(decoder.StepNodes > 0);
+            int stop = text[317];
+            using var again = new Generator(decoder);
+            int[] stopped = [.. again.Generate(ids, options with { StopIds = [stop] })];
+            Assert.Equal(text.TakeWhile(t => t != stop), stopped);
+            Assert.Equal(1000 + stopped.Length, again.Length);
+            // the stop id itself was not fed
+            texts.Add(temperature > 0 ? text : [.. text, .. stopped, .. again.Generate([stop], options with { MaxTokens = 100 })]);
+        }
+        Assert.Equal(texts[0], texts[1]);
+    }
+
+    // Another sequence's step between any two: nothing is computed ahead.
+    private static int[] OneByOne(Generator generator, LlamaDecoder decoder, int[] ids, GenerationOptions options)
+    {
+        using var other = decoder.NewSequence();
+        var text = new List<int>();
+        foreach (int token in generator.Generate(ids, options))
+        {
+            text.Add(token);
+            other.Rewind(0);
+            decoder.Decode([other], [token]);
+        }
+        return [.. text];
+    }
+
     private GpuBackend Open() => GpuBackend.Create(accelerators.Open(GpuKind.Cuda), leaveOpen: true);
 
     private static int[] Generate(ComputeBackend backend, int[] ids, int count, AttentionOptions attention)

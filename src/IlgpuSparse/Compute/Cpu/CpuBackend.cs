@@ -117,5 +117,8 @@ public sealed unsafe class CpuBackend : ComputeBackend
     }
 
     /// <inheritdoc/>
+    protected override void KeepAndAdvance(StepBatch batch, DeviceSpan ids, DeviceSpan history, int slots) => CpuPositions.FeedBack(batch, ids, history, slots);
+
+    /// <inheritdoc/>
     public override void Dispose() => _pool.Dispose();
 }

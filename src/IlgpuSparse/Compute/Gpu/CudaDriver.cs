@@ -97,11 +97,22 @@ internal static unsafe partial class CudaDriver
 
     public static void CopyToDevice(IntPtr device, void* host, long bytes, IntPtr stream) => Check(cuMemcpyHtoDAsync_v2(device, host, (nuint)bytes, stream));
 
+    public static void CopyToHost(void* host, IntPtr device, long bytes, IntPtr stream) => Check(cuMemcpyDtoHAsync_v2(host, device, (nuint)bytes, stream));
+
     public static IntPtr CreateEvent(bool timing)
     {
         const uint disableTiming = 2;
         IntPtr handle;
         Check(cuEventCreate(&handle, timing ? 0 : disableTiming));
+        return handle;
+    }
+
+    /// <summary>An event whose waits give the processor away.</summary>
+    public static IntPtr CreateBlockingEvent()
+    {
+        const uint blockingSync = 1, disableTiming = 2;
+        IntPtr handle;
+        Check(cuEventCreate(&handle, blockingSync | disableTiming));
         return handle;
     }
 
@@ -215,6 +226,9 @@ internal static unsafe partial class CudaDriver
 
     [LibraryImport(Library)]
     private static partial int cuMemcpyHtoDAsync_v2(IntPtr device, void* host, nuint bytes, IntPtr stream);
+
+    [LibraryImport(Library)]
+    private static partial int cuMemcpyDtoHAsync_v2(void* host, IntPtr device, nuint bytes, IntPtr stream);
 
     [LibraryImport(Library)]
     private static partial int cuEventCreate(IntPtr* handle, uint flags);

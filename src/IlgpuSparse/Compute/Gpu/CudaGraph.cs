@@ -50,6 +50,7 @@ internal sealed class CudaGraph : RecordedWork
         try
         {
             if (CudaDriver.TryUpdate(_executable, graph)) return;
+            _device.Synchronize(); // it may still run
             CudaDriver.DestroyExecutable(_executable);
             _executable = IntPtr.Zero;
             _executable = CudaDriver.Instantiate(graph);
@@ -85,6 +86,7 @@ internal sealed class CudaGraph : RecordedWork
     {
         if (_executable == IntPtr.Zero) return;
         _device.Accelerator.Bind();
+        _device.Synchronize(); // it may still run
         CudaDriver.DestroyExecutable(_executable);
         _executable = IntPtr.Zero;
     }

@@ -58,7 +58,7 @@ public sealed class GpuBackend : ComputeBackend
         _labels = new GpuLabels(device);
         _score = new GpuScore(device);
         _select = new GpuSelect(device, _score, Memory);
-        _sample = new GpuSample(device);
+        _sample = new GpuSample(device, Memory);
         _positions = new GpuPositions(device);
         _meanValue = new GpuMeanValue(device);
     }
@@ -260,6 +260,12 @@ public sealed class GpuBackend : ComputeBackend
     public override void AdvancePositions(StepBatch batch) => _positions.Advance(batch, Stream);
 
     /// <inheritdoc/>
+    protected override void KeepAndAdvance(StepBatch batch, DeviceSpan ids, DeviceSpan history, int slots) => _positions.FeedBack(batch, ids, history, slots, Stream);
+
+    /// <inheritdoc/>
+    public override DeferredDownload CreateDownload(DeviceBuffer source) => _device.IsCuda ? new PinnedDownload(_device, source) : base.CreateDownload(source);
+
+    /// <inheritdoc/>
     public override void AppendValueSums(AttentionShape shape, KvLayer cache, ValueSums sums, StepBatch batch) => _meanValue.Append(shape, cache, sums, batch, Stream);
 
     /// <inheritdoc/>
@@ -275,6 +281,7 @@ public sealed class GpuBackend : ComputeBackend
         _experts.Dispose();
         _tensorMatMul?.Dispose();
         _decode.Dispose();
+        _sample.Dispose();
         if (!_leaveOpen) _device.Dispose();
     }
 }

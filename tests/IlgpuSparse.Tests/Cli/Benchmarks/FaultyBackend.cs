@@ -89,6 +89,8 @@ internal sealed class FaultyBackend(string fault) : ComputeBackend
         Spoil(shape, batch, y);
     }
 
+    protected override void KeepAndAdvance(StepBatch batch, DeviceSpan ids, DeviceSpan history, int slots) => throw new NotSupportedException();
+
     public override bool Records => fault == "replay";
 
     public override RecordedWork Record(Action work) => new NothingRecorded();

@@ -9,7 +9,7 @@ internal struct SampleArgs
     /// <summary>Bits of the largest id.</summary>
     public int IdBits;
 
-    /// <summary>1 over the temperature; 0 for the most likely token.</summary>
+    /// <summary>1 over the temperature.</summary>
     public float InverseTemperature;
 
     /// <summary>Least probability, relative to the most likely token's, that can matter.</summary>

@@ -4,7 +4,7 @@ using ILGPU.Algorithms;
 namespace IlgpuSparse.Compute.Gpu.Kernels;
 
 /// <summary>
-/// Draws the next token of each row, one group a row. Probabilities are integers in 2^-40 of the most likely token's, so that their sums are exact in any order. The token at which a sum in a given order
+/// Draws the next token of each row at a temperature above zero, one group a row. Probabilities are integers in 2^-40 of the most likely token's, so that their sums are exact in any order. The token at which a sum in a given order
 /// passes a target is found by narrowing its rank two bits at a time: each pass sums what lies before three ranks. Nothing is sorted.
 /// </summary>
 /// <remarks>
@@ -39,8 +39,8 @@ internal static class SampleKernel
         ulong best = ulong.MaxValue;
         for (int i = Group.IdxX; i < args.Vocabulary; i += Group.DimX) best = Math.Min(best, Place(logits[first + i], i));
         best = Least(shared, best);
-        int token = best == ulong.MaxValue ? -1 : (int)(best & 0xffffffffu);
-        if (token >= 0 && args.InverseTemperature > 0f)
+        int token = TokenAt(best);
+        if (token >= 0)
         {
             var filter = new SampleFilter { Floor = args.Least, Largest = logits[first + token], CutRank = uint.MaxValue, CutId = int.MaxValue };
             bool sorted = args.TopK > 0 || args.TopP < 1UL << 32;
@@ -70,7 +70,7 @@ internal static class SampleKernel
         if (Group.IdxX == 0)
         {
             ids[row] = token;
-            if (args.InverseTemperature > 0f) draws[row]++;
+            draws[row]++;
         }
     }
 
@@ -82,12 +82,15 @@ internal static class SampleKernel
         return (bits & 0x80000000u) != 0 ? bits : 0x7fffffffu - bits;
     }
 
-    // Rank, then id; last of all what is not finite.
-    private static ulong Place(float logit, int id)
+    /// <summary>Order of the tokens: rank, then id; last of all what is not finite.</summary>
+    public static ulong Place(float logit, int id)
     {
         bool finite = (Interop.FloatAsInt(logit) & 0x7f800000u) != 0x7f800000u;
         return finite ? (ulong)Rank(logit) << 32 | (uint)id : ulong.MaxValue;
     }
+
+    /// <summary>The token at a <see cref="Place"/>; -1 for what is not finite.</summary>
+    public static int TokenAt(ulong place) => place == ulong.MaxValue ? -1 : (int)(place & 0xffffffffu);
 
     // The filter that ends with the token at which the sum passes target.
     private static SampleFilter Cut(ArrayView<ulong> shared, ArrayView<float> logits, long first, SampleArgs args, SampleFilter filter, ulong target)
@@ -193,7 +196,8 @@ internal static class SampleKernel
         return sum;
     }
 
-    private static ulong Least(ArrayView<ulong> shared, ulong value)
+    /// <summary>The least of the values of a group of a multiple of <see cref="GroupSums.Partials"/> threads, for all of them; <paramref name="shared"/> has room for one each.</summary>
+    public static ulong Least(ArrayView<ulong> shared, ulong value)
     {
         shared[Group.IdxX] = value;
         Group.Barrier();

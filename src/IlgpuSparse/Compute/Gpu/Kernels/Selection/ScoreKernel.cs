@@ -61,7 +61,8 @@ internal static class ScoreKernel
     /// </summary>
     public static int ChunkTokens(int mode, int step, long tokens, int multiprocessors)
     {
-        long groups = (long)multiprocessors * (Selects(mode) ? 1 : 4);
+        // as many as there are at once: two groups of 256 threads with up to 128 registers each
+        long groups = (long)multiprocessors * (Selects(mode) ? 1 : 2);
         long steps = (tokens + groups * step - 1) / (groups * step);
         return (int)Math.Clamp(steps, 1, 64) * step;
     }
