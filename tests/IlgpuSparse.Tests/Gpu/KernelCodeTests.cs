@@ -119,13 +119,35 @@ public sealed class KernelCodeTests
         string ptx = KernelCode.Ptx(LinearKernel.Variant(format, tiles, typeof(StoreEpilogue)));
         Assert.Equal(products, Regex.Count(KernelCode.Entry(ptx), @"mma\.sync\.aligned\.m16n8k16"));
         Assert.Equal(loads, KernelCode.Count(ptx, load));
-        // no weight is loaded to a register from device memory: the four vectors are activations, the smaller ones the norm's weights in three formats, read in two places
-        Assert.Equal(4, KernelCode.Count(ptx, "ld.global.v4.f32"));
-        Assert.Equal(4, KernelCode.Count(ptx, "ld.global.v2.b32"));
-        Assert.DoesNotContain("ld.global.v4.b32", ptx, StringComparison.Ordinal);
+        // no weight is loaded to a register from device memory: eight vectors of activations under way, with the norm's weights in two widths, in two places
+        int gains = 2 * (8 >> Math.Min(tiles, 2));
+        Assert.Equal(16, KernelCode.Count(ptx, "ld.global.v4.f32"));
+        Assert.Equal(gains, KernelCode.Count(ptx, "ld.global.v4.b32"));
+        Assert.Equal(gains, KernelCode.Count(ptx, "ld.global.v2.b32"));
         Assert.Contains("cp.async.cg.shared.global.L2::cache_hint", ptx, StringComparison.Ordinal);
-        // one barrier a tile, two for the activations
-        Assert.Equal(3, KernelCode.Count(ptx, "bar.sync"));
+        // one barrier a tile, three for the activations
+        Assert.Equal(4, KernelCode.Count(ptx, "bar.sync"));
+    }
+
+    [Theory]
+    [InlineData(WeightFormat.F16, 4, 0)]
+    [InlineData(WeightFormat.BF16, 4, 0)]
+    [InlineData(WeightFormat.Q8_0, 3, 2)]
+    [InlineData(WeightFormat.Q4_K, 2, 0)]
+    public void WeightsOfASingleRowAreLoadedToRegistersBeforeTheActivations(WeightFormat format, int depth, int halves)
+    {
+        string entry = KernelCode.Entry(KernelCode.Ptx(LinearRowKernel.Variant(format, typeof(StoreEpilogue))));
+        int loads = 2 * depth * (format == WeightFormat.Q4_K ? 2 : 1);
+        // those that nothing has to come before, and those of the loop
+        int prepared = entry.IndexOf("setp.lt", entry.IndexOf("L2::cache_hint", StringComparison.Ordinal), StringComparison.Ordinal);
+        foreach (string part in (string[])[entry[..prepared], entry[prepared..]])
+        {
+            Assert.Equal(loads, Regex.Count(part, @"ld\.global\.nc\.(L1::no_allocate\.)?L2::cache_hint\.v4\.b32"));
+            Assert.Equal(2 * depth * halves, Regex.Count(part, @"ld\.global\.nc\.L2::cache_hint\.b16"));
+        }
+        Assert.DoesNotContain("ld.global.v4.f32", entry[..prepared], StringComparison.Ordinal);
+        Assert.Equal(1, KernelCode.Count(entry, "bar.sync"));
+        Assert.Contains("ld.shared.v4.f32", entry, StringComparison.Ordinal);
     }
 
     [Fact]

@@ -23,10 +23,12 @@ public sealed class LinearKernelTests(Accelerators accelerators)
     public void Products(GpuKind kind, WeightFormat format)
     {
         Product(kind, format, outputs: 37, rows: 1, inputs: 96);
+        Product(kind, format, outputs: 19, rows: 1, inputs: 2304); // several rounds of what a lane has under way, and rows of whole 16 bytes in more formats
         Product(kind, format, outputs: 5, rows: 3, inputs: 296);
         Product(kind, format, outputs: 16, rows: 8, inputs: 32);
         if (kind == GpuKind.CpuAccelerator) return;
         foreach (int rows in (int[])[1, 2, 4, 7, 8]) Product(kind, format, outputs: 4099, rows, inputs: 2784);
+        Product(kind, format, outputs: 9001, rows: 1, inputs: 11_008);
     }
 
     private void Product(GpuKind kind, WeightFormat format, int outputs, int rows, int inputs, bool plain = false)

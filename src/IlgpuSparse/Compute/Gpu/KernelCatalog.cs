@@ -17,6 +17,7 @@ internal static class KernelCatalog
         .. MatVecKernel.Variants,
         .. MatMulKernel.Variants,
         .. LinearKernel.Variants,
+        .. LinearRowKernel.Variants,
         .. TensorProductKernel.Variants,
         .. RowPlanesKernel.Variants,
         .. NormPlanesKernel.Variants,

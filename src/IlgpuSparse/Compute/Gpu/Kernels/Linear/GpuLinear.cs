@@ -7,7 +7,7 @@ using IlgpuSparse.Model;
 namespace IlgpuSparse.Compute.Gpu.Kernels.Linear;
 
 /// <summary>
-/// Launches <see cref="LinearKernel"/>: products of few activation rows, alone or with what comes before and after them. Each method says whether it could: it needs tensor cores, a format with
+/// Launches <see cref="LinearRowKernel"/> and <see cref="LinearKernel"/>: products of few activation rows, alone or with what comes before and after them. Each method says whether it could: it needs tensor cores, a format with
 /// a codec, whole rows in units of 16 bytes for the formats that are read so, and activations that fit shared memory.
 /// </summary>
 /// <param name="device">The device.</param>
@@ -37,7 +37,8 @@ internal sealed class GpuLinear(GpuDevice device, bool tensorCores)
         var (biasView, biasFormat) = Bias(bias, weight);
         int slices = 1;
         var plan = Plan(input, weight);
-        while (plan is null && input.Norm is null && slices < MaxSlices) plan = Plan(input with { Slices = ++slices }, weight);
+        // rather one launch more than too few warps to have enough copies under way
+        while ((plan is null || (device.IsCuda && plan.Warps < LinearKernel.MaxWarps / 2)) && input.Norm is null && slices < MaxSlices) plan = Plan(input with { Slices = ++slices }, weight);
         if (plan is null) return false;
         var epilogue = new StoreEpilogue
         {
@@ -145,6 +146,7 @@ internal sealed class GpuLinear(GpuDevice device, bool tensorCores)
         }
         int rowsPerTile = codec.Limbs == 2 ? 4 : 2, tiles = (int)System.Numerics.BitOperations.RoundUpToPowerOf2((uint)((rows + rowsPerTile - 1) / rowsPerTile));
         if (tiles > TileCodecs.MaxTiles) return null;
+        if (rows == 1 && RowPlan(codec, first) is { } single) return single;
         if (rows == 1 && codec.Scaled) tiles = 0;
 
         LinearPlan With(int warps)
@@ -161,13 +163,22 @@ internal sealed class GpuLinear(GpuDevice device, bool tensorCores)
         return null;
     }
 
+    // For one row, where rows of weights begin at multiples of 16 bytes.
+    private LinearPlan? RowPlan(TileCodec codec, WeightMatrix weight)
+    {
+        long rowBytes = weight.ByteLength / weight.Rows;
+        if (RowCodec.Of(weight.Format) is not { } row || rowBytes % 16 != 0) return null;
+        int steps = row.Steps(weight.Columns, rowBytes), bytes = LinearRowKernel.SharedBytes(row, steps);
+        return bytes > SharedLimit ? null : new LinearPlan(codec, -1, device.IsCuda ? LinearRowKernel.MaxWarps : EmulatedWarps, bytes, 1, steps);
+    }
+
     private void Launch<TEpilogue>(LinearPlan plan, LinearInputs input, int tiles, TEpilogue epilogue, AcceleratorStream stream, int slots, params ReadOnlySpan<WeightMatrix> weights) where TEpilogue : struct, ILinearEpilogue
     {
         var weight = weights[0];
         var key = (weight.Format, plan.Tiles, typeof(TEpilogue));
         if (!_kernels.TryGetValue(key, out var kernel))
         {
-            var variant = LinearKernel.Variant(weight.Format, plan.Tiles, typeof(TEpilogue)) with { DynamicSharedBytes = SharedLimit };
+            var variant = (plan.Steps > 0 ? LinearRowKernel.Variant(weight.Format, typeof(TEpilogue)) : LinearKernel.Variant(weight.Format, plan.Tiles, typeof(TEpilogue))) with { DynamicSharedBytes = SharedLimit };
             _kernels[key] = kernel = (variant, device.Kernels.Load<Launcher<TEpilogue>>(variant));
         }
         var data = GpuBuffer.View<ushort>(weight.Data);
@@ -191,10 +202,10 @@ internal sealed class GpuLinear(GpuDevice device, bool tensorCores)
             RowQuads = weight.Columns / 4,
             Columns = Math.Min(weight.Columns - firstColumn, sliceStages * plan.Codec.StageColumns),
             Rows = input.Rows,
-            RowStages = Math.Min(stages - firstStage, sliceStages),
+            RowStages = plan.Steps > 0 ? plan.Steps : Math.Min(stages - firstStage, sliceStages),
             Tiles = tiles,
         };
-        int groups = Math.Min(tiles, Math.Max(1, device.Multiprocessors * plan.Resident / slots));
+        int groups = Math.Min(plan.Steps > 0 ? LaunchShapes.Groups(8L * tiles, plan.Warps) : tiles, Math.Max(1, device.Multiprocessors * plan.Resident / slots));
         ((Launcher<TEpilogue>)kernel.Launch)(stream, new KernelConfig(new Index3D(groups, slots, 1), new Index3D(plan.Warps * 32, 1, 1), SharedMemoryConfig.RequestDynamic<byte>(plan.SharedBytes)), args, epilogue);
     }
 

@@ -39,7 +39,8 @@ internal static class LinearKernel
         from epilogue in tiles < 2 && !(tiles == 1 && TileCodecs.Of(format)!.Scaled) ? AllEpilogues : AllEpilogues[..3]
         select Variant(format, tiles, epilogue);
 
-    private static Type[] AllEpilogues => [typeof(StoreEpilogue), typeof(SwiGluEpilogue), typeof(QkvEpilogue), typeof(ExpertGateUpEpilogue), typeof(ExpertDownEpilogue)];
+    /// <summary>What can become of products.</summary>
+    public static Type[] AllEpilogues => [typeof(StoreEpilogue), typeof(SwiGluEpilogue), typeof(QkvEpilogue), typeof(ExpertGateUpEpilogue), typeof(ExpertDownEpilogue)];
 
     /// <summary>Grid of any number of groups; a multiple of 32 threads each.</summary>
     /// <remarks><typeparamref name="TTiles"/> is the number of eight-column tiles of activations; 0 for a single row of scaled formats, see <see cref="StageProduct.AccumulateRow"/>.</remarks>
@@ -62,7 +63,7 @@ internal static class LinearKernel
         next = WeightRing.Locate(next, args, epilogue, lane);
         for (int s = 0; s < TCodec.Stages; s++) next = WeightRing.Ask<TCodec, TEpilogue>(memory, ring + s * TileRows * TCodec.Slot, next, args, epilogue, lane, warp, warps, policy);
 
-        LinearInput.Prepare<TCodec, TElement>(memory, args, places);
+        LinearInput.Prepare<TCodec, TElement, TTiles>(memory, args, places);
 
         int parity = 0, slot = 0;
         for (int tile = Grid.IdxX; tile < args.Tiles; tile += Grid.DimX)

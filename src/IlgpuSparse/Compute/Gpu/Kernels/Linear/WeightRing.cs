@@ -56,7 +56,8 @@ internal static class WeightRing
         return cursor;
     }
 
-    private static long Address(LinearArgs args, int matrix) => matrix == 0 ? args.Weight0 : matrix == 1 ? args.Weight1 : args.Weight2;
+    /// <summary>The device address of matrix 0, 1 or 2.</summary>
+    public static long Address(LinearArgs args, int matrix) => matrix == 0 ? args.Weight0 : matrix == 1 ? args.Weight1 : args.Weight2;
 
     private static int Last(LinearArgs args, int matrix) => (matrix == 0 ? args.Chunks0 : matrix == 1 ? args.Chunks1 : args.Chunks2) - 1;
 }
