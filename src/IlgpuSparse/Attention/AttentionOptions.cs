@@ -49,6 +49,9 @@ public sealed record AttentionOptions
     /// <summary>Sequences up to this many tokens are attended densely.</summary>
     public int DenseBelow { get; init; }
 
+    /// <summary>Whether labels are made of calibrated channels, so that a decoder needs <see cref="DecoderOptions.Channels"/>.</summary>
+    public bool NeedsChannels => Kind == AttentionKind.DoubleSparsity;
+
     /// <summary>Reads the string form.</summary>
     /// <exception cref="FormatException">Unknown method, key or value; the message lists what there is.</exception>
     public static AttentionOptions Parse(string text)
