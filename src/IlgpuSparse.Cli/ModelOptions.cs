@@ -97,6 +97,12 @@ internal static class ModelOptions
                   sinks=0 window=1   first and last tokens that are always read
                   dense-layers=0     first layers that stay dense
                   dense-below=0      contexts up to this many tokens stay dense
+                  order=calibrated   random: channels drawn at random, a control
+                Or a method to compare with, with settings of its own:
+                  oracle             the true top-k (or top-p) of every query head; settings as above but those of labels
+                  streaming          StreamingLLM, masked: tokens, sinks=4; the rest of the budget is the window
+                  quest              pages by the bounds of their keys: tokens, page=16, dense-layers
+                  sparq              largest channels of the query, mean value: tokens, r=8, mean-value=on, dense-layers
                 Example: double-sparsity:tokens=1/32,channels=32,bits=4,sinks=4,window=64
                 """,
             HelpName = "method[:settings]",

@@ -53,12 +53,12 @@ public sealed class LlamaDecoder : IDisposable
         _steps = new RecordedSteps(backend);
         _plainStep = Step;
         _drawingStep = DrawingStep;
-        QueuesSteps = backend.Records;
         try
         {
             backend.ReserveWorkingMemory(c, weights.Formats, _maxRows);
             Cache = new KvCache(backend, c, options.KvFormat, options.Capacity);
             Policy = createPolicy(Cache, options);
+            QueuesSteps = backend.Records && Policy.IsRecordable;
             _batch = new StepBatch(backend, _maxRows, options.MaxSequences, Cache.Blocks);
             Feedback = new TokenFeedback(backend);
             _rope = new RopeTable(backend, c);
@@ -194,7 +194,8 @@ public sealed class LlamaDecoder : IDisposable
         }
         _batch.SetDecode(positions, blocks);
         ((DeviceSpan)_ids).Upload(tokens);
-        _steps.Run(_batch, Policy.Mode(_batch), null, _plainStep);
+        if (Policy.IsRecordable) _steps.Run(_batch, Policy.Mode(_batch), null, _plainStep);
+        else Step();
         if (_backend.Records) _batch.NoteAdvanced();
         foreach (var sequence in sequences) sequence.Advance(1);
         Download(tokens.Length);

@@ -54,6 +54,8 @@ internal sealed class AlternativePolicies : AttentionPolicy
     // A recording belongs to one policy and one of its ways: how many ways there are is the policies' business, so they are dealt out in turn.
     public override int Mode(StepBatch batch) => Chosen.Mode(batch) * _policies.Count + _chosen;
 
+    public override bool IsRecordable => _chosen >= 0 ? Chosen.IsRecordable : _policies.TrueForAll(p => p.IsRecordable);
+
     public override void Attend(int layer, StepBatch batch, DeviceSpan q, DeviceSpan y) => Chosen.Attend(layer, batch, q, y);
 
     public override long BytesRead(int position) => Chosen.BytesRead(position);
