@@ -70,6 +70,8 @@ internal static class BenchAttentionCommand
         HeadLayout[] layouts = [.. BenchOptions.Parts(arguments, s_heads).Select(HeadLayout.Parse)];
         AttentionOptions[] attentions = [.. arguments.GetValue(s_attention)!.Select(AttentionOptions.Parse)];
         if (attentions.FirstOrDefault(a => a.DenseLayers > 0) is { } layered) throw new ArgumentException($"--attention {layered}: one layer is measured, so dense-layers has no meaning");
+        if (attentions.FirstOrDefault(a => a.Kind is not (AttentionKind.Dense or AttentionKind.DoubleSparsity)) is { } other)
+            throw new ArgumentException($"--attention {other}: only dense and double-sparsity are timed; 'evaluate' takes the others");
         int[] batches = [.. BenchOptions.Parts(arguments, s_batches).Select(p => BenchOptions.Number(s_batches, p, 1, 1024))];
         int[] contexts = [.. BenchOptions.Parts(arguments, s_contexts).Select(p => BenchOptions.Number(s_contexts, p, 1, 1 << 24))];
         return AttentionConfiguration.Grid(layouts, attentions, batches, contexts, arguments.GetValue(s_kvType));

@@ -1,7 +1,6 @@
 using System.CommandLine;
 using System.Text;
 using IlgpuSparse.Attention;
-using IlgpuSparse.Calibration;
 using IlgpuSparse.Chat;
 using IlgpuSparse.Compute;
 using IlgpuSparse.Compute.Gpu;
@@ -23,7 +22,7 @@ internal sealed class GenerateCommand
     private static readonly Option<int> s_tokens = NumberOption.Create("--tokens", "Most tokens to generate.", 1, ModelOptions.MostTokens, 200, aliases: "-n");
     private static readonly Option<int> s_context = ModelOptions.Context("Tokens that the cache holds; 0 for just what the prompt and the new tokens need.");
     private static readonly Option<AttentionOptions> s_attention = ModelOptions.Attention();
-    private static readonly Option<string?> s_channels = new("--channels") { Description = "Channel map. Default: the file beside the model whose name ends in .channels.json.", HelpName = "path" };
+    private static readonly Option<string?> s_channels = ModelOptions.Channels();
     private static readonly Option<KvFormat?> s_kvType = ModelOptions.KvType(StandardKvFormat);
     private static readonly Option<float> s_temperature = NumberOption.Create("--temperature", "1 samples the model's own distribution, less prefers likely tokens, 0 takes the most likely one.", 0f, 100f, 0.7f, "x", "-t");
     private static readonly Option<int> s_topK = NumberOption.Create("--top-k", "Draw among the k most likely tokens; 0 for all.", 0, int.MaxValue, 0, "k");
@@ -90,7 +89,7 @@ internal sealed class GenerateCommand
             Capacity = (int)context,
             KvFormat = _arguments.GetValue(s_kvType) ?? StandardKvFormat,
             Attention = attention,
-            Channels = attention.Kind == AttentionKind.DoubleSparsity ? LoadChannels(model) : null,
+            Channels = ModelOptions.LoadChannels(model, _arguments.GetValue(s_channels), [attention]).Map,
             PrefillChunk = _arguments.GetValue(s_chunk),
         };
         using var backend = ComputeBackends.Create(_arguments.GetValue(s_backend)!, _arguments.GetValue(s_threads), precision: _arguments.GetValue(s_precision) ?? ProductPrecision.Single);
@@ -203,13 +202,6 @@ internal sealed class GenerateCommand
     }
 
     private static string NotEmpty(string text) => text.Length > 0 ? text : throw new ArgumentException("the prompt is empty");
-
-    private ChannelMap LoadChannels(ModelFile model)
-    {
-        string path = _arguments.GetValue(s_channels) ?? EmbeddedModel.ChannelMapFor(model.Path)
-            ?? throw new ArgumentException($"no channel map for this model: make one with 'ilgpusparse calibrate --model {model.Path}' (it is written to {EmbeddedModel.DefaultChannelMapPath(model.Path)}), or use --attention dense");
-        return ChannelMapReader.Read(path, model);
-    }
 
     private static void PrintHead(ModelFile model, ComputeBackend backend, DecoderOptions options, MemoryPlan plan, int promptTokens, string origin)
     {

@@ -27,6 +27,13 @@ internal sealed class HelpWithExamples(HelpAction help) : SynchronousCommandLine
               ilgpusparse calibrate --statistic qk --prose-only -o paper.channels.json
                                                          the published recipe, to compare with
             """,
+        ["evaluate"] = """
+              ilgpusparse evaluate                       perplexity, lines and pass keys at 1/16 and 1/64 of the tokens
+              ilgpusparse evaluate --task lines:length=8K,questions=400 -a double-sparsity -a double-sparsity:channels=32,bits=4
+              ilgpusparse evaluate --task ppl:length=4K,tokens=1000 --text book.txt --tokens 1/8,1/16,1/32 --plot plots
+
+            Density is what was read of the cache (labels, and K and V of the selected tokens) over the bytes of all K and V.
+            """,
         ["inspect"] = """
               ilgpusparse inspect -m model.gguf --context 131072      what will 128K tokens take?
               ilgpusparse inspect -m model.gguf --context 131072 --kv-type f32 -a dense

@@ -14,11 +14,16 @@ internal static class JsonOutput
         Converters = { new System.Text.Json.Serialization.JsonStringEnumConverter(JsonNamingPolicy.CamelCase) },
     };
 
+    private static readonly JsonSerializerOptions s_line = new(s_options) { WriteIndented = false };
+
     /// <summary>Writes <paramref name="document"/>.</summary>
     public static void Write(object document) => Console.Out.WriteLine(Text(document));
 
     /// <summary>What <see cref="Write"/> writes.</summary>
     public static string Text(object document) => JsonSerializer.Serialize(document, s_options);
+
+    /// <summary><paramref name="document"/> on one line.</summary>
+    public static string Line(object document) => JsonSerializer.Serialize(document, s_line);
 
     /// <summary>Reads a document back.</summary>
     /// <exception cref="FormatException">It is none; <paramref name="source"/> is named.</exception>

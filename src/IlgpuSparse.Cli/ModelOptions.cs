@@ -1,9 +1,12 @@
 using System.CommandLine;
+using System.Security.Cryptography;
 using IlgpuSparse.Attention;
+using IlgpuSparse.Calibration;
 using IlgpuSparse.Compute;
 using IlgpuSparse.Compute.Cpu;
 using IlgpuSparse.Compute.Gpu;
 using IlgpuSparse.Llama;
+using IlgpuSparse.Model;
 
 namespace IlgpuSparse.Cli;
 
@@ -22,6 +25,20 @@ internal static class ModelOptions
 
     /// <summary>The path that <paramref name="option"/> was given, else the embedded model's.</summary>
     public static string ModelPath(this ParseResult arguments, Option<string?> option) => arguments.GetValue(option) ?? EmbeddedModel.ModelPath;
+
+    /// <summary>Which channel map.</summary>
+    public static Option<string?> Channels() => new("--channels") { Description = "Channel map. Default: the file beside the model whose name ends in .channels.json.", HelpName = "path" };
+
+    /// <summary>The channel map that <paramref name="given"/> names, or the one beside the model, and a hash of its file; none where no attention needs it.</summary>
+    /// <exception cref="ArgumentException">One is needed and there is none.</exception>
+    /// <exception cref="ModelFormatException">Damaged, or of another model.</exception>
+    public static (ChannelMap? Map, string Id) LoadChannels(ModelFile model, string? given, IEnumerable<AttentionOptions> attentions)
+    {
+        if (!attentions.Any(a => a.NeedsChannels)) return (null, "none");
+        string path = given ?? EmbeddedModel.ChannelMapFor(model.Path)
+            ?? throw new ArgumentException($"no channel map for this model: make one with 'ilgpusparse calibrate --model {model.Path}' (it is written to {EmbeddedModel.DefaultChannelMapPath(model.Path)}), or use --attention dense");
+        return (ChannelMapReader.Read(path, model), Convert.ToHexStringLower(SHA256.HashData(File.ReadAllBytes(path)))[..16]);
+    }
 
     /// <summary>Machine-readable output.</summary>
     public static Option<bool> Json() => new("--json") { Description = "Print one JSON document instead of text, tables and progress." };
@@ -80,6 +97,12 @@ internal static class ModelOptions
                   sinks=0 window=1   first and last tokens that are always read
                   dense-layers=0     first layers that stay dense
                   dense-below=0      contexts up to this many tokens stay dense
+                  order=calibrated   random: channels drawn at random, a control
+                Or a method to compare with, with settings of its own:
+                  oracle             the true top-k (or top-p) of every query head; settings as above but those of labels
+                  streaming          StreamingLLM, masked: tokens, sinks=4; the rest of the budget is the window
+                  quest              pages by the bounds of their keys: tokens, page=16, dense-layers
+                  sparq              largest channels of the query, mean value: tokens, r=8, mean-value=on, dense-layers
                 Example: double-sparsity:tokens=1/32,channels=32,bits=4,sinks=4,window=64
                 """,
             HelpName = "method[:settings]",

@@ -15,6 +15,7 @@ var root = new RootCommand("""
 {
     GenerateCommand.Create(),
     CalibrateCommand.Create(),
+    EvaluateCommand.Create(),
     BenchCommand.Create(),
     InspectCommand.Create(),
     DoctorCommand.Create(),

@@ -3,7 +3,7 @@ using ScottPlot.TickGenerators;
 
 namespace IlgpuSparse.Cli.Benchmarks;
 
-/// <summary>Lines over a logarithmic axis of contexts, written as PNG and SVG.</summary>
+/// <summary>Lines over a logarithmic axis, of contexts unless another is named, written as PNG and SVG.</summary>
 /// <param name="Title">Above the plot.</param>
 /// <param name="YLabel">What is shown, with its unit.</param>
 /// <param name="LogY">Whether that axis is logarithmic too.</param>
@@ -11,15 +11,24 @@ internal sealed record LinePlot(string Title, string YLabel, bool LogY)
 {
     private const int Width = 900, Height = 560;
 
-    private readonly List<(string Name, IReadOnlyList<(int Context, double Value)> Points, bool Reference)> _lines = [];
+    private readonly List<(string Name, IReadOnlyList<(int X, double Value)> Points, bool Reference)> _lines = [];
+
+    /// <summary>What the lines are over, with its unit.</summary>
+    public string XLabel { get; init; } = "context, tokens";
+
+    /// <summary>How a value of that axis reads.</summary>
+    public Func<int, string> XText { get; init; } = ContextText;
+
+    /// <summary>Whether the axis is marked at powers of two instead of every value that occurs.</summary>
+    public bool XPowersOfTwo { get; init; }
 
     /// <summary>Whether there is anything to draw.</summary>
     public bool IsEmpty => _lines.Count == 0;
 
     /// <summary>Adds a line, thinner for a <paramref name="reference"/>; nothing without points.</summary>
-    public void Add(string name, IEnumerable<(int Context, double? Value)> points, bool reference = false)
+    public void Add(string name, IEnumerable<(int X, double? Value)> points, bool reference = false)
     {
-        (int, double)[] known = [.. points.Where(p => p.Value is > 0).Select(p => (p.Context, p.Value!.Value)).OrderBy(p => p.Context)];
+        (int, double)[] known = [.. points.Where(p => LogY ? p.Value is > 0 : p.Value is >= 0).Select(p => (p.X, p.Value!.Value)).OrderBy(p => p.X)];
         if (known.Length > 0) _lines.Add((name, known, reference));
     }
 
@@ -44,19 +53,24 @@ internal sealed record LinePlot(string Title, string YLabel, bool LogY)
     {
         var plot = new Plot();
         plot.Title(Title);
-        plot.XLabel("context, tokens");
+        plot.XLabel(XLabel);
         plot.YLabel(YLabel);
         foreach (var (name, points, reference) in _lines)
         {
-            var line = plot.Add.Scatter(points.Select(p => Math.Log2(p.Context)).ToArray(), points.Select(p => LogY ? Math.Log10(p.Value) : p.Value).ToArray());
+            var line = plot.Add.Scatter(points.Select(p => Math.Log2(p.X)).ToArray(), points.Select(p => LogY ? Math.Log10(p.Value) : p.Value).ToArray());
             line.LegendText = name;
             // no dashes: the SVG canvas does not draw them
             line.LineWidth = reference ? 1 : 2.5f;
             line.MarkerSize = reference ? 9 : 7;
             line.MarkerShape = reference ? MarkerShape.OpenCircle : MarkerShape.FilledCircle;
         }
-        int[] contexts = [.. _lines.SelectMany(l => l.Points).Select(p => p.Context).Distinct().Order()];
-        plot.Axes.Bottom.TickGenerator = new NumericManual(contexts.Select(c => Math.Log2(c)).ToArray(), contexts.Select(ContextText).ToArray());
+        int[] marks = [.. _lines.SelectMany(l => l.Points).Select(p => p.X).Distinct().Order()];
+        if (XPowersOfTwo)
+        {
+            int first = (int)Math.Floor(Math.Log2(marks[0])), last = (int)Math.Ceiling(Math.Log2(marks[^1]));
+            marks = [.. Enumerable.Range(first, last - first + 1).Where(p => p < 31).Select(p => 1 << p)];
+        }
+        plot.Axes.Bottom.TickGenerator = new NumericManual(marks.Select(x => Math.Log2(x)).ToArray(), marks.Select(XText).ToArray());
         if (LogY)
         {
             plot.Axes.Left.TickGenerator = new NumericAutomatic

@@ -9,7 +9,7 @@ namespace IlgpuSparse.Attention;
 
 /// <summary>
 /// The attention of decode steps as one string can say it: <c>dense</c>, or <c>double-sparsity:tokens=1/16,top-p=0.95,min-tokens=64,channels=64,bits=2,sinks=4,window=64,dense-layers=2,dense-below=512,scaling=static,sets=group,reduce=max,mean-value=on</c>
-/// (every part may be left out).
+/// (every part may be left out), or one of the methods that <see cref="AttentionMethod"/> lists, with the settings it takes.
 /// </summary>
 public sealed record AttentionOptions
 {
@@ -18,6 +18,18 @@ public sealed record AttentionOptions
 
     /// <summary>Double Sparsity with the defaults: 1/16 of the tokens by labels of 64 channels × 2 bits with static scales (128 bits a token and kv head).</summary>
     public static readonly AttentionOptions DoubleSparsity = new() { Kind = AttentionKind.DoubleSparsity };
+
+    /// <summary>The true top-k of every query head.</summary>
+    public static readonly AttentionOptions Oracle = new() { Kind = AttentionKind.Oracle, SetPerQueryHead = true, LabelFormat = LabelFormat.F16 };
+
+    /// <summary>StreamingLLM: four sinks, and the rest of the budget as a window.</summary>
+    public static readonly AttentionOptions Streaming = new() { Kind = AttentionKind.Streaming, Rule = new SelectionRule(1, 16, 1, Sinks: 4) };
+
+    /// <summary>Quest with pages of 16 tokens.</summary>
+    public static readonly AttentionOptions Quest = new() { Kind = AttentionKind.Quest, SetPerQueryHead = true };
+
+    /// <summary>SparQ by eight channels.</summary>
+    public static readonly AttentionOptions Sparq = new() { Kind = AttentionKind.Sparq, Channels = 8, MeanValue = true };
 
     /// <summary>Method.</summary>
     public AttentionKind Kind { get; init; }
@@ -37,6 +49,12 @@ public sealed record AttentionOptions
     /// <summary>One token set a query head (the paper) instead of one a kv head.</summary>
     public bool SetPerQueryHead { get; init; }
 
+    /// <summary>Labels of channels drawn at random instead of the calibrated ones: the control that says what calibration buys.</summary>
+    public bool RandomChannels { get; init; }
+
+    /// <summary>Tokens a page, of <see cref="AttentionKind.Quest"/>.</summary>
+    public int PageTokens { get; init; } = 16;
+
     /// <summary>How the scores of a group become one.</summary>
     public GroupReduction Reduction { get; init; } = GroupReduction.Max;
 
@@ -49,20 +67,24 @@ public sealed record AttentionOptions
     /// <summary>Sequences up to this many tokens are attended densely.</summary>
     public int DenseBelow { get; init; }
 
+    /// <summary>Whether labels are made of calibrated channels, so that a decoder needs <see cref="DecoderOptions.Channels"/>.</summary>
+    public bool NeedsChannels => Kind == AttentionKind.DoubleSparsity;
+
     /// <summary>Reads the string form.</summary>
     /// <exception cref="FormatException">Unknown method, key or value; the message lists what there is.</exception>
     public static AttentionOptions Parse(string text)
     {
         var (method, rest) = text.IndexOf(':') is >= 0 and int colon ? (text[..colon], text[(colon + 1)..]) : (text, "");
-        if (method == "dense") return rest.Length == 0 ? Dense : throw new FormatException($"'dense' takes no settings, got '{rest}'");
-        if (method != "double-sparsity") throw new FormatException($"unknown attention '{method}'; there are: dense, double-sparsity");
-        var options = DoubleSparsity;
-        int sinks = 0, window = 1, floor = 0;
+        var known = AttentionMethod.Find(method);
+        if (known.Settings.Count == 0 && rest.Length > 0) throw new FormatException($"'{method}' takes no settings, got '{rest}'");
+        var options = known.Defaults;
+        int sinks = options.Rule.Sinks, window = 1, floor = 0;
         float topP = 1;
         foreach (string part in rest.Split(',', StringSplitOptions.RemoveEmptyEntries | StringSplitOptions.TrimEntries))
         {
             string[] pair = part.Split('=', 2);
             string value = pair.Length == 2 ? pair[1] : throw new FormatException($"'{part}' should be key=value");
+            if (!known.Settings.Contains(pair[0])) throw new FormatException($"unknown setting '{pair[0]}' of {method}; there are: {string.Join(", ", known.Settings)}");
             switch (pair[0])
             {
                 case "tokens": options = options with { Rule = ParseBudget(value) }; break;
@@ -93,8 +115,10 @@ public sealed record AttentionOptions
                 case "window": window = Number(part, value, 1, 1 << 20); break;
                 case "dense-layers": options = options with { DenseLayers = Number(part, value, 0, 1 << 10) }; break;
                 case "dense-below": options = options with { DenseBelow = Number(part, value, 0, int.MaxValue) }; break;
-                default:
-                    throw new FormatException($"unknown setting '{pair[0]}' of double-sparsity; there are: tokens, top-p, min-tokens, channels, bits, scaling, sets, reduce, mean-value, sinks, window, dense-layers, dense-below");
+                case "order": options = options with { RandomChannels = Choice(part, value, ("calibrated", false), ("random", true)) }; break;
+                case "page": options = options with { PageTokens = Number(part, value, 1, KvLayer.BlockTokens) }; break;
+                case "r": options = options with { Channels = Number(part, value, 1, 256) }; break;
+                default: throw new InvalidOperationException($"{method} lists the setting '{pair[0]}', which nothing reads");
             }
         }
         if (options.Rule.Numerator == 0 && floor > options.Rule.MinTokens) throw new FormatException($"min-tokens={floor} is more than tokens={options.Rule.MinTokens}");
@@ -104,16 +128,22 @@ public sealed record AttentionOptions
     /// <summary>The string form, every setting that differs from the defaults said.</summary>
     public override string ToString()
     {
-        if (Kind == AttentionKind.Dense) return "dense";
+        var method = AttentionMethod.Of(Kind);
+        if (method.Settings.Count == 0) return method.Name;
+        var standard = method.Defaults;
         string tokens = Rule.Numerator > 0 ? $"{Rule.Numerator}/{Rule.Denominator}" : Rule.MinTokens.ToString(CultureInfo.InvariantCulture);
-        string text = $"double-sparsity:tokens={tokens},channels={Channels},bits={LabelFormat.Bits()}";
+        string text = $"{method.Name}:tokens={tokens}";
+        if (Kind == AttentionKind.DoubleSparsity) text += $",channels={Channels},bits={LabelFormat.Bits()}";
+        if (Kind == AttentionKind.Sparq) text += $",r={Channels}";
+        if (Kind == AttentionKind.Quest) text += $",page={PageTokens}";
+        if (RandomChannels) text += ",order=random";
         if (Rule.TopP < 1) text += string.Create(CultureInfo.InvariantCulture, $",top-p={Rule.TopP}");
         if (Rule.Floor > 0) text += $",min-tokens={Rule.Floor}";
-        if (Scaling != LabelScaling.Static) text += ",scaling=token";
-        if (SetPerQueryHead) text += ",sets=head";
-        if (Reduction != GroupReduction.Max) text += ",reduce=sum";
-        if (MeanValue) text += ",mean-value=on";
-        if (Rule.Sinks > 0) text += $",sinks={Rule.Sinks}";
+        if (Scaling != standard.Scaling) text += ",scaling=token";
+        if (SetPerQueryHead != standard.SetPerQueryHead) text += SetPerQueryHead ? ",sets=head" : ",sets=group";
+        if (Reduction != standard.Reduction) text += ",reduce=sum";
+        if (MeanValue != standard.MeanValue) text += MeanValue ? ",mean-value=on" : ",mean-value=off";
+        if (Rule.Sinks != standard.Rule.Sinks) text += $",sinks={Rule.Sinks}";
         if (Rule.Recent > 1) text += $",window={Rule.Recent}";
         if (DenseLayers > 0) text += $",dense-layers={DenseLayers}";
         if (DenseBelow > 0) text += $",dense-below={DenseBelow}";
@@ -121,17 +151,12 @@ public sealed record AttentionOptions
     }
 
     /// <summary>Bytes that the policy keeps a cached token over all layers, before it is made: what the memory plan counts.</summary>
-    internal long AuxiliaryBytesPerToken(LlamaConfig config) => Kind == AttentionKind.Dense ? 0 : DoubleSparsityPolicy.LabelBytesPerToken(config, this);
+    internal long AuxiliaryBytesPerToken(LlamaConfig config) => AttentionMethod.Of(Kind).AuxiliaryBytesPerToken(config, this);
 
     /// <summary>Bytes that the policy's labels and scratch take for a decoder with <paramref name="options"/>.</summary>
-    internal long PlannedBytes(LlamaConfig config, DecoderOptions options) => Kind == AttentionKind.Dense ? 0 : DoubleSparsityPolicy.PlannedBytes(config, this, options);
+    internal long PlannedBytes(LlamaConfig config, DecoderOptions options) => AttentionMethod.Of(Kind).PlannedBytes(config, this, options);
 
-    internal AttentionPolicy Create(ComputeBackend backend, LlamaConfig config, KvCache cache, DecoderOptions options)
-    {
-        if (Kind == AttentionKind.Dense) return new DensePolicy(backend, config, cache);
-        var channels = options.Channels ?? throw new ArgumentException($"{this} needs a channel map: make one with 'ilgpusparse calibrate'", nameof(options));
-        return new DoubleSparsityPolicy(backend, config, cache, this, channels, options.MaxSequences);
-    }
+    internal AttentionPolicy Create(ComputeBackend backend, LlamaConfig config, KvCache cache, DecoderOptions options) => AttentionMethod.Of(Kind).Create(backend, config, cache, this, options);
 
     private static SelectionRule ParseBudget(string value)
     {

@@ -24,6 +24,9 @@ public abstract class AttentionPolicy : IDisposable
     /// </summary>
     public virtual int Mode(StepBatch batch) => 0;
 
+    /// <summary>Whether its operations leave the host out, so that a backend may record a step and run it again. A policy that computes on the host has its steps done operation by operation.</summary>
+    public virtual bool IsRecordable => true;
+
     /// <summary>Bytes of K, V and auxiliary data that a step at <paramref name="position"/> reads over all layers.</summary>
     public abstract long BytesRead(int position);
 

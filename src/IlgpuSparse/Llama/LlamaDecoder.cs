@@ -35,6 +35,10 @@ public sealed class LlamaDecoder : IDisposable
     /// <exception cref="ArgumentException">Options that contradict the model.</exception>
     /// <exception cref="InsufficientMemoryException">The device has not that much.</exception>
     public LlamaDecoder(ComputeBackend backend, LlamaWeights weights, DecoderOptions options)
+        : this(backend, weights, options, (cache, resolved) => resolved.Attention.Create(backend, weights.Config, cache, resolved)) { }
+
+    /// <summary>As the other, with the policy that <paramref name="createPolicy"/> makes of the cache and the options.</summary>
+    internal LlamaDecoder(ComputeBackend backend, LlamaWeights weights, DecoderOptions options, Func<KvCache, DecoderOptions, AttentionPolicy> createPolicy)
     {
         ArgumentOutOfRangeException.ThrowIfLessThan(options.Capacity, 1, nameof(options));
         ArgumentOutOfRangeException.ThrowIfNegative(options.PrefillChunk, nameof(options));
@@ -49,12 +53,12 @@ public sealed class LlamaDecoder : IDisposable
         _steps = new RecordedSteps(backend);
         _plainStep = Step;
         _drawingStep = DrawingStep;
-        QueuesSteps = backend.Records;
         try
         {
             backend.ReserveWorkingMemory(c, weights.Formats, _maxRows);
             Cache = new KvCache(backend, c, options.KvFormat, options.Capacity);
-            Policy = options.Attention.Create(backend, c, Cache, options);
+            Policy = createPolicy(Cache, options);
+            QueuesSteps = backend.Records && Policy.IsRecordable;
             _batch = new StepBatch(backend, _maxRows, options.MaxSequences, Cache.Blocks);
             Feedback = new TokenFeedback(backend);
             _rope = new RopeTable(backend, c);
@@ -190,7 +194,8 @@ public sealed class LlamaDecoder : IDisposable
         }
         _batch.SetDecode(positions, blocks);
         ((DeviceSpan)_ids).Upload(tokens);
-        _steps.Run(_batch, Policy.Mode(_batch), null, _plainStep);
+        if (Policy.IsRecordable) _steps.Run(_batch, Policy.Mode(_batch), null, _plainStep);
+        else Step();
         if (_backend.Records) _batch.NoteAdvanced();
         foreach (var sequence in sequences) sequence.Advance(1);
         Download(tokens.Length);

@@ -11,6 +11,12 @@ public class AttentionOptionsTests
     [InlineData("double-sparsity:tokens=512,channels=32,bits=4,scaling=token,sets=head,reduce=sum,sinks=4,window=64,dense-layers=2,dense-below=1024")]
     [InlineData("double-sparsity:tokens=1/16,channels=64,bits=2,top-p=0.95,min-tokens=64,mean-value=on")]
     [InlineData("double-sparsity:tokens=3/100,channels=8,bits=16")]
+    [InlineData("double-sparsity:tokens=1/16,channels=8,bits=16,order=random")]
+    [InlineData("oracle:tokens=1/64")]
+    [InlineData("oracle:tokens=1/8,top-p=0.95,sets=group,reduce=sum")]
+    [InlineData("streaming:tokens=1/16,sinks=8")]
+    [InlineData("quest:tokens=256,page=8,dense-layers=2")]
+    [InlineData("sparq:tokens=1/16,r=16,mean-value=off")]
     public void The_string_form_survives_a_round_trip(string text) => Assert.Equal(text, AttentionOptions.Parse(text).ToString());
 
     [Fact]
@@ -38,6 +44,10 @@ public class AttentionOptionsTests
     [InlineData("double-sparsity:min-tokens=0")]
     [InlineData("double-sparsity:tokens=100,min-tokens=101")]
     [InlineData("double-sparsity:colour=red")]
+    [InlineData("oracle:bits=2")]
+    [InlineData("quest:page=0")]
+    [InlineData("streaming:window=4")]
+    [InlineData("sparq:r=0")]
     [InlineData("double-sparsity:scaling=log")]
     public void Nonsense_is_refused_with_what_there_is(string text) => Assert.NotEmpty(Assert.Throws<FormatException>(() => AttentionOptions.Parse(text)).Message);
 

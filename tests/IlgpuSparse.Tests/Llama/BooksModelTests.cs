@@ -65,6 +65,14 @@ public sealed class BooksModelTests : IDisposable
     [InlineData("double-sparsity:tokens=1/1,bits=16,channels=8,reduce=sum")]
     [InlineData("double-sparsity:tokens=1/16,dense-below=100000")]
     [InlineData("double-sparsity:tokens=1/16,dense-layers=8")]
+    [InlineData("double-sparsity:tokens=1/1,order=random")]
+    [InlineData("oracle:tokens=1/1")]
+    [InlineData("oracle:tokens=100000,sets=group")]
+    [InlineData("streaming:tokens=1/1")]
+    [InlineData("quest:tokens=1/1")]
+    [InlineData("quest:tokens=100000,page=8")]
+    [InlineData("sparq:tokens=1/1")]
+    [InlineData("sparq:tokens=1/16,r=5,dense-layers=8")]
     public void Sparse_steps_equal_dense_ones_when_every_token_is_read(string attention)
     {
         int[] ids = Text(700);
@@ -88,6 +96,10 @@ public sealed class BooksModelTests : IDisposable
     [InlineData("double-sparsity:tokens=1/16,sinks=4,window=64")]
     [InlineData("double-sparsity:tokens=1/8,top-p=0.9,min-tokens=32,mean-value=on,dense-layers=1")]
     [InlineData("double-sparsity:tokens=300,bits=4,channels=33,scaling=token,sets=head,dense-layers=2")]
+    [InlineData("oracle:tokens=1/64,sets=group")]
+    [InlineData("streaming:tokens=1/16,sinks=8")]
+    [InlineData("quest:tokens=1/32,page=8,dense-layers=1")]
+    [InlineData("sparq:tokens=1/16,r=16")]
     public void The_memory_plan_is_what_gets_allocated(string attention)
     {
         var options = Options(5000, AttentionOptions.Parse(attention), KvFormat.F16);
@@ -107,11 +119,16 @@ public sealed class BooksModelTests : IDisposable
         Assert.Contains("--context", e.Message);
     }
 
-    [Fact]
-    public void Rewinding_and_going_on_equals_a_fresh_run()
+    [Theory]
+    [InlineData("double-sparsity")]
+    [InlineData("oracle")]
+    [InlineData("streaming")]
+    [InlineData("quest")]
+    [InlineData("sparq")]
+    public void Rewinding_and_going_on_equals_a_fresh_run(string attention)
     {
         int[] ids = Text(600);
-        using var decoder = Decoder(1024, AttentionOptions.DoubleSparsity, KvFormat.F32);
+        using var decoder = Decoder(1024, AttentionOptions.Parse(attention), KvFormat.F32);
         using var sequence = decoder.NewSequence();
         decoder.Prefill(sequence, ids);
         sequence.Rewind(300);

@@ -155,9 +155,17 @@ internal sealed class DoubleSparsityPolicy : AttentionPolicy
         for (int head = 0; head < kvHeads; head++)
         {
             var channels = map[layer, head];
+            IReadOnlyList<int> ranking = channels.Ranking;
+            if (_options.RandomChannels)
+            {
+                int[] drawn = [.. Enumerable.Range(0, map.HeadDim)];
+                // a stream of its own for every head, the same in every run
+                new Random(layer * kvHeads + head).Shuffle(drawn);
+                ranking = drawn;
+            }
             for (int i = 0; i < r; i++)
             {
-                int c = channels.Ranking[i];
+                int c = ranking[i];
                 indices[head * r + i] = c;
                 if (!tables) continue;
                 offsets[head * r + i] = channels.Mean![c];

@@ -1,0 +1,39 @@
+using IlgpuSparse.Cli.Benchmarks;
+
+namespace IlgpuSparse.Cli.Evaluations;
+
+/// <summary>The plots of <c>evaluate</c>: accuracy, or perplexity over that of full attention, over the bytes that a step reads, one line a method.</summary>
+internal static class EvaluationPlots
+{
+    /// <summary>Writes them to <paramref name="directory"/>, which is made; returns the names.</summary>
+    /// <exception cref="FormatException">There are no results to plot.</exception>
+    public static IReadOnlyList<string> Save(EvaluationDocument document, string directory)
+    {
+        if (document.Rows.Count == 0) throw new FormatException("there are no results to plot");
+        Directory.CreateDirectory(directory);
+        var written = new List<string>();
+        foreach (var group in document.Rows.GroupBy(r => (r.Task, r.Setup)))
+        {
+            bool text = group.First().Perplexity is not null;
+            var plot = new LinePlot($"{group.Key.Task}, set-up {group.Key.Setup}\n{document.Model}", text ? "perplexity / dense" : "answers right, %", LogY: text)
+            {
+                XLabel = "bytes of K, V and labels that a step reads",
+                XText = bytes => Bytes.Text(bytes),
+                XPowersOfTwo = true,
+            };
+            foreach (var line in group.GroupBy(r => Method(r.Attention)))
+                plot.Add(line.Key, line.Select(r => ((int)Math.Min(int.MaxValue, r.BytesPerStep), text ? r.Ratio : 100 * r.Accuracy)));
+            if (!plot.IsEmpty) written.AddRange(plot.Save(Path.Combine(directory, "evaluation-" + group.Key.Task.Replace(':', '-').Replace(',', '-').Replace("=", "", StringComparison.Ordinal) + $"-{group.Key.Setup}")));
+        }
+        return written;
+    }
+
+    /// <summary>The attention without its budget: what points of one line have in common.</summary>
+    internal static string Method(string attention)
+    {
+        string[] halves = attention.Split(':', 2);
+        if (halves.Length == 1) return attention;
+        string rest = string.Join(',', halves[1].Split(',').Where(p => !p.StartsWith("tokens=", StringComparison.Ordinal)));
+        return rest.Length == 0 ? halves[0] : $"{halves[0]}:{rest}";
+    }
+}

@@ -1,0 +1,120 @@
+using IlgpuSparse.Attention;
+using IlgpuSparse.Attention.Policies;
+using IlgpuSparse.Cache;
+using IlgpuSparse.Compute;
+using IlgpuSparse.Llama;
+
+namespace IlgpuSparse.Evaluation;
+
+/// <summary>
+/// Asks the questions of items through a <see cref="LlamaDecoder"/>, teacher-forced, under several attentions. A context is prefilled once for all of them: they share K and V, and each keeps what it needs beside them.
+/// </summary>
+public sealed class Evaluator : IDisposable
+{
+    private readonly LlamaDecoder _decoder;
+    private readonly AlternativePolicies _policies;
+
+    /// <summary>Builds the decoder and the policies.</summary>
+    /// <param name="backend">Where it runs.</param>
+    /// <param name="weights">The model.</param>
+    /// <param name="options">Cache and channels; its attention is not looked at.</param>
+    /// <param name="attentions">What is judged.</param>
+    public Evaluator(ComputeBackend backend, LlamaWeights weights, DecoderOptions options, IReadOnlyList<AttentionOptions> attentions)
+    {
+        ArgumentNullException.ThrowIfNull(options);
+        ArgumentNullException.ThrowIfNull(attentions);
+        AlternativePolicies? policies = null;
+        _decoder = new LlamaDecoder(backend, weights, options with { MaxSequences = 1 },
+            (cache, resolved) => policies = new AlternativePolicies(attentions, a => a.Create(backend, weights.Config, cache, resolved)));
+        _policies = policies!;
+    }
+
+    /// <summary>Bytes that attention <paramref name="index"/> keeps a cached token beside K and V, over all layers.</summary>
+    public long AuxiliaryBytesPerToken(int index) => _policies[index].AuxiliaryBytesPerToken;
+
+    /// <summary>Prefills the context of <paramref name="item"/> and asks its questions under each of <paramref name="which"/>, indices into the constructor's attentions.</summary>
+    /// <param name="item">Context and questions.</param>
+    /// <param name="setup">Where sparse attention begins.</param>
+    /// <param name="which">Attentions to judge.</param>
+    /// <param name="finished">Told of every result as it is there: (index of the attention, result).</param>
+    /// <param name="progress">Told how many tokens went through the model.</param>
+    /// <param name="cancellation">Looked at between steps.</param>
+    /// <exception cref="ArgumentException">The item does not fit the cache.</exception>
+    public void Run(EvaluationItem item, EvaluationSetup setup, IEnumerable<int> which, Action<int, ItemResult> finished, Action<int>? progress = null, CancellationToken cancellation = default)
+    {
+        ArgumentNullException.ThrowIfNull(item);
+        ArgumentNullException.ThrowIfNull(which);
+        ArgumentNullException.ThrowIfNull(finished);
+        if (item.Capacity > _decoder.Cache.Capacity) throw new ArgumentException($"{item.Name} needs {item.Capacity:N0} tokens; the cache has {_decoder.Cache.Capacity:N0}", nameof(item));
+        using var sequence = _decoder.NewSequence();
+        _policies.SelectAll();
+        int done = 0;
+        _decoder.Prefill(sequence, item.Context, n =>
+        {
+            progress?.Invoke(n - done);
+            done = n;
+        }, cancellation);
+        foreach (int index in which)
+        {
+            _policies.Select(index);
+            long steps = 0, read = 0, dense = 0;
+            var results = new List<QuestionResult>();
+            foreach (var question in item.Questions)
+            {
+                sequence.Rewind(item.Context.Length);
+                results.Add(Ask(question, setup, sequence, position =>
+                {
+                    steps++;
+                    read += _policies.BytesRead(position);
+                    dense += _decoder.DenseBytesRead(position);
+                }, cancellation));
+                progress?.Invoke(question.Tokens.Length + question.Answer.Length - 1);
+            }
+            finished(index, new ItemResult(results, steps, read, dense));
+        }
+    }
+
+    private QuestionResult Ask(RetrievalQuestion question, EvaluationSetup setup, CacheSequence sequence, Action<int> stepped, CancellationToken cancellation)
+    {
+        var losses = new double[question.Answer.Length];
+        bool right = true;
+        if (setup == EvaluationSetup.A) Judge(_decoder.Prefill(sequence, question.Tokens, null, cancellation), 0);
+        else
+        {
+            for (int i = 0; i < question.Tokens.Length; i++)
+            {
+                var logits = Step(question.Tokens[i]);
+                if (i == question.Tokens.Length - 1) Judge(logits, 0);
+            }
+        }
+        for (int i = 1; i < question.Answer.Length; i++) Judge(Step(question.Answer[i - 1]), i);
+        return new QuestionResult(right, losses);
+
+        ReadOnlySpan<float> Step(int token)
+        {
+            cancellation.ThrowIfCancellationRequested();
+            stepped(sequence.Length);
+            return _decoder.Decode([sequence], new[] { token });
+        }
+
+        void Judge(ReadOnlySpan<float> logits, int index)
+        {
+            int answer = question.Answer[index];
+            float largest = float.NegativeInfinity;
+            int best = -1;
+            for (int id = 0; id < logits.Length; id++)
+            {
+                if (!(logits[id] > largest)) continue;
+                largest = logits[id];
+                best = id;
+            }
+            double sum = 0;
+            foreach (float x in logits) sum += Math.Exp((double)x - largest);
+            losses[index] = largest + Math.Log(sum) - logits[answer];
+            right &= best == answer;
+        }
+    }
+
+    /// <summary>Frees the decoder; the weights stay.</summary>
+    public void Dispose() => _decoder.Dispose();
+}
