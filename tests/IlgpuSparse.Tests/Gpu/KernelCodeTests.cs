@@ -162,11 +162,13 @@ public sealed class KernelCodeTests
     public void LongStreamsAreReadInSixteenBytes()
     {
         // labels twice: the first of a group, and the next while one is in work
-        Assert.All(ScoreKernel.Variants, variant => Assert.Equal(2 * Product(variant.Method.GetGenericArguments()[1..3]), KernelCode.Count(KernelCode.Ptx(variant), "ld.global.nc.L1::no_allocate.L2::cache_hint.v4.u32")));
-        Assert.All(TensorDecodeKernel.Variants, variant => Assert.Matches(@"cp\.async\.cg\.shared\.global\.L2::128B \[\w+\], \[\w+\], 16, %r", KernelCode.Ptx(variant)));
-        var selection = KernelCatalog.All.Where(variant => variant.Method.DeclaringType is { } type && (type == typeof(BinKernel) || type == typeof(HistogramKernel) || type == typeof(SetFilterKernel))).ToList();
-        Assert.True(selection.Count >= 3);
+        KernelCode.Each(ScoreKernel.Variants, variant => Assert.Equal(2 * Product(variant.Method.GetGenericArguments()[1..3]), KernelCode.Count(KernelCode.Ptx(variant), "ld.global.nc.L1::no_allocate.L2::cache_hint.v4.u32")));
+        KernelCode.Each(TensorDecodeKernel.Variants, variant => Assert.Matches(@"cp\.async\.cg\.shared\.global\.L2::128B \[\w+\], \[\w+\], 16, %r", KernelCode.Ptx(variant)));
+        var selection = KernelCatalog.All.Where(variant => variant.Method.DeclaringType is { } type && (type == typeof(BinKernel) || type == typeof(HistogramKernel))).ToList();
+        Assert.True(selection.Count >= 2);
         Assert.All(selection, variant => Assert.InRange(KernelCode.Count(KernelCode.Ptx(variant), "ld.global.cg.v4.f32"), 4, 8));
+        // in a loop: the first, and the next while one is in work
+        Assert.Equal(2, KernelCode.Count(KernelCode.Ptx(SetFilterKernel.Variant), "ld.global.cg.v4.f32"));
         Assert.All(RmsNormKernel.Variants, variant => Assert.InRange(KernelCode.Count(KernelCode.Ptx(variant), "ld.global.v4.f32"), 2, 3));
     }
 
