@@ -84,7 +84,7 @@ internal sealed record LinePlot(string Title, string YLabel, bool LogY)
         }
         plot.Axes.AutoScale();
         if (!LogY) plot.Axes.SetLimitsY(0, 1.1 * _lines.SelectMany(l => l.Points).Max(p => p.Value));
-        plot.ShowLegend(Alignment.UpperLeft);
+        plot.ShowLegend(Edge.Bottom);
         return plot;
     }
 

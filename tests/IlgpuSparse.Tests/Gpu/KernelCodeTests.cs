@@ -33,7 +33,7 @@ public sealed class KernelCodeTests
         var random = new Random(seed);
         var sample = KernelCatalog.All.GroupBy(variant => (variant.Method.DeclaringType, variant.Method.Name))
             .SelectMany(kernel => random.GetItems(kernel.ToArray(), 1 + kernel.Count() / 32)).Distinct();
-        KernelCode.Each(sample, variant => Assert.True(KernelCode.WithoutNumbers(KernelCode.Ptx(variant)) == KernelCode.WithoutNumbers(KernelCode.Ptx(variant, 9, 0)), $"seed {seed}: {variant.Name}"));
+        KernelCode.Each(sample, variant => Assert.True(KernelCode.WithoutNumbers(KernelCode.Ptx(variant)).AsSpan().SequenceEqual(KernelCode.WithoutNumbers(KernelCode.Ptx(variant, 9, 0))), $"seed {seed}: {variant.Name}"));
     }
 
     [Fact]
