@@ -35,12 +35,6 @@ internal static partial class KernelCode
     public static void Each(IEnumerable<KernelVariant> variants, Action<KernelVariant> check) =>
         Parallel.ForEach(Partitioner.Create(variants, EnumerablePartitionerOptions.NoBuffering), new ParallelOptions { MaxDegreeOfParallelism = Environment.ProcessorCount }, check);
 
-    /// <summary>
-    /// The lines of the code, sorted, without the numbers of parameters, functions, labels and registers: ILGPU counts the former on from kernel to kernel, and what it numbers and orders by them
-    /// changes with what was compiled before.
-    /// </summary>
-    public static string[] WithoutNumbers(string ptx) => [.. Numbers().Replace(ptx, "").Split('\n').Order(StringComparer.Ordinal)];
-
     /// <summary>The body of the kernel entry, without the stubs that ILGPU leaves for own intrinsics.</summary>
     public static string Entry(string ptx) => ptx[ptx.IndexOf(".entry", StringComparison.Ordinal)..];
 
@@ -87,9 +81,6 @@ internal static partial class KernelCode
         s_contexts.Add(context);
         return code;
     }
-
-    [GeneratedRegex(@"(?<=_|%[a-z]{1,2}|<)\d+")]
-    private static partial Regex Numbers();
 
     [GeneratedRegex(@"^.*\.local\s.*$", RegexOptions.Multiline)]
     private static partial Regex Local();
