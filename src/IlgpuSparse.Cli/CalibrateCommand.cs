@@ -52,7 +52,7 @@ internal sealed class CalibrateCommand
         bool json = _arguments.GetValue(s_json);
         string path = _arguments.ModelPath(s_model);
         using var model = ModelFile.Open(path);
-        var tokenizer = TextTokenizer.Create(model.Tokenizer ?? throw new ModelFormatException(path, "carries no tokenizer, so text cannot be read"));
+        var tokenizer = ModelOptions.Tokenizer(model, path);
         int window = Math.Min(_arguments.GetValue(s_window), model.Config.MaxContext), windows = _arguments.GetValue(s_windows);
         if (window < 256) throw new ArgumentException($"the model's context of {window} tokens is too short to calibrate: at least 256");
         string output = _arguments.GetValue(s_output) ?? EmbeddedModel.DefaultChannelMapPath(path);

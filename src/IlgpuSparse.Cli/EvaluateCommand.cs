@@ -83,12 +83,12 @@ internal sealed class EvaluateCommand
         var tasks = _arguments.GetValue(s_tasks)!.Select(EvaluationTask.Parse).Distinct().ToList();
         var attentions = Attentions();
         using var model = ModelFile.Open(path);
-        var tokenizer = TextTokenizer.Create(model.Tokenizer ?? throw new ModelFormatException(path, "carries no tokenizer, so text cannot be read"));
+        var tokenizer = ModelOptions.Tokenizer(model, path);
         string[] files = _arguments.GetValue(s_text) is { Length: > 0 } given ? given : [EmbeddedModel.PromptPath];
         string[] prose = [.. files.Select(File.ReadAllText)];
         var texts = new EvaluationTexts(text => tokenizer.Encode(text, addBos: false), tokenizer.BosId, prose, _arguments.GetValue(s_seed));
         var work = tasks.Select(task => (Task: task, Items: texts.Items(task))).ToList();
-        var (channels, channelsId) = ModelOptions.LoadChannels(model, _arguments.GetValue(s_channels), attentions);
+        var (channels, channelsPath) = ModelOptions.LoadChannels(model, _arguments.GetValue(s_channels), attentions);
         var options = new DecoderOptions
         {
             Capacity = work.SelectMany(w => w.Items).Max(i => i.Capacity),
@@ -99,8 +99,8 @@ internal sealed class EvaluateCommand
 
         using var backend = ComputeBackends.Create(_arguments.GetValue(s_backend)!, _arguments.GetValue(s_threads));
         using var weights = LlamaWeights.Load(backend, model);
-        var head = new ResultLog.Head(model.Fingerprint, channelsId, Hash(string.Join('\0', prose)), backend.Name, options.KvFormat.ToString());
-        string results = _arguments.GetValue(s_results) ?? $"evaluation-{Hash(head.ToString())[..8]}.jsonl";
+        var head = new ResultLog.Head(model.Fingerprint, channelsPath is null ? "none" : Hash(File.ReadAllBytes(channelsPath)), Hash(Encoding.UTF8.GetBytes(string.Join('\0', prose))), backend.Name, options.KvFormat.ToString());
+        string results = _arguments.GetValue(s_results) ?? $"evaluation-{Hash(Encoding.UTF8.GetBytes(head.ToString()))[..8]}.jsonl";
         using var log = new ResultLog(results, head);
         using var evaluator = new Evaluator(backend, weights, options, attentions);
         var cells = work.SelectMany(w => w.Items).Select(item => (Item: item, Which: Enumerable.Range(0, attentions.Count).Where(a => log.Find(item, setup, attentions[a].ToString()) is null).ToList()))
@@ -212,5 +212,5 @@ internal sealed class EvaluateCommand
         foreach (string file in EvaluationPlots.Save(document, directory)) ProgressConsole.Instance.WriteLine(file);
     }
 
-    private static string Hash(string text) => Convert.ToHexStringLower(SHA256.HashData(Encoding.UTF8.GetBytes(text)))[..16];
+    private static string Hash(byte[] content) => Convert.ToHexStringLower(SHA256.HashData(content))[..16];
 }

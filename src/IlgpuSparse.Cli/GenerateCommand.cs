@@ -75,7 +75,7 @@ internal sealed class GenerateCommand
         sampling.Validate();
         string text = ReadPrompt(out string origin);
         using var model = ModelFile.Open(path);
-        var tokenizer = TextTokenizer.Create(model.Tokenizer ?? throw new ModelFormatException(path, "carries no tokenizer, so text cannot be continued"));
+        var tokenizer = ModelOptions.Tokenizer(model, path, "text cannot be continued");
         int[] prompt = tokenizer.Encode(text);
         if (prompt.Length == 0) throw new ArgumentException("the prompt is empty");
 

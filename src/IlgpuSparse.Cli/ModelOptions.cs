@@ -1,7 +1,7 @@
 using System.CommandLine;
-using System.Security.Cryptography;
 using IlgpuSparse.Attention;
 using IlgpuSparse.Calibration;
+using IlgpuSparse.Chat;
 using IlgpuSparse.Compute;
 using IlgpuSparse.Compute.Cpu;
 using IlgpuSparse.Compute.Gpu;
@@ -26,18 +26,23 @@ internal static class ModelOptions
     /// <summary>The path that <paramref name="option"/> was given, else the embedded model's.</summary>
     public static string ModelPath(this ParseResult arguments, Option<string?> option) => arguments.GetValue(option) ?? EmbeddedModel.ModelPath;
 
+    /// <summary>The tokenizer that the model carries; <paramref name="purpose"/> ends the message where there is none.</summary>
+    /// <exception cref="ModelFormatException">It carries none.</exception>
+    public static TextTokenizer Tokenizer(ModelFile model, string path, string purpose = "text cannot be read") =>
+        TextTokenizer.Create(model.Tokenizer ?? throw new ModelFormatException(path, "carries no tokenizer, so " + purpose));
+
     /// <summary>Which channel map.</summary>
     public static Option<string?> Channels() => new("--channels") { Description = "Channel map. Default: the file beside the model whose name ends in .channels.json.", HelpName = "path" };
 
-    /// <summary>The channel map that <paramref name="given"/> names, or the one beside the model, and a hash of its file; none where no attention needs it.</summary>
+    /// <summary>The channel map that <paramref name="given"/> names, or the one beside the model, and its path; none where no attention needs it.</summary>
     /// <exception cref="ArgumentException">One is needed and there is none.</exception>
     /// <exception cref="ModelFormatException">Damaged, or of another model.</exception>
-    public static (ChannelMap? Map, string Id) LoadChannels(ModelFile model, string? given, IEnumerable<AttentionOptions> attentions)
+    public static (ChannelMap? Map, string? Path) LoadChannels(ModelFile model, string? given, IEnumerable<AttentionOptions> attentions)
     {
-        if (!attentions.Any(a => a.NeedsChannels)) return (null, "none");
+        if (!attentions.Any(a => a.NeedsChannels)) return (null, null);
         string path = given ?? EmbeddedModel.ChannelMapFor(model.Path)
             ?? throw new ArgumentException($"no channel map for this model: make one with 'ilgpusparse calibrate --model {model.Path}' (it is written to {EmbeddedModel.DefaultChannelMapPath(model.Path)}), or use --attention dense");
-        return (ChannelMapReader.Read(path, model), Convert.ToHexStringLower(SHA256.HashData(File.ReadAllBytes(path)))[..16]);
+        return (ChannelMapReader.Read(path, model), path);
     }
 
     /// <summary>Machine-readable output.</summary>

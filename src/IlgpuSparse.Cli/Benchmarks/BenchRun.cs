@@ -41,7 +41,7 @@ internal sealed class BenchRun(ParseResult arguments, string benchmark, Func<Ben
         var session = new BenchSession(backend, settings, yardstick, compare, rows => Save(document with { Rows = rows }), cancellation);
         measure(session);
         Report(document with { Rows = session.Rows });
-        return session.Cancelled ? 130 : session.Rows.Any(r => r.Failed) ? 1 : 0;
+        return session.Cancelled ? CommandGuard.Cancelled : session.Rows.Any(r => r.Failed) ? 1 : 0;
     }
 
     private void Report(BenchDocument document)

@@ -6,6 +6,7 @@ using IlgpuSparse.Compute.Cpu;
 using IlgpuSparse.Llama;
 using IlgpuSparse.Model;
 using IlgpuSparse.Tests.Compute;
+using IlgpuSparse.Tests.Llama;
 
 namespace IlgpuSparse.Tests.Attention;
 
@@ -28,19 +29,7 @@ public sealed class DoubleSparsityPolicyTests : IDisposable
     public void Covering_the_context_it_equals_dense_attention(string label, int heads, int kvHeads, int headDim)
     {
         var random = new Random(_seed);
-        var config = new LlamaConfig
-        {
-            ModelType = "llama",
-            VocabularySize = 8,
-            HiddenSize = heads * headDim,
-            IntermediateSize = 8,
-            Layers = 1,
-            Heads = heads,
-            KvHeads = kvHeads,
-            HeadDim = headDim,
-            MaxContext = 2048,
-            NormEpsilon = 1e-5f,
-        };
+        var config = SmallConfig.Of(heads, kvHeads, headDim, 2048);
         int[] lengths = [1, 17, 256, 259, random.Next(2, 700)];
         int channels = random.Next(1, headDim + 1);
         string sets = random.Next(2) == 0 ? "group" : "head", reduce = random.Next(2) == 0 ? "max" : "sum";

@@ -6,6 +6,7 @@ using IlgpuSparse.Compute.Cpu;
 using IlgpuSparse.Llama;
 using IlgpuSparse.Model;
 using IlgpuSparse.Tests.Compute;
+using IlgpuSparse.Tests.Llama;
 
 namespace IlgpuSparse.Tests.Attention;
 
@@ -22,19 +23,7 @@ public sealed class OraclePolicyTests
     {
         var random = new Random(_seed);
         using var backend = new CpuBackend(2);
-        var config = new LlamaConfig
-        {
-            ModelType = "llama",
-            VocabularySize = 8,
-            HiddenSize = heads * headDim,
-            IntermediateSize = 8,
-            Layers = 1,
-            Heads = heads,
-            KvHeads = kvHeads,
-            HeadDim = headDim,
-            MaxContext = 2048,
-            NormEpsilon = 1e-5f,
-        };
+        var config = SmallConfig.Of(heads, kvHeads, headDim, 2048);
         var options = new DecoderOptions { Capacity = 768, Attention = AttentionOptions.Parse("oracle:tokens=1/16") };
         using var cache = new KvCache(backend, config, options.KvFormat, options.Capacity);
         using var policy = (DoubleSparsityPolicy)options.Attention.Create(backend, config, cache, options);

@@ -2,6 +2,7 @@ using System.Text.Json;
 using System.Text.Json.Nodes;
 using IlgpuSparse.Calibration;
 using IlgpuSparse.Model;
+using IlgpuSparse.Tests.Llama;
 using IlgpuSparse.Tests.Model;
 
 namespace IlgpuSparse.Tests.Calibration;
@@ -11,20 +12,8 @@ public class AuthorsChannelFileTests
 {
     private static string PathOf(string model) => TestFiles.Data("channel-files", $"{model}.first-2-layers.json");
 
-    private static LlamaConfig Config(int kvHeads, int heads = 32, int layers = 2, int headDim = 128, RopeStyle style = RopeStyle.HalfSplit) => new()
-    {
-        ModelType = "llama",
-        VocabularySize = 8,
-        HiddenSize = heads * headDim,
-        IntermediateSize = 8,
-        Layers = layers,
-        Heads = heads,
-        KvHeads = kvHeads,
-        HeadDim = headDim,
-        MaxContext = 8,
-        NormEpsilon = 1e-5f,
-        RopeStyle = style,
-    };
+    private static LlamaConfig Config(int kvHeads, int heads = 32, int layers = 2, int headDim = 128, RopeStyle style = RopeStyle.HalfSplit) =>
+        SmallConfig.Of(heads, kvHeads, headDim, 8, layers) with { RopeStyle = style };
 
     private static int[][] Rows(string model, string key)
     {

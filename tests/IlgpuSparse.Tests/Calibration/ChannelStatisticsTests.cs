@@ -3,6 +3,7 @@ using IlgpuSparse.Compute.Cpu;
 using IlgpuSparse.Llama;
 using IlgpuSparse.Model;
 using IlgpuSparse.Tests.Compute;
+using IlgpuSparse.Tests.Llama;
 
 namespace IlgpuSparse.Tests.Calibration;
 
@@ -15,19 +16,7 @@ public class ChannelStatisticsTests
 
     public static readonly TheoryData<CalibrationStatistic> Statistics = [.. Enum.GetValues<CalibrationStatistic>()];
 
-    private static LlamaConfig Config => new()
-    {
-        ModelType = "llama",
-        VocabularySize = 8,
-        HiddenSize = Heads * HeadDim,
-        IntermediateSize = 8,
-        Layers = Layers,
-        Heads = Heads,
-        KvHeads = KvHeads,
-        HeadDim = HeadDim,
-        MaxContext = 8,
-        NormEpsilon = 1e-5f,
-    };
+    private static LlamaConfig Config => SmallConfig.Of(Heads, KvHeads, HeadDim, 8, Layers);
 
     /// <summary>Two kinds of text in chunks of odd sizes; every channel with its own mean and spread.</summary>
     [Theory]

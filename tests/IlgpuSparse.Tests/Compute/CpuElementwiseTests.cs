@@ -2,6 +2,7 @@ using System.Runtime.Intrinsics;
 using IlgpuSparse.Compute;
 using IlgpuSparse.Compute.Cpu;
 using IlgpuSparse.Model;
+using IlgpuSparse.Tests.Llama;
 
 namespace IlgpuSparse.Tests.Compute;
 
@@ -178,21 +179,8 @@ public sealed class CpuElementwiseTests : IDisposable
         }
     }
 
-    private static LlamaConfig Config(RopeStyle style, int heads, int headDim) => new()
-    {
-        ModelType = "llama",
-        VocabularySize = 10,
-        HiddenSize = heads * headDim,
-        IntermediateSize = 16,
-        Layers = 1,
-        Heads = heads,
-        KvHeads = heads,
-        HeadDim = headDim,
-        MaxContext = 1 << 21,
-        NormEpsilon = 1e-5f,
-        RopeTheta = 500_000,
-        RopeStyle = style,
-    };
+    private static LlamaConfig Config(RopeStyle style, int heads, int headDim) =>
+        SmallConfig.Of(heads, heads, headDim, 1 << 21) with { RopeTheta = 500_000, RopeStyle = style };
 
     private DeviceBuffer Upload(float[] values)
     {

@@ -2,6 +2,7 @@ using IlgpuSparse.Compute;
 using IlgpuSparse.Compute.Gpu;
 using IlgpuSparse.Model;
 using IlgpuSparse.Tests.Compute;
+using IlgpuSparse.Tests.Llama;
 
 namespace IlgpuSparse.Tests.Gpu;
 
@@ -140,21 +141,7 @@ public sealed class GpuLinearTests(Accelerators accelerators)
         int[] positions = [0, 1, random.Next(1000, 5000), 131_071, 1_000_003];
         foreach (var style in Enum.GetValues<RopeStyle>())
         {
-            var config = new LlamaConfig
-            {
-                ModelType = "llama",
-                VocabularySize = 1,
-                HiddenSize = heads * headDim,
-                IntermediateSize = 1,
-                Layers = 1,
-                Heads = heads,
-                KvHeads = heads,
-                HeadDim = headDim,
-                MaxContext = 1 << 20,
-                NormEpsilon = 1e-5f,
-                RopeTheta = 500_000f,
-                RopeStyle = style,
-            };
+            var config = SmallConfig.Of(heads, heads, headDim, 1 << 20) with { RopeTheta = 500_000f, RopeStyle = style };
             using var table = new RopeTable(backend, config);
             using var batch = new StepBatch(backend, positions.Length, positions.Length, 1);
             batch.SetDecode(positions, [.. positions.Select(_ => new int[1])]);

@@ -3,6 +3,7 @@ using IlgpuSparse.Compute.Gpu;
 using IlgpuSparse.Compute.Gpu.Kernels.Linear;
 using IlgpuSparse.Model;
 using IlgpuSparse.Tests.Compute;
+using IlgpuSparse.Tests.Llama;
 
 namespace IlgpuSparse.Tests.Gpu;
 
@@ -125,21 +126,7 @@ public sealed class LinearKernelTests(Accelerators accelerators)
         using var v = new Matrix(random, backend, format, kvHeads * headDim, 64);
         using var norm = new Matrix(random, backend, WeightFormat.BF16, 1, 64);
         using var bias = new Matrix(random, backend, WeightFormat.F32, 1, kvHeads * headDim);
-        var config = new LlamaConfig
-        {
-            ModelType = "llama",
-            VocabularySize = 1,
-            HiddenSize = 64,
-            IntermediateSize = 1,
-            Layers = 1,
-            Heads = heads,
-            KvHeads = kvHeads,
-            HeadDim = headDim,
-            MaxContext = 1024,
-            NormEpsilon = 1e-5f,
-            RopeTheta = 10_000f,
-            RopeStyle = style,
-        };
+        var config = SmallConfig.Of(heads, kvHeads, headDim, 1024) with { HiddenSize = 64, RopeTheta = 10_000f, RopeStyle = style };
         var shape = new AttentionShape(heads, kvHeads, headDim);
         using var rope = new RopeTable(backend, config);
         using var batch = new StepBatch(backend, 2, 2, 2);

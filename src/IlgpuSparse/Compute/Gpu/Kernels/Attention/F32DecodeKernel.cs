@@ -52,30 +52,17 @@ internal static class F32DecodeKernel
         var memory = SharedMemory.GetDynamic<U4>();
         int row = Grid.IdxZ, set = Grid.IdxY;
         var range = TTokens.Range(cache, args, row, set);
-        int firstTile = range.First >> 4;
-        int tiles = ((range.End + TileTokens - 1) >> 4) - firstTile;
-        int splits = IntrinsicMath.Max(1, IntrinsicMath.Min(Grid.DimX, (tiles * TileTokens + args.MinSplitTokens - 1) / args.MinSplitTokens));
-        int split = Grid.IdxX;
-        if (split < splits)
+        int tiles = SplitPlace.Tiles(range), splits = SplitPlace.Count(tiles, args);
+        if (Grid.IdxX < splits)
         {
-            int begin = firstTile + tiles * split / splits, end = firstTile + tiles * (split + 1) / splits;
-            int kvHead = set / args.Parts, part = set - kvHead * args.Parts;
-            var place = new SplitPlace
-            {
-                Row = row,
-                FirstHead = kvHead * args.GroupSize + part * args.Slots,
-                Slots = IntrinsicMath.Min(args.Slots, args.GroupSize - part * args.Slots),
-                Split = split,
-                Splits = splits,
-                Set = row * Grid.DimY + set,
-            };
-            Attend<THead, TPipeline, TSlots, TTokens>(memory.Cast<float>(), cache, q, args, range, begin, end, set, kvHead, place);
+            var place = SplitPlace.Of(range, args, tiles, splits);
+            Attend<THead, TPipeline, TSlots, TTokens>(memory.Cast<float>(), cache, q, args, range, set, place);
             SplitMerge.Group<THead, TPipeline>(memory.Cast<float>(), y, partials, sums, args, place);
             if (splits > 1) SplitMerge.Last<THead, TPipeline>(memory, y, partials, sums, arrivals, args, place);
         }
     }
 
-    private static void Attend<THead, TPipeline, TSlots, TTokens>(ArrayView<float> shared, KvView cache, ArrayView<float> q, AttentionArgs args, KeyRange range, int begin, int end, int set, int kvHead, SplitPlace place)
+    private static void Attend<THead, TPipeline, TSlots, TTokens>(ArrayView<float> shared, KvView cache, ArrayView<float> q, AttentionArgs args, KeyRange range, int set, SplitPlace place)
         where THead : struct, IHeadSize
         where TPipeline : struct, IPipeline
         where TSlots : struct, IKernelCount
@@ -114,9 +101,9 @@ internal static class F32DecodeKernel
         var k = cache.K.Cast<F4>();
         var v = cache.V.Cast<F4>();
         int last = range.End - 1;
-        for (int tile = begin + warp; tile < end; tile += 1 << TPipeline.WarpShift)
+        for (int tile = place.Begin + warp; tile < place.End; tile += 1 << TPipeline.WarpShift)
         {
-            int offset = TensorDecodeKernel.Locate(cache, args, place.Row, kvHead, TensorDecodeKernel.Entry<TTokens>(cache, args, place.Row, set, tile, lane, last));
+            int offset = TensorDecodeKernel.Locate(cache, args, place.Row, place.KvHead, TensorDecodeKernel.Entry<TTokens>(cache, args, place.Row, set, tile, lane, last));
             for (int start = tile << 4; start < (tile + 1) << 4; start += Loads >> shift)
             {
                 for (int i = 0; i < Loads; i++)

@@ -60,31 +60,18 @@ internal static class TensorDecodeKernel
         var memory = SharedMemory.GetDynamic<U4>();
         int row = Grid.IdxZ, set = Grid.IdxY;
         var range = TTokens.Range(cache, args, row, set);
-        int firstTile = range.First >> 4;
-        int tiles = ((range.End + TileTokens - 1) >> 4) - firstTile;
-        int splits = IntrinsicMath.Max(1, IntrinsicMath.Min(Grid.DimX, (tiles * TileTokens + args.MinSplitTokens - 1) / args.MinSplitTokens));
-        int split = Grid.IdxX;
-        if (split < splits)
+        int tiles = SplitPlace.Tiles(range), splits = SplitPlace.Count(tiles, args);
+        if (Grid.IdxX < splits)
         {
-            int begin = firstTile + tiles * split / splits, end = firstTile + tiles * (split + 1) / splits;
-            int kvHead = set / args.Parts, part = set - kvHead * args.Parts;
-            var place = new SplitPlace
-            {
-                Row = row,
-                FirstHead = kvHead * args.GroupSize + part * args.Slots,
-                Slots = IntrinsicMath.Min(args.Slots, args.GroupSize - part * args.Slots),
-                Split = split,
-                Splits = splits,
-                Set = row * Grid.DimY + set,
-            };
-            Attend<TElement, THead, TPipeline, TTokens>(memory, cache, q, args, range, begin, end, set, kvHead, place);
+            var place = SplitPlace.Of(range, args, tiles, splits);
+            Attend<TElement, THead, TPipeline, TTokens>(memory, cache, q, args, range, set, place);
             SplitMerge.Group<THead, TPipeline>(memory.Cast<float>(), y, partials, sums, args, place);
             if (splits > 1) SplitMerge.Last<THead, TPipeline>(memory, y, partials, sums, arrivals, args, place);
         }
     }
 
     // The group's tiles, each warp every WarpCount-th; leaves the warps' results in shared memory.
-    private static void Attend<TElement, THead, TPipeline, TTokens>(ArrayView<U4> ring, KvView cache, ArrayView<float> q, AttentionArgs args, KeyRange range, int begin, int end, int set, int kvHead, SplitPlace place)
+    private static void Attend<TElement, THead, TPipeline, TTokens>(ArrayView<U4> ring, KvView cache, ArrayView<float> q, AttentionArgs args, KeyRange range, int set, SplitPlace place)
         where TElement : struct, ITensorElement
         where THead : struct, IHeadSize
         where TPipeline : struct, IPipeline
@@ -95,13 +82,13 @@ internal static class TensorDecodeKernel
         int ringStart = warp * TPipeline.Stages * stage;
 
         // one tile's rows are located while the tile before is being asked for
-        int count = (end - begin - warp + (1 << TPipeline.WarpShift) - 1) >> TPipeline.WarpShift;
-        int tile = begin + warp, ahead = tile;
+        int count = (place.End - place.Begin - warp + (1 << TPipeline.WarpShift) - 1) >> TPipeline.WarpShift;
+        int tile = place.Begin + warp, ahead = tile;
         int last = range.End - 1;
         int offset = 0, position = 0;
         if (count > 0)
         {
-            offset = Locate(cache, args, place.Row, kvHead, Entry<TTokens>(cache, args, place.Row, set, ahead, lane, last));
+            offset = Locate(cache, args, place.Row, place.KvHead, Entry<TTokens>(cache, args, place.Row, set, ahead, lane, last));
             position = Entry<TTokens>(cache, args, place.Row, set, ahead + (1 << TPipeline.WarpShift), lane, last);
         }
         for (int s = 0; s < TPipeline.Stages; s++)
@@ -110,7 +97,7 @@ internal static class TensorDecodeKernel
             {
                 Ask<THead, TTokens>(cache, ring, ringStart + s * stage, offset, ahead, range, lane);
                 ahead += 1 << TPipeline.WarpShift;
-                offset = Locate(cache, args, place.Row, kvHead, position);
+                offset = Locate(cache, args, place.Row, place.KvHead, position);
                 position = Entry<TTokens>(cache, args, place.Row, set, ahead + (1 << TPipeline.WarpShift), lane, last);
             }
             TensorOps.Commit();
@@ -178,7 +165,7 @@ internal static class TensorDecodeKernel
             {
                 Ask<THead, TTokens>(cache, ring, at, offset, ahead, range, lane);
                 ahead += 1 << TPipeline.WarpShift;
-                offset = Locate(cache, args, place.Row, kvHead, position);
+                offset = Locate(cache, args, place.Row, place.KvHead, position);
                 position = Entry<TTokens>(cache, args, place.Row, set, ahead + (1 << TPipeline.WarpShift), lane, last);
             }
             TensorOps.Commit();

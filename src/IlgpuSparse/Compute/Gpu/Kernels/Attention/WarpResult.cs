@@ -29,14 +29,7 @@ internal static class WarpResult
                 shared[first + THead.Channels + 16 * k + 8] = output[k].W;
             }
         }
-        if (channel == 0)
-        {
-            int at = Sums<THead, TPipeline>(warp, slot);
-            shared[at] = max0;
-            shared[at + 1] = sum0;
-            shared[at + 2] = max1;
-            shared[at + 3] = sum1;
-        }
+        if (channel == 0) StoreSums<THead, TPipeline>(shared, warp, slot, max0, max1, sum0, sum1);
     }
 
     /// <summary>As <see cref="Store"/>, of fragments that hold channels 2(l / 4) and + 1 of each 16.</summary>
@@ -67,14 +60,19 @@ internal static class WarpResult
                 pairs[first + (THead.Channels >> 1) + 8 * k] = pair;
             }
         }
-        if (row == 0)
-        {
-            int at = Sums<THead, TPipeline>(warp, slot);
-            shared[at] = max0;
-            shared[at + 1] = sum0;
-            shared[at + 2] = max1;
-            shared[at + 3] = sum1;
-        }
+        if (row == 0) StoreSums<THead, TPipeline>(shared, warp, slot, max0, max1, sum0, sum1);
+    }
+
+    // Of a slot and the next one.
+    private static void StoreSums<THead, TPipeline>(ArrayView<float> shared, int warp, int slot, float max0, float max1, float sum0, float sum1)
+        where THead : struct, IHeadSize
+        where TPipeline : struct, IPipeline
+    {
+        int at = Sums<THead, TPipeline>(warp, slot);
+        shared[at] = max0;
+        shared[at + 1] = sum0;
+        shared[at + 2] = max1;
+        shared[at + 3] = sum1;
     }
 
     /// <summary>Where a warp's maximum and sum of a slot lie.</summary>

@@ -61,11 +61,24 @@ internal static class LinearInput
     // Rows that are loaded together: 1 for one row, up to 4 as there are more.
     private static int Shift<TTiles>() where TTiles : struct, IKernelCount => TTiles.Value - (TTiles.Value >> 2 << 1);
 
+    // What a thread takes of the rows from one on, and of the norm's weights: loads that follow each other, past the end the last quad.
+    private static void Load<TTiles>(LinearArgs args, int row, int first, F4[] values, U4[] gains)
+        where TTiles : struct, IKernelCount
+    {
+        var inputs = args.X.Cast<F4>();
+        int quads = args.Columns >> 2;
+        for (int j = 0; j < Loads >> Shift<TTiles>(); j++)
+        {
+            int quad = IntrinsicMath.Min(first + j * Group.DimX, quads - 1);
+            gains[j] = GainBits(args, quad);
+            for (int r = 0; r < 1 << Shift<TTiles>(); r++) values[(j << Shift<TTiles>()) + r] = inputs[args.FirstQuad + (long)IntrinsicMath.Min(row + r, args.Rows - 1) * args.RowQuads + quad];
+        }
+    }
+
     // Each warp's sum of squares, and largest number after the norm's weights, of each row.
     private static void Measure<TTiles>(ArrayView<U4> memory, LinearArgs args, int results)
         where TTiles : struct, IKernelCount
     {
-        var inputs = args.X.Cast<F4>();
         var floats = memory.Cast<float>();
         int quads = args.Columns >> 2, warps = Group.DimX >> 5;
         for (int row = 0; row < args.Rows; row += 1 << Shift<TTiles>())
@@ -76,12 +89,7 @@ internal static class LinearInput
             {
                 var values = new F4[Loads];
                 var gains = new U4[Loads];
-                for (int j = 0; j < Loads >> Shift<TTiles>(); j++)
-                {
-                    int quad = IntrinsicMath.Min(first + j * Group.DimX, quads - 1);
-                    gains[j] = GainBits(args, quad);
-                    for (int r = 0; r < 1 << Shift<TTiles>(); r++) values[(j << Shift<TTiles>()) + r] = inputs[args.FirstQuad + (long)IntrinsicMath.Min(row + r, args.Rows - 1) * args.RowQuads + quad];
-                }
+                Load<TTiles>(args, row, first, values, gains);
                 for (int j = 0; j < Loads >> Shift<TTiles>(); j++)
                 {
                     var w = Gain(args, gains[j]);
@@ -113,19 +121,13 @@ internal static class LinearInput
         where TElement : struct, ITensorElement
         where TTiles : struct, IKernelCount
     {
-        var inputs = args.X.Cast<F4>();
         var floats = memory.Cast<float>();
         int quads = args.Columns >> 2, padded = args.RowStages * TCodec.Runs * 8;
         for (int first = Group.IdxX; first < padded; first += (Loads >> Shift<TTiles>()) * Group.DimX)
         {
             var values = new F4[Loads];
             var gains = new U4[Loads];
-            for (int j = 0; j < Loads >> Shift<TTiles>(); j++)
-            {
-                int quad = IntrinsicMath.Min(first + j * Group.DimX, quads - 1);
-                gains[j] = GainBits(args, quad);
-                for (int r = 0; r < 1 << Shift<TTiles>(); r++) values[(j << Shift<TTiles>()) + r] = inputs[args.FirstQuad + (long)IntrinsicMath.Min(row + r, args.Rows - 1) * args.RowQuads + quad];
-            }
+            Load<TTiles>(args, row, first, values, gains);
             for (int j = 0; j < Loads >> Shift<TTiles>(); j++)
             {
                 int quad = first + j * Group.DimX;
