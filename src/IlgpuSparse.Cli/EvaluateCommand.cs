@@ -107,7 +107,7 @@ internal sealed class EvaluateCommand
             .Where(c => c.Which.Count > 0).ToList();
         var document = new EvaluationDocument
         {
-            Command = "ilgpusparse " + string.Join(' ', _arguments.Tokens.Select(t => t.Value)),
+            Command = ResultReport.CommandLine(_arguments),
             Date = DateTime.UtcNow,
             Model = Path.GetFileName(path.TrimEnd('/')),
             Backend = backend.Name,
@@ -198,19 +198,8 @@ internal sealed class EvaluateCommand
         }
     }
 
-    private void Report(EvaluationDocument document)
-    {
-        var table = new EvaluationTable(document.Rows);
-        if (_arguments.GetValue(s_json)) JsonOutput.Write(document);
-        else
-        {
-            Console.Out.WriteLine(document.Summary);
-            table.Write(AnsiConsole.Console);
-        }
-        if (_arguments.GetValue(s_markdown) is { } markdown) File.WriteAllText(markdown, $"{document.Summary}\n\n{table.ToMarkdown()}");
-        if (_arguments.GetValue(s_plot) is not { } directory) return;
-        foreach (string file in EvaluationPlots.Save(document, directory)) ProgressConsole.Instance.WriteLine(file);
-    }
+    private void Report(EvaluationDocument document) => ResultReport.Write(
+        document, document.Summary, EvaluationTable.Of(document.Rows), _arguments.GetValue(s_json), _arguments.GetValue(s_markdown), _arguments.GetValue(s_plot), directory => EvaluationPlots.Save(document, directory));
 
     private static string Hash(byte[] content) => Convert.ToHexStringLower(SHA256.HashData(content))[..16];
 }

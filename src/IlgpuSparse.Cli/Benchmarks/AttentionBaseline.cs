@@ -21,21 +21,7 @@ internal sealed class AttentionBaseline
     public static AttentionBaseline Parse(IEnumerable<string> lines, string source)
     {
         var baseline = new AttentionBaseline();
-        int number = 0;
-        foreach (string line in lines)
-        {
-            number++;
-            if (string.IsNullOrWhiteSpace(line)) continue;
-            try
-            {
-                using var document = JsonDocument.Parse(line);
-                baseline.Add(document.RootElement);
-            }
-            catch (Exception e) when (e is JsonException or InvalidOperationException or KeyNotFoundException or FormatException)
-            {
-                throw new FormatException($"{source}, line {number}: {e.Message}", e);
-            }
-        }
+        BaselineLines.Each(lines, source, baseline.Add);
         if (baseline._sdpa.Count + baseline._doubleSparsity.Count == 0) throw new FormatException($"{source} holds no baseline: expected lines with \"what\": \"sdpa\" or \"torch-double-sparsity\"");
         return baseline;
     }

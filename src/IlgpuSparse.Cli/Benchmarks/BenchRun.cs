@@ -28,7 +28,7 @@ internal sealed class BenchRun(ParseResult arguments, string benchmark, Func<Ben
         var document = new BenchDocument
         {
             Benchmark = benchmark,
-            Command = "ilgpusparse " + string.Join(' ', arguments.Tokens.Select(t => t.Value)),
+            Command = ResultReport.CommandLine(arguments),
             Date = DateTime.UtcNow,
             Backend = backend.Name,
             Device = backend.Description,
@@ -47,16 +47,8 @@ internal sealed class BenchRun(ParseResult arguments, string benchmark, Func<Ben
     private void Report(BenchDocument document)
     {
         Save(document);
-        var table = new BenchTable(document.Rows);
-        if (arguments.GetValue(BenchOptions.Json)) JsonOutput.Write(document);
-        else
-        {
-            Console.Out.WriteLine(document.Summary);
-            table.Write(AnsiConsole.Console);
-        }
-        if (arguments.GetValue(BenchOptions.Markdown) is { } markdown) File.WriteAllText(markdown, $"{document.Summary}\n\n{table.ToMarkdown()}");
-        if (arguments.GetValue(BenchOptions.Plot) is not { } directory) return;
-        foreach (string file in plots(document, directory)) ProgressConsole.Instance.WriteLine(file);
+        ResultReport.Write(document, document.Summary, BenchTable.Of(document.Rows), arguments.GetValue(BenchOptions.Json), arguments.GetValue(BenchOptions.Markdown), arguments.GetValue(BenchOptions.Plot),
+            directory => plots(document, directory));
     }
 
     private void Save(BenchDocument document)

@@ -3,7 +3,7 @@ using Spectre.Console;
 namespace IlgpuSparse.Cli.Benchmarks;
 
 /// <summary>Rows as tables on the console and in Markdown: one for each head layout, storage, attention and batch. Columns that hold nothing are left out.</summary>
-internal sealed class BenchTable
+internal static class BenchTable
 {
     private static readonly (string Name, Func<BenchRow, string> Text)[] s_columns =
     [
@@ -32,16 +32,8 @@ internal sealed class BenchTable
         ("problem", r => r.Problem ?? ""),
     ];
 
-    private readonly List<TableSection> _sections;
-
     /// <summary>Lays <paramref name="rows"/> out.</summary>
-    public BenchTable(IReadOnlyList<BenchRow> rows) => _sections = [.. rows.GroupBy(Title).Select(group => TableSection.Create(group.Key, [.. group], s_columns, StyleOf))];
-
-    /// <summary>To <paramref name="console"/>, at full width where it is no terminal.</summary>
-    public void Write(IAnsiConsole console) => TableSection.Write(console, _sections);
-
-    /// <summary>For documents.</summary>
-    public string ToMarkdown() => TableSection.ToMarkdown(_sections);
+    public static IReadOnlyList<TableSection> Of(IReadOnlyList<BenchRow> rows) => [.. rows.GroupBy(Title).Select(group => TableSection.Create(group.Key, [.. group], s_columns, StyleOf))];
 
     private static Style StyleOf(BenchRow row) =>
         row.Failed ? new Style(Color.Red) : row.Problem is not null ? new Style(Color.Yellow) : row.What == BenchRow.Step ? Style.Plain : new Style(Color.Grey);

@@ -1,5 +1,3 @@
-using System.Text.Json;
-
 namespace IlgpuSparse.Cli.Benchmarks;
 
 /// <summary>
@@ -17,24 +15,12 @@ internal sealed class ModelBaseline
     public static ModelBaseline Load(string path)
     {
         var baseline = new ModelBaseline();
-        int number = 0;
-        foreach (string line in File.ReadLines(path))
+        BaselineLines.Each(File.ReadLines(path), path, row =>
         {
-            number++;
-            if (string.IsNullOrWhiteSpace(line)) continue;
-            try
-            {
-                using var document = JsonDocument.Parse(line);
-                var row = document.RootElement;
-                string what = row.GetProperty("what").GetString()!;
-                if (what == "prefill-layer") baseline._rates[(ModelBenchmark.Prefill, row.GetProperty("s").GetInt32())] = row.GetProperty("tflops").GetDouble();
-                else if (what == "decode-" + Model) baseline._rates[(ModelBenchmark.Decode, row.GetProperty("s").GetInt32())] = row.GetProperty("tokens_per_s").GetDouble();
-            }
-            catch (Exception e) when (e is JsonException or InvalidOperationException or KeyNotFoundException or FormatException)
-            {
-                throw new FormatException($"{path}, line {number}: {e.Message}", e);
-            }
-        }
+            string what = row.GetProperty("what").GetString()!;
+            if (what == "prefill-layer") baseline._rates[(ModelBenchmark.Prefill, row.GetProperty("s").GetInt32())] = row.GetProperty("tflops").GetDouble();
+            else if (what == "decode-" + Model) baseline._rates[(ModelBenchmark.Decode, row.GetProperty("s").GetInt32())] = row.GetProperty("tokens_per_s").GetDouble();
+        });
         if (baseline._rates.Count == 0) throw new FormatException($"{path} holds no baseline: expected lines with \"what\": \"prefill-layer\" or \"decode-{Model}\"");
         return baseline;
     }

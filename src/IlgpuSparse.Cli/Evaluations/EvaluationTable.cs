@@ -5,7 +5,7 @@ using Spectre.Console;
 namespace IlgpuSparse.Cli.Evaluations;
 
 /// <summary>Rows as tables, one a task.</summary>
-internal sealed class EvaluationTable(IReadOnlyList<EvaluationRow> rows)
+internal static class EvaluationTable
 {
     private static readonly (string Name, Func<EvaluationRow, string> Text)[] s_columns =
     [
@@ -23,15 +23,10 @@ internal sealed class EvaluationTable(IReadOnlyList<EvaluationRow> rows)
         ("lost, won", r => r.Lost is { } lost && r.Density != 1 ? $"{lost}, {r.Won}" : ""),
     ];
 
-    private readonly List<TableSection> _sections =
+    /// <summary>Lays <paramref name="rows"/> out.</summary>
+    public static IReadOnlyList<TableSection> Of(IReadOnlyList<EvaluationRow> rows) =>
     [
         .. rows.GroupBy(r => (r.Task, r.Setup, r.Cases)).Select(group => TableSection.Create(
             $"{group.Key.Task}, set-up {group.Key.Setup}: {group.Key.Cases:N0} {(group.First().Perplexity is null ? "answers" : "tokens")}", [.. group], s_columns, _ => Style.Plain)),
     ];
-
-    /// <summary>To <paramref name="console"/>.</summary>
-    public void Write(IAnsiConsole console) => TableSection.Write(console, _sections);
-
-    /// <summary>For documents.</summary>
-    public string ToMarkdown() => TableSection.ToMarkdown(_sections);
 }

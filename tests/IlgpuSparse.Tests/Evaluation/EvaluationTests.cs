@@ -1,6 +1,7 @@
 using IlgpuSparse.Attention;
 using IlgpuSparse.Calibration;
 using IlgpuSparse.Chat;
+using IlgpuSparse.Cli.Benchmarks;
 using IlgpuSparse.Cli.Evaluations;
 using IlgpuSparse.Compute;
 using IlgpuSparse.Compute.Cpu;
@@ -133,8 +134,8 @@ public sealed class EvaluationTests : IDisposable
                 });
             }
             List<ItemResult> Results(IEnumerable<EvaluationItem> items, int a) => [.. items.Select(i => log.Find(i, EvaluationSetup.B, attentions[a].ToString())!)];
-            return new EvaluationTable([.. work.SelectMany(w => attentions.Select((a, i) =>
-                EvaluationRow.Create(w.Task, EvaluationSetup.B, a.ToString(), evaluator.AuxiliaryBytesPerToken(i), Results(w.Items, i), Results(w.Items, 0))))]).ToMarkdown();
+            return TableSection.ToMarkdown(EvaluationTable.Of([.. work.SelectMany(w => attentions.Select((a, i) =>
+                EvaluationRow.Create(w.Task, EvaluationSetup.B, a.ToString(), evaluator.AuxiliaryBytesPerToken(i), Results(w.Items, i), Results(w.Items, 0))))]));
         }
 
         static ResultLog.Head Head(string model) => new(model, "map", "texts", "cpu", "F16");

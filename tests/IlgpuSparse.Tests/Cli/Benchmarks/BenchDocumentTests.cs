@@ -28,7 +28,7 @@ public sealed class BenchDocumentTests : IDisposable
     [Fact]
     public void The_table_has_the_columns_that_hold_something()
     {
-        string markdown = new BenchTable(Document().Rows).ToMarkdown();
+        string markdown = TableSection.ToMarkdown(BenchTable.Of(Document().Rows));
         Assert.Contains("32 heads, 8 kv heads x 128, f16: dense", markdown);
         Assert.Contains("| step | 4,096 | 20.00 ± 0.50 |", markdown);
         Assert.Contains("| 1.25 |", markdown); // speed-up
