@@ -106,7 +106,7 @@ internal sealed class CalibrateCommand
         var table = new Table().Border(TableBorder.Rounded).AddColumns("text", "tokens");
         foreach (var (name, tokens) in report) table.AddRow(name, $"{tokens:N0}");
         AnsiConsole.Write(table);
-        AnsiConsole.WriteLine($"{map.Layers} layers × {map.KvHeads} kv heads ranked by {map.Statistic} in {start.Elapsed.TotalSeconds:0.0} s; written to {output}");
+        Console.Out.WriteLine($"{map.Layers} layers × {map.KvHeads} kv heads ranked by {map.Statistic} in {start.Elapsed.TotalSeconds:0.0} s; written to {output}");
         return 0;
     }
 

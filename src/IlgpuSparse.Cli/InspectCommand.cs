@@ -59,9 +59,10 @@ internal static class InspectCommand
             });
             return 0;
         }
+        // not in the table, whose width would cut it in two: it is there to be copied
+        Console.Out.WriteLine(model.Path);
         var table = new Table().Border(TableBorder.Rounded).HideHeaders().AddColumns("", "");
         void Row(string name, string value) => table.AddRow(new Markup($"[grey]{name}[/]"), new Text(value));
-        Row("file", model.Path);
         Row("fingerprint", model.Fingerprint);
         Row("model", $"{c.ModelType}, {parameters / 1e6:N1} M parameters, {model.Tensors.Count} tensors");
         Row("formats", string.Join(", ", formats.Select(f => $"{f.Key} {Bytes.Text(f.Value)}")));
