@@ -1,3 +1,5 @@
+using ILGPU;
+
 namespace IlgpuSparse.Compute;
 
 /// <summary>
@@ -11,6 +13,9 @@ internal static class TokenMass
 
     /// <summary>Scaled distances from here on weigh nothing.</summary>
     public const float Beyond = 31f * (1 << FractionBits);
+
+    /// <summary>The bits of <see cref="Beyond"/>.</summary>
+    public const uint BeyondBits = 0x4bf80000;
 
     /// <summary>Bits of a scaled distance behind the point.</summary>
     public const int FractionBits = 20;
@@ -28,7 +33,8 @@ internal static class TokenMass
         // two infinities have no difference
         if (score == maximum) distance = 0f;
         uint weight = 0;
-        if (distance < Beyond)
+        // Compared as bits: ILGPU's OpenCL turns "less" into "not greater or equal", which holds for what is not a number. No distance is negative.
+        if (Interop.FloatAsInt(distance) < BeyondBits)
         {
             uint scaled = (uint)(int)distance, x = (scaled >> 4) & 0xffffu;
             uint power = 65536u - ((x * (C1 - ((x * (C2 - ((x * (C3 - ((x * C4) >> 16))) >> 16))) >> 16))) >> 16);

@@ -12,7 +12,7 @@ internal sealed class GpuSelect(GpuDevice device, GpuScore score, MemoryLedger m
     private delegate void PlaceLauncher(AcceleratorStream stream, KernelConfig config, SelectView select, int tokens);
 
     /// <summary>Longest context, in tokens, whose sets are selected by one group each, behind the scores or by mass; at most <see cref="KeyTile"/>'s tokens of such a group.</summary>
-    public int OneGroupTokens { get; set; } = SetFilter.ChunkTokens;
+    public int OneGroupTokens { get; set; } = KeyTile.Tokens(SetFilterKernel.GroupSize);
 
     /// <summary>Sets by scores in memory, as <see cref="ComputeBackend.Select"/>.</summary>
     public void Run(AttentionShape shape, SelectionRule rule, StepBatch batch, TokenScores scores, TokenSets sets, AcceleratorStream stream)
@@ -70,10 +70,9 @@ internal sealed class GpuSelect(GpuDevice device, GpuScore score, MemoryLedger m
         var grid = Chunks(shape, batch, sets);
         if (!mass)
         {
-            int span = Span(shape, batch), step = SetFilterKernel.StepTokens(SetFilterKernel.GroupSize);
-            // short chunks while all groups run at once, long ones where groups would have to wait for each other
-            long groups = (long)LaunchShapes.Groups(span, 2 * step) * sets * batch.Rows;
-            int chunk = groups <= 3L * device.Multiprocessors ? 2 * step : SetFilter.ChunkTokens;
+            int span = Span(shape, batch), chunk = SetFilterKernel.ShortestChunk(SetFilterKernel.GroupSize);
+            // as short as they can be while all groups run at once: of which there are two a multiprocessor
+            while (chunk < SetFilterKernel.LongestChunk(SetFilterKernel.GroupSize) && (long)LaunchShapes.Groups(span, chunk) * sets * batch.Rows > 2L * device.Multiprocessors) chunk *= 2;
             device.Kernels.Load<PlaceLauncher>(SetFilterKernel.Variant)(stream, new KernelConfig(new Index3D(LaunchShapes.Groups(span, chunk), sets, batch.Rows), new Index3D(SetFilterKernel.GroupSize, 1, 1)), view, chunk);
             return;
         }

@@ -21,37 +21,28 @@ internal static class GroupScan
     }
 
     /// <summary>
-    /// Sum over the warps before this one of the values that their last lanes bring. <paramref name="totals"/> is shared memory of <see cref="MaxWarps"/> words; passes one barrier,
-    /// and another is due before they are used again.
+    /// Sum over this thread and all before it in the group. <paramref name="totals"/> is shared memory of <see cref="MaxWarps"/> words; passes one barrier, and another is due before they are used again.
     /// </summary>
-    public static uint EarlierWarps(uint value, ArrayView<uint> totals)
+    public static uint Inclusive(uint value, ArrayView<uint> totals) => Inclusive(value, totals, out _);
+
+    /// <summary>As <see cref="Inclusive(uint, ArrayView{uint})"/>, with the sum over the whole group.</summary>
+    public static uint Inclusive(uint value, ArrayView<uint> totals, out uint all)
     {
         int lane = Group.IdxX & 31, warp = Group.IdxX >> 5;
-        if (lane == 31) totals[warp] = value;
+        uint inWarp = WarpInclusive(value);
+        if (lane == 31) totals[warp] = inWarp;
         Group.Barrier();
         uint inclusive = WarpInclusive(lane < (Group.DimX >> 5) ? totals[lane] : 0u);
         uint before = Warp.Shuffle(inclusive, Math.Max(warp - 1, 0));
-        return warp > 0 ? before : 0u;
+        all = Warp.Shuffle(inclusive, 31);
+        return inWarp + (warp > 0 ? before : 0u);
     }
 
-    /// <summary>Sum over this thread and all before it in the group; barriers as in <see cref="EarlierWarps"/>.</summary>
-    public static uint Inclusive(uint value, ArrayView<uint> totals)
+    /// <summary>Sum over the warp, for each lane.</summary>
+    public static uint WarpSum(uint value)
     {
-        uint inWarp = WarpInclusive(value);
-        return inWarp + EarlierWarps(inWarp, totals);
-    }
-
-    /// <summary>
-    /// As <see cref="Inclusive(uint, ArrayView{uint})"/>, with the sum over the whole group. <paramref name="totals"/> has one word more; passes two barriers, and must not be used again before
-    /// another.
-    /// </summary>
-    public static uint Inclusive(uint value, ArrayView<uint> totals, out uint all)
-    {
-        uint upTo = Inclusive(value, totals);
-        if (Group.IdxX == Group.DimX - 1) totals[MaxWarps] = upTo;
-        Group.Barrier();
-        all = totals[MaxWarps];
-        return upTo;
+        for (int d = 0; d < 5; d++) value += Warp.ShuffleXor(value, 1 << d);
+        return value;
     }
 
     /// <summary>As <see cref="WarpInclusive(uint)"/>, four 16-bit sums at once.</summary>

@@ -39,6 +39,9 @@ internal static class ScoreKernel
     /// <summary>Most channels.</summary>
     public const int MaxChannels = 128;
 
+    // open tokens that are ranked here
+    private const int MaxOpen = 1024;
+
     /// <summary>Whether the kernel leaves finished sets.</summary>
     public static bool Selects(int mode) => mode is WithSelection or WithMassSelection;
 
@@ -191,13 +194,16 @@ internal static class ScoreKernel
             if (TMode.Value == WithSelection)
             {
                 SetFilterMemory memory;
-                memory.Kept = bins.Cast<ushort>(); // as many as there are chunk tokens
-                memory.Open = SharedMemory.Allocate<ulong>(SetFilter.OpenRoom);
-                memory.Totals = SharedMemory.Allocate<uint>(2 * (GroupScan.MaxWarps + 1));
+                // so few tokens rarely leave more than a handful open
+                memory.MaxOpen = MaxOpen;
+                memory.Open = SharedMemory.Allocate<ulong>(MaxOpen + SetFilter.OpenPadding);
+                memory.Parted = memory.Open.SubView(0, 0);
+                memory.Parts = bins.SubView(0, 0);
+                memory.Totals = SharedMemory.Allocate<uint>(GroupScan.MaxWarps);
                 memory.Word = SharedMemory.Allocate<uint>(SetFilter.Words);
                 long number = (long)row * Grid.DimY + set;
                 int chunks = (position - origin) / score.ChunkTokens + 1;
-                if (Arrival.IsLast(ref select.Scratch.Arrivals[number], chunks, ref memory.Word[0])) SetFilter.Run(select, range, number, 0, 1, SetFilter.ChunkTokens, memory);
+                if (Arrival.IsLast(ref select.Scratch.Arrivals[number], chunks, ref memory.Word[0])) SetFilter.Run(select, range, number, 0, 1, SetFilter.WholeChunk(range.Last - range.Origin + 1, Group.DimX), memory);
             }
             if (TMode.Value == WithMassSelection)
             {

@@ -16,9 +16,9 @@ internal sealed class SelectMemory : IDisposable
     private readonly int _filterChunks;
     private (GpuBuffer Counters, GpuBuffer Chunks, GpuBuffer Survivors, GpuBuffer Candidates, GpuBuffer Masses)? _mass;
 
-    /// <summary>Allocates for chunks of <paramref name="chunkTokens"/> tokens, or of what <paramref name="stepThreads"/> threads take in a step.</summary>
+    /// <summary>Allocates for chunks of <paramref name="chunkTokens"/> tokens, or those of a filter's groups of <paramref name="filterThreads"/>.</summary>
     /// <exception cref="ArgumentException">More chunks a set than the kernels can count.</exception>
-    public SelectMemory(GpuDevice device, MemoryLedger memory, TokenScores scores, int chunkTokens, int stepThreads = SetFilterKernel.GroupSize)
+    public SelectMemory(GpuDevice device, MemoryLedger memory, TokenScores scores, int chunkTokens, int filterThreads = SetFilterKernel.GroupSize)
     {
         _chunkTokens = chunkTokens;
         _chunksPerSet = (scores.Capacity + chunkTokens - 1) / chunkTokens;
@@ -31,7 +31,7 @@ internal sealed class SelectMemory : IDisposable
             _buffers.Add(buffer);
             return buffer;
         };
-        _filterChunks = scores.Capacity / SetFilterKernel.StepTokens(stepThreads) + 1;
+        _filterChunks = scores.Capacity / SetFilterKernel.ShortestChunk(filterThreads) + 1;
         _counters = _allocate((long)_sets * (ScoreBins.Counts + 3 + _filterChunks) * sizeof(uint));
         _open = _allocate((long)_sets * SetFilter.MaxOpen * sizeof(ulong));
         _counters.Clear();
@@ -48,7 +48,7 @@ internal sealed class SelectMemory : IDisposable
             Arrivals = counters.SubView(bins, _sets).Cast<int>(),
             CandidateCounts = counters.SubView(bins + _sets, _sets).Cast<int>(),
             Spreads = counters.SubView(bins + 2 * _sets, _sets).Cast<float>(),
-            ChunkKept = counters.SubView(bins + 3 * _sets, (long)_sets * _filterChunks),
+            FilterCounts = counters.SubView(bins + 3 * _sets, (long)_sets * _filterChunks),
             Open = GpuBuffer.View<ulong>(_open),
             Stride = _chunksPerSet * _chunkTokens,
             Chunks = _chunksPerSet,

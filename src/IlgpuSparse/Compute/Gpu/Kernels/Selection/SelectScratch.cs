@@ -3,7 +3,7 @@ using ILGPU;
 namespace IlgpuSparse.Compute.Gpu.Kernels.Selection;
 
 /// <summary>
-/// Memory between the kernels of a selection. Each of them leaves <see cref="Bins"/>, <see cref="Histogram"/>, <see cref="Arrivals"/>, <see cref="CandidateCounts"/> and <see cref="ChunkKept"/>
+/// Memory between the kernels of a selection. Each of them leaves <see cref="Bins"/>, <see cref="Histogram"/>, <see cref="Arrivals"/>, <see cref="CandidateCounts"/> and <see cref="FilterCounts"/>
 /// zero once the selection is done.
 /// </summary>
 internal struct SelectScratch
@@ -14,8 +14,8 @@ internal struct SelectScratch
     /// <summary>One over the spread that the bins are of, <c>[set]</c>.</summary>
     public ArrayView<float> Spreads;
 
-    /// <summary>Tokens of a chunk that are kept, plus one once they are counted, <c>[set, chunk]</c>.</summary>
-    public ArrayView<uint> ChunkKept;
+    /// <summary>Tokens of a chunk that are kept, and in the upper half those that are open; plus one once they are counted, <c>[set, chunk]</c>.</summary>
+    public ArrayView<uint> FilterCounts;
 
     /// <summary>Key and inverted position of the tokens in the last selected token's bin, in no order, <c>[set, <see cref="SetFilter.MaxOpen"/>]</c>.</summary>
     public ArrayView<ulong> Open;
@@ -23,7 +23,7 @@ internal struct SelectScratch
     /// <summary>Groups that have finished, <c>[set]</c>.</summary>
     public ArrayView<int> Arrivals;
 
-    /// <summary>Entries of <see cref="Open"/> or <see cref="Candidates"/>, <c>[set]</c>.</summary>
+    /// <summary>Entries of <see cref="Candidates"/>, <c>[set]</c>.</summary>
     public ArrayView<int> CandidateCounts;
 
     /// <summary>
@@ -62,7 +62,7 @@ internal struct SelectScratch
     /// <summary>Tokens a set in <see cref="Survivors"/> and <see cref="Candidates"/>.</summary>
     public int Stride;
 
-    /// <summary>Chunks a set in <see cref="ChunkKept"/>.</summary>
+    /// <summary>Chunks a set in <see cref="FilterCounts"/>.</summary>
     public int FilterChunks;
 
     /// <summary>Chunks a set in <see cref="ChunkCounts"/> and <see cref="ChunkPlaces"/>.</summary>

@@ -4,176 +4,196 @@ namespace IlgpuSparse.Compute.Gpu.Kernels.Selection;
 
 /// <summary>
 /// From the histogram of a set to its selected tokens, by one group for each chunk of the context: tokens in bins before the last selected token's are kept, those in its bin are open until all
-/// are known; then the set's last group ranks them by key and position. Kept tokens come first in the result, in order of position, then the open ones in order of rank.
+/// are known; then the set's last group ranks them by key and position. Kept tokens come first in the result, chunk by chunk, then the open ones in order of rank.
 /// </summary>
-/// <remarks>A chunk is gone through in a loop, four tokens a thread at a time, rather than in registers: straight code that runs once costs more in instruction fetches than it saves.</remarks>
+/// <remarks>
+/// A lane holds the scores of up to 32 tokens in registers, all asked for before the bin is known, and makes one bit each of them: two comparisons with <see cref="BinBounds"/> a token, and no barrier, are what a
+/// context of any length costs. Where the tokens go is then a matter of counting bits. Within a warp the order is that of its lanes, which hold every 128th four tokens: the same whenever the chunks are.
+/// </remarks>
 internal static class SetFilter
 {
-    /// <summary>Most tokens of a chunk.</summary>
-    public const int ChunkTokens = 8192;
+    /// <summary>Most tokens of a warp.</summary>
+    public const int WarpTokens = 1024;
 
-    /// <summary>Open tokens that can be ranked; more, which takes many equal scores, are left to <see cref="WholeSet"/>.</summary>
-    public const int MaxOpen = 1024;
+    /// <summary>Tokens that the warps of a group take a whole number of.</summary>
+    public const int WarpStep = 128;
 
-    /// <summary>Room for them and for what rounds their number up.</summary>
-    public const int OpenRoom = MaxOpen + 16;
+    /// <summary>Most open tokens that are ranked in a set of several chunks.</summary>
+    public const int MaxOpen = 2048;
+
+    /// <summary>Room behind the open tokens, for what rounds their number up.</summary>
+    public const int OpenPadding = 16;
 
     /// <summary>Words of <see cref="SetFilterMemory.Word"/>.</summary>
-    public const int Words = 6;
+    public const int Words = BinBounds.Words + 4;
 
-    // indices of the words; the search has the first two
-    private const int Bin = 0, Before = 1, OpenBase = 2, KeptBefore = 3, Last = 4, OpenCount = 5;
+    private const int Quads = WarpTokens / WarpStep;
+
+    // indices of the words behind the bounds
+    private const int EarlierKept = BinBounds.Words, EarlierOpen = EarlierKept + 1, Last = EarlierKept + 2, OpenCount = EarlierKept + 3;
+
+    /// <summary>Tokens of a chunk for groups of <paramref name="threads"/> that holds <paramref name="visible"/> tokens, if one can.</summary>
+    public static int WholeChunk(int visible, int threads)
+    {
+        int step = (threads >> 5) * WarpStep;
+        return Math.Min((visible + step - 1) / step, Quads) * step;
+    }
 
     /// <summary>
-    /// Selects among the <paramref name="tokens"/> tokens of chunk <paramref name="chunk"/> of <paramref name="chunks"/> of set number <paramref name="set"/>. A group waits for the counts of the
-    /// chunks before its own, whose groups have been started before it.
+    /// Selects among the <paramref name="tokens"/> tokens (a multiple of <see cref="WarpStep"/> for each warp) of chunk <paramref name="chunk"/> of <paramref name="chunks"/> of set number
+    /// <paramref name="set"/>. A group waits for the counts of the chunks before its own, whose groups have been started before it.
     /// </summary>
     public static void Run(SelectView select, VisibleRange range, long set, int chunk, int chunks, int tokens, SetFilterMemory memory)
     {
         var scratch = select.Scratch;
-        int budget = range.Budget(select), origin = range.Origin + chunk * tokens, end = Math.Min(origin + tokens, range.Last + 1);
+        int budget = range.Budget(select), lane = Group.IdxX & 31, stretch = tokens / (Group.DimX >> 5);
+        int origin = range.Origin + chunk * tokens + (Group.IdxX >> 5) * stretch, end = Math.Min(origin + stretch, range.Last + 1);
         float inverse = scratch.Spreads[set];
         var quads = select.Scores.Cast<F4>();
         long scores = set * select.ScoreCapacity;
-        int token = origin + Group.IdxX * 4;
-        // on its way while the bin is found
-        var score = new F4();
-        if (token < end) score = Loads.Fresh(ref quads[(scores + token) >> 2]);
-        ScoreBins.Find(scratch, set, (uint)budget, memory.Word);
-        Group.Barrier();
-        int last = (int)memory.Word[Bin], sure = (int)memory.Word[Before];
-
-        int kept = 0, open = 0, parity = 0;
-        for (int start = origin; start < end; start += Group.DimX * 4)
+        int token = origin + lane * 4;
+        var score = new F4[Quads];
+        for (int i = 0; i < Quads; i++)
         {
-            int next = token + Group.DimX * 4;
-            var following = new F4();
-            if (next < end) following = Loads.Fresh(ref quads[(scores + next) >> 2]);
-            uint x = range.Key(token, score.X), y = range.Key(token + 1, score.Y), z = range.Key(token + 2, score.Z), w = range.Key(token + 3, score.W);
-            int bx = ScoreBins.OfVisible(x, inverse), by = ScoreBins.OfVisible(y, inverse), bz = ScoreBins.OfVisible(z, inverse), bw = ScoreBins.OfVisible(w, inverse);
-            // kept in the lower half, open in the upper; a group has at most 2048 of either
-            uint ox = Class(bx, last), oy = Class(by, last), oz = Class(bz, last), ow = Class(bw, last);
-            uint own = ox + oy + oz + ow;
-            uint before = GroupScan.Inclusive(own, memory.Totals.SubView(parity, GroupScan.MaxWarps + 1), out uint all) - own;
-            uint places = (uint)kept + ((uint)open << 16) + before;
-            Store(memory, places, ox, x, token, origin);
-            Store(memory, places + ox, oy, y, token + 1, origin);
-            Store(memory, places + ox + oy, oz, z, token + 2, origin);
-            Store(memory, places + ox + oy + oz, ow, w, token + 3, origin);
-            kept += (int)(all & 0xffffu);
-            open += (int)(all >> 16);
-            parity = GroupScan.MaxWarps + 1 - parity;
-            token = next;
-            score = following;
+            score[i] = new F4();
+            if (token + i * WarpStep < end) score[i] = Loads.Fresh(ref quads[(scores + token + i * WarpStep) >> 2]);
         }
+        BinBounds.Find(scratch, set, (uint)budget, inverse, memory.Word);
         Group.Barrier();
-        int keptBefore = 0;
+        var bounds = BinBounds.Read(memory.Word);
+
+        // what is not a number is neither, but for the last bin; the key of what is always in is no score
+        float high = SortableKey.Score(bounds.High), low = SortableKey.Score(bounds.Low);
+        uint kept = 0, open = 0;
+        for (int i = 0; i < Quads; i++)
+        {
+            kept |= (score[i].X > high ? 1u << (4 * i) : 0u) | (score[i].Y > high ? 2u << (4 * i) : 0u) | (score[i].Z > high ? 4u << (4 * i) : 0u) | (score[i].W > high ? 8u << (4 * i) : 0u);
+            open |= (score[i].X > low ? 1u << (4 * i) : 0u) | (score[i].Y > low ? 2u << (4 * i) : 0u) | (score[i].Z > low ? 4u << (4 * i) : 0u) | (score[i].W > low ? 8u << (4 * i) : 0u);
+        }
+        if (bounds.Low == 0u) open = uint.MaxValue;
+        if (origin >= Math.Max(range.First, range.SinkEnd) && origin + stretch <= range.RecentStart)
+        {
+            uint within = stretch >= WarpTokens ? uint.MaxValue : (1u << (stretch >> 5)) - 1u;
+            kept &= within;
+            open &= within & ~kept;
+        }
+        else
+        {
+            // the ends of the context, token by token
+            uint visible = 0, forced = 0;
+            for (int n = 0; n < stretch >> 5; n++)
+            {
+                int own = Token(token, n);
+                uint bit = 1u << n;
+                if (own >= range.First && own < end) visible |= bit;
+                if (range.ForcedMask(own) != 0) forced |= bit;
+            }
+            forced &= visible;
+            kept &= visible & ~forced;
+            open &= visible & ~forced & ~kept;
+            // in the first bin, which is before the last selected token's unless it is that one
+            if (bounds.High == SortableKey.Forced) open |= forced;
+            else kept |= forced;
+        }
+
+        // two counts in one word: a group has at most 16384 of either
+        uint counts = (uint)IntrinsicMath.BitOperations.PopCount(kept) + ((uint)IntrinsicMath.BitOperations.PopCount(open) << 16);
+        uint before = GroupScan.Inclusive(counts, memory.Totals, out uint all) - counts;
+        int place = (int)(before >> 16);
+        long output = set * select.SetCapacity + (before & 0xffffu);
         if (chunks > 1)
         {
-            Publish(scratch, set, chunk, kept, open, memory.Word);
-            keptBefore = (int)memory.Word[KeptBefore];
-            int openBase = (int)memory.Word[OpenBase];
-            for (int i = Group.IdxX; i < Math.Min(open, MaxOpen - openBase); i += Group.DimX) scratch.Open[set * MaxOpen + openBase + i] = memory.Open[i];
+            Publish(scratch, set, chunk, all, memory.Word);
+            output += memory.Word[EarlierKept];
+            place += (int)memory.Word[EarlierOpen];
         }
-        long output = set * select.SetCapacity + keptBefore;
-        for (int i = Group.IdxX; i < kept; i += Group.DimX) select.Indices[output + i] = origin + memory.Kept[i];
+        for (; kept != 0u; kept &= kept - 1u)
+        {
+            select.Indices[output] = Token(token, Lowest(kept));
+            output++;
+        }
+        for (; open != 0u; open &= open - 1u)
+        {
+            int own = Token(token, Lowest(open));
+            ulong entry = ((ulong)range.Key(own, Loads.Fresh(ref select.Scores[scores + own])) << 32) | ~(uint)own;
+            if (place < memory.MaxOpen && chunks == 1) memory.Open[place] = entry;
+            if (place < memory.MaxOpen && chunks > 1) scratch.Open[set * MaxOpen + place] = entry;
+            place++;
+        }
+        int count = (int)(all >> 16);
         bool closes = true;
         if (chunks > 1)
         {
             closes = Arrival.IsLast(ref scratch.Arrivals[set], chunks, ref memory.Word[Last]);
-            if (closes) open = Collect(scratch, set, memory);
+            if (closes) count = Collect(scratch, set, chunks, memory);
         }
-        if (closes) Close(select, range, set, chunks, budget, sure, open, memory);
+        if (closes) Close(select, range, set, chunks, budget, bounds, count, memory);
     }
 
-    // 1 for a kept token, 1 << 16 for an open one.
-    private static uint Class(int bin, int last) => (bin < last ? 1u : 0u) + (bin == last ? 0x10000u : 0u);
+    // Token number n of the lane that begins with the given one.
+    private static int Token(int first, int n) => first + (n >> 2) * WarpStep + (n & 3);
 
-    private static void Store(SetFilterMemory memory, uint places, uint kind, uint key, int token, int origin)
-    {
-        if (kind == 1u) memory.Kept[(int)(places & 0xffffu)] = (ushort)(token - origin);
-        if (kind == 0x10000u && places >> 16 < MaxOpen) memory.Open[(int)(places >> 16)] = ((ulong)key << 32) | ~(uint)token;
-    }
+    private static int Lowest(uint bits) => 31 - IntrinsicMath.BitOperations.LeadingZeroCount(bits & (0u - bits));
 
-    // Tells the chunk's counts and learns where its tokens go.
-    private static void Publish(SelectScratch scratch, long set, int chunk, int kept, int open, ArrayView<uint> word)
+    // Tells the chunk's counts and learns those of the chunks before it.
+    private static void Publish(SelectScratch scratch, long set, int chunk, uint counts, ArrayView<uint> word)
     {
-        long first = set * scratch.FilterChunks;
-        if (Group.IdxX == 0)
-        {
-            // one more, so that zero says that it is not known yet
-            Atomic.Exchange(ref scratch.ChunkKept[first + chunk], (uint)kept + 1u);
-            word[OpenBase] = (uint)Atomic.Add(ref scratch.CandidateCounts[set], open);
-        }
         if (Group.IdxX < 32)
         {
-            uint before = 0;
+            long first = set * scratch.FilterChunks;
+            // one more, so that zero says that it is not known yet
+            if (Group.IdxX == 0) Atomic.Exchange(ref scratch.FilterCounts[first + chunk], counts + 1u);
+            uint kept = 0, open = 0;
             for (int earlier = Group.IdxX; earlier < chunk; earlier += 32)
             {
-                uint known = Loads.Awaited(ref scratch.ChunkKept[first + earlier]);
-                while (known == 0u) known = Loads.Awaited(ref scratch.ChunkKept[first + earlier]);
-                before += known - 1u;
+                uint known = Loads.Awaited(ref scratch.FilterCounts[first + earlier]);
+                while (known == 0u) known = Loads.Awaited(ref scratch.FilterCounts[first + earlier]);
+                kept += (known - 1u) & 0xffffu;
+                open += (known - 1u) >> 16;
             }
             Warp.Barrier();
-            for (int d = 0; d < 5; d++) before += Warp.ShuffleXor(before, 1 << d);
-            if (Group.IdxX == 0) word[KeptBefore] = before;
+            kept = GroupScan.WarpSum(kept);
+            open = GroupScan.WarpSum(open);
+            if (Group.IdxX == 0)
+            {
+                word[EarlierKept] = kept;
+                word[EarlierOpen] = open;
+            }
         }
         Group.Barrier();
     }
 
     // The set's open tokens, into shared memory; how many there are.
-    private static int Collect(SelectScratch scratch, long set, SetFilterMemory memory)
+    private static int Collect(SelectScratch scratch, long set, int chunks, SetFilterMemory memory)
     {
-        if (Group.IdxX == 0) memory.Word[OpenCount] = Loads.Fresh(ref scratch.CandidateCounts.Cast<uint>()[set]);
+        if (Group.IdxX < 32)
+        {
+            uint open = 0;
+            for (int chunk = Group.IdxX; chunk < chunks; chunk += 32) open += (Loads.Fresh(ref scratch.FilterCounts[set * scratch.FilterChunks + chunk]) - 1u) >> 16;
+            Warp.Barrier();
+            open = GroupScan.WarpSum(open);
+            if (Group.IdxX == 0) memory.Word[OpenCount] = open;
+        }
         Group.Barrier();
         int count = (int)memory.Word[OpenCount];
-        for (int i = Group.IdxX; i < Math.Min(count, MaxOpen); i += Group.DimX) memory.Open[i] = Loads.Fresh(ref scratch.Open[set * MaxOpen + i]);
+        for (int i = Group.IdxX; i < Math.Min(count, memory.MaxOpen); i += Group.DimX) memory.Open[i] = Loads.Fresh(ref scratch.Open[set * MaxOpen + i]);
         return count;
     }
 
     // Ranks the open tokens, and leaves the counters as the next selection wants them.
-    private static void Close(SelectView select, VisibleRange range, long set, int chunks, int budget, int sure, int count, SetFilterMemory memory)
+    private static void Close(SelectView select, VisibleRange range, long set, int chunks, int budget, BinBounds bounds, int count, SetFilterMemory memory)
     {
         var scratch = select.Scratch;
         for (int i = Group.IdxX; i < ScoreBins.Counts; i += Group.DimX) scratch.Bins[set * ScoreBins.Counts + i] = 0u;
         if (chunks > 1)
         {
-            for (int i = Group.IdxX; i < chunks; i += Group.DimX) scratch.ChunkKept[set * scratch.FilterChunks + i] = 0u;
+            for (int i = Group.IdxX; i < chunks; i += Group.DimX) scratch.FilterCounts[set * scratch.FilterChunks + i] = 0u;
         }
-        if (Group.IdxX == 0)
-        {
-            scratch.CandidateCounts[set] = 0;
-            select.Counts[set] = budget;
-        }
-        // zeros, which rank behind everything, up to whole steps of 16
-        if (count <= MaxOpen && Group.IdxX < 16) memory.Open[count + Group.IdxX] = 0ul;
+        if (Group.IdxX == 0) select.Counts[set] = budget;
+        // zeros, which rank behind everything, up to whole steps
+        if (count <= memory.MaxOpen && Group.IdxX < OpenPadding) memory.Open[count + Group.IdxX] = 0ul;
         Group.Barrier();
-        if (count > MaxOpen) WholeSet.Select(select, range, set, memory.Open.Cast<uint>(), SetFilterKernel.GroupSize);
-        else Rank(select, set * select.SetCapacity + sure, budget - sure, count, memory.Open);
-    }
-
-    // Each token's rank is how many others are above it; up to four neighbouring lanes count for one token.
-    private static void Rank(SelectView select, long output, int wanted, int count, ArrayView<ulong> open)
-    {
-        int shift = count * 4 <= Group.DimX ? 2 : count * 2 <= Group.DimX ? 1 : 0;
-        int part = Group.IdxX & ((1 << shift) - 1);
-        for (int start = 0; start < count; start += Group.DimX >> shift)
-        {
-            int own = start + (Group.IdxX >> shift);
-            ulong mine = open[Math.Min(own, count)];
-            int rank = 0;
-            for (int other = part * 4; other < count; other += 4 << shift)
-            {
-                rank += open[other] > mine ? 1 : 0;
-                rank += open[other + 1] > mine ? 1 : 0;
-                rank += open[other + 2] > mine ? 1 : 0;
-                rank += open[other + 3] > mine ? 1 : 0;
-            }
-            int neighbour = Warp.ShuffleXor(rank, 1);
-            rank += shift > 0 ? neighbour : 0;
-            neighbour = Warp.ShuffleXor(rank, 2);
-            rank += shift > 1 ? neighbour : 0;
-            if (part == 0 && own < count && rank < wanted) select.Indices[output + rank] = (int)~(uint)mine;
-        }
+        if (count > memory.MaxOpen) WholeSet.Select(select, range, set, memory.Open.Cast<uint>(), SetFilterKernel.GroupSize);
+        else OpenRank.Store(select, set * select.SetCapacity + bounds.Before, budget - bounds.Before, bounds, count, memory);
     }
 }

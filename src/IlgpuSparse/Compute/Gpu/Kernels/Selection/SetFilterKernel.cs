@@ -9,19 +9,24 @@ internal static class SetFilterKernel
 
     public static KernelVariant Variant => KernelVariant.Of(Run, GroupSize) with { CudaOnly = true, MinGroups = 2 };
 
-    /// <summary>Tokens that a group of <paramref name="threads"/> looks at in one step.</summary>
-    public static int StepTokens(int threads) => 4 * threads;
+    /// <summary>Tokens of the shortest chunk of a group of <paramref name="threads"/>.</summary>
+    public static int ShortestChunk(int threads) => 2 * (threads >> 5) * SetFilter.WarpStep;
+
+    /// <summary>Tokens of the longest.</summary>
+    public static int LongestChunk(int threads) => (threads >> 5) * SetFilter.WarpTokens;
 
     /// <summary>Grid (chunks, sets, rows).</summary>
     /// <param name="select">The selection.</param>
-    /// <param name="tokens">Tokens a chunk: some steps, at most <see cref="SetFilter.ChunkTokens"/>.</param>
+    /// <param name="tokens">Tokens a chunk, see <see cref="SetFilter.Run"/>.</param>
     public static void Run(SelectView select, int tokens)
     {
         SetFilterMemory memory;
-        memory.Kept = SharedMemory.Allocate<ushort>(SetFilter.ChunkTokens);
-        memory.Open = SharedMemory.Allocate<ulong>(SetFilter.OpenRoom);
-        memory.Totals = SharedMemory.Allocate<uint>(2 * (GroupScan.MaxWarps + 1));
+        memory.Open = SharedMemory.Allocate<ulong>(SetFilter.MaxOpen + SetFilter.OpenPadding);
+        memory.Parted = SharedMemory.Allocate<ulong>(SetFilter.MaxOpen);
+        memory.Parts = SharedMemory.Allocate<uint>(2 * OpenRank.Parts);
+        memory.Totals = SharedMemory.Allocate<uint>(GroupScan.MaxWarps);
         memory.Word = SharedMemory.Allocate<uint>(SetFilter.Words);
+        memory.MaxOpen = SetFilter.MaxOpen;
         int row = Grid.IdxZ;
         var range = VisibleRange.Of(select, row);
         int chunks = (range.Last - range.Origin) / tokens + 1;

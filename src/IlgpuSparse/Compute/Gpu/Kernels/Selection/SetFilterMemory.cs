@@ -5,15 +5,21 @@ namespace IlgpuSparse.Compute.Gpu.Kernels.Selection;
 /// <summary>Shared memory of <see cref="SetFilter"/>.</summary>
 internal struct SetFilterMemory
 {
-    /// <summary>Kept tokens of the chunk, counted from its start, <see cref="SetFilter.ChunkTokens"/> of them at most.</summary>
-    public ArrayView<ushort> Kept;
-
-    /// <summary>Open tokens, key in the upper half and position inverted in the lower, <see cref="SetFilter.OpenRoom"/> of them.</summary>
+    /// <summary>Open tokens, key in the upper half and position inverted in the lower: <see cref="MaxOpen"/> and <see cref="SetFilter.OpenPadding"/>.</summary>
     public ArrayView<ulong> Open;
 
-    /// <summary>Counts by warp, for two steps.</summary>
+    /// <summary>Open tokens in order of their part of the bin, as many; of length zero where there are never many.</summary>
+    public ArrayView<ulong> Parted;
+
+    /// <summary>Counts of the parts and where they begin, two times <see cref="OpenRank.Parts"/>; where there is <see cref="Parted"/>.</summary>
+    public ArrayView<uint> Parts;
+
+    /// <summary>Counts by warp.</summary>
     public ArrayView<uint> Totals;
 
     /// <summary>Words for one thread to tell the others: <see cref="SetFilter.Words"/> of them.</summary>
     public ArrayView<uint> Word;
+
+    /// <summary>Open tokens that can be ranked; more, which takes many equal scores, are left to <see cref="WholeSet"/>.</summary>
+    public int MaxOpen;
 }

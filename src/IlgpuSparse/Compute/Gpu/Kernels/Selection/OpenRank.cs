@@ -1,0 +1,87 @@
+using ILGPU;
+
+namespace IlgpuSparse.Compute.Gpu.Kernels.Selection;
+
+/// <summary>The open tokens of a <see cref="SetFilter"/> in order, highest first, as far as they are selected.</summary>
+internal static class OpenRank
+{
+    /// <summary>Parts that a bin is cut into where many tokens are open.</summary>
+    public const int Parts = 512;
+
+    // as many as are compared with each other sooner than they are parted
+    private const int Few = 192;
+
+    /// <summary>Writes the first <paramref name="wanted"/> of the <paramref name="count"/> tokens in <see cref="SetFilterMemory.Open"/>, behind which zeros follow, to the set's tokens from <paramref name="output"/> on.</summary>
+    public static void Store(SelectView select, long output, int wanted, BinBounds bounds, int count, SetFilterMemory memory)
+    {
+        if (count > Few && memory.Parted.Length != 0) StoreParted(select, output, wanted, bounds, count, memory);
+        else StoreCompared(select, output, wanted, count, memory.Open);
+    }
+
+    // Each token's rank is how many others are above it; up to four neighbouring lanes count for one token.
+    private static void StoreCompared(SelectView select, long output, int wanted, int count, ArrayView<ulong> open)
+    {
+        int shift = count * 4 <= Group.DimX ? 2 : count * 2 <= Group.DimX ? 1 : 0;
+        int part = Group.IdxX & ((1 << shift) - 1);
+        for (int start = 0; start < count; start += Group.DimX >> shift)
+        {
+            int own = start + (Group.IdxX >> shift);
+            ulong mine = open[Math.Min(own, count)];
+            int rank = 0;
+            for (int other = part * 4; other < count; other += 4 << shift)
+            {
+                rank += open[other] > mine ? 1 : 0;
+                rank += open[other + 1] > mine ? 1 : 0;
+                rank += open[other + 2] > mine ? 1 : 0;
+                rank += open[other + 3] > mine ? 1 : 0;
+            }
+            int neighbour = Warp.ShuffleXor(rank, 1);
+            rank += shift > 0 ? neighbour : 0;
+            neighbour = Warp.ShuffleXor(rank, 2);
+            rank += shift > 1 ? neighbour : 0;
+            if (part == 0 && own < count && rank < wanted) select.Indices[output + rank] = (int)~(uint)mine;
+        }
+    }
+
+    // The bin's keys are spread evenly, so a part has a token or two, and a token is compared with those of its part alone.
+    private static void StoreParted(SelectView select, long output, int wanted, BinBounds bounds, int count, SetFilterMemory memory)
+    {
+        var counts = memory.Parts.SubView(0, Parts);
+        var starts = memory.Parts.SubView(Parts, Parts);
+        int owned = Parts / Group.DimX, shift = Math.Max(0, 32 - IntrinsicMath.BitOperations.LeadingZeroCount(bounds.High - bounds.Low) - 9);
+        for (int i = Group.IdxX; i < Parts; i += Group.DimX) counts[i] = 0u;
+        Group.Barrier();
+        for (int i = Group.IdxX; i < count; i += Group.DimX) Atomic.Add(ref counts[Part(memory.Open[i], bounds, shift)], 1u);
+        Group.Barrier();
+        uint own = 0;
+        for (int i = 0; i < owned; i++) own += counts[Group.IdxX * owned + i];
+        uint start = GroupScan.Inclusive(own, memory.Totals) - own;
+        for (int i = 0; i < owned; i++)
+        {
+            starts[Group.IdxX * owned + i] = start;
+            start += counts[Group.IdxX * owned + i];
+        }
+        Group.Barrier();
+        // the starts become ends
+        for (int i = Group.IdxX; i < count; i += Group.DimX)
+        {
+            ulong entry = memory.Open[i];
+            memory.Parted[(int)Atomic.Add(ref starts[Part(entry, bounds, shift)], 1u)] = entry;
+        }
+        Group.Barrier();
+        for (int i = Group.IdxX; i < count; i += Group.DimX)
+        {
+            ulong mine = memory.Parted[i];
+            int part = Part(mine, bounds, shift), end = (int)starts[part], rank = end - (int)counts[part];
+            for (int other = rank, stop = end; other < stop; other++) rank += memory.Parted[other] > mine ? 1 : 0;
+            if (rank < wanted) select.Indices[output + rank] = (int)~(uint)mine;
+        }
+    }
+
+    // Highest keys first; what is always in is above all scores.
+    private static int Part(ulong entry, BinBounds bounds, int shift)
+    {
+        uint key = (uint)(entry >> 32);
+        return key > bounds.High ? 0 : Parts - 1 - (int)Math.Min((key - bounds.Low) >> shift, (uint)(Parts - 1));
+    }
+}
