@@ -8,12 +8,16 @@ namespace IlgpuSparse.Tests.Gpu;
 [Collection("accelerators")]
 public sealed class CudaDeviceTests(Accelerators accelerators)
 {
-    [Fact]
-    public void NoKernelUsesLocalMemory()
+    public static TheoryData<string> KernelClasses => [.. KernelCatalog.All.Select(ClassOf).Distinct()];
+
+    private static string ClassOf(KernelVariant variant) => variant.Method.DeclaringType!.Name;
+
+    [Theory, MemberData(nameof(KernelClasses))]
+    public void NoKernelUsesLocalMemory(string kernelClass)
     {
         var device = accelerators.Open(GpuKind.Cuda);
         var spills = new List<string>();
-        foreach (var variant in KernelCatalog.All)
+        foreach (var variant in KernelCatalog.All.Where(variant => ClassOf(variant) == kernelClass))
         {
             var resources = device.Kernels.Resources(variant)!.Value;
             TestContext.Current.TestOutputHelper?.WriteLine($"{variant.Name}: {resources}");

@@ -28,6 +28,35 @@ public sealed class KernelCodeTests
     }
 
     [Fact]
+    public void EveryKernelWaitsForThoseBeforeIt()
+    {
+        var faults = new ConcurrentBag<string>();
+        KernelCode.Each(KernelCatalog.All, variant =>
+        {
+            if (KernelCode.Ptx(variant).Contains("griddepcontrol", StringComparison.Ordinal)) faults.Add($"{variant.Name}: too new for sm_80");
+            string ptx = KernelCode.Ptx(variant, 9, 0), entry = KernelCode.Entry(ptx);
+            int wait = entry.IndexOf("griddepcontrol.wait;", StringComparison.Ordinal), early = entry.IndexOf("griddepcontrol.launch_dependents;", StringComparison.Ordinal);
+            if (!ptx.Contains(".target sm_90", StringComparison.Ordinal) || early < 0 || wait < early) faults.Add($"{variant.Name}: no wait, or too old a target");
+            // nothing but weights is read before, and nothing written
+            string before = entry[..Math.Max(0, wait)];
+            if (Regex.IsMatch(before, @"\s(st|red|atom)\.|ld\.global\.(?!nc\.)")) faults.Add($"{variant.Name}: works before it has waited");
+        });
+        Assert.True(faults.IsEmpty, string.Join(Environment.NewLine, faults));
+    }
+
+    [Theory]
+    [InlineData(WeightFormat.F16)]
+    [InlineData(WeightFormat.Q4_K)]
+    public void WeightsAreAskedForBeforeEarlierKernelsHaveFinished(WeightFormat format)
+    {
+        string row = KernelCode.Entry(KernelCode.Ptx(LinearRowKernel.Variant(format, typeof(StoreEpilogue)), 9, 0));
+        Assert.Contains("L2::cache_hint", row[..row.IndexOf("griddepcontrol.wait;", StringComparison.Ordinal)], StringComparison.Ordinal);
+        string expert = KernelCode.Entry(KernelCode.Ptx(LinearRowKernel.Variant(format, typeof(ExpertDownEpilogue)), 9, 0));
+        // which expert's is for an earlier one to say
+        Assert.DoesNotContain("L2::cache_hint", expert[..expert.IndexOf("griddepcontrol.wait;", StringComparison.Ordinal)], StringComparison.Ordinal);
+    }
+
+    [Fact]
     public void VariantsAreListedOnce()
     {
         var names = KernelCatalog.All.Select(variant => variant.Name).ToList();

@@ -176,6 +176,33 @@ internal static unsafe partial class CudaDriver
         return (int)count;
     }
 
+    /// <summary>Lets kernels that depend on kernels start early: see <see cref="DependentLaunch"/>. The other edges of <paramref name="graph"/> stay as they are.</summary>
+    public static void LetKernelsStartEarly(IntPtr graph)
+    {
+        const int kernel = 0;
+        const ulong programmatic = 1 | 1 << 16; // from port, to port and type, a byte each
+        nuint count = 0;
+        Check(cuGraphGetEdges_v2(graph, null, null, null, &count));
+        var from = new IntPtr[(int)count];
+        var to = new IntPtr[from.Length];
+        var data = new ulong[from.Length];
+        fixed (IntPtr* source = from, target = to)
+        fixed (ulong* edge = data)
+        {
+            Check(cuGraphGetEdges_v2(graph, source, target, edge, &count));
+            for (int i = 0; i < from.Length; i++)
+            {
+                int first, second;
+                Check(cuGraphNodeGetType(from[i], &first));
+                Check(cuGraphNodeGetType(to[i], &second));
+                if (first != kernel || second != kernel) continue;
+                Check(cuGraphRemoveDependencies_v2(graph, source + i, target + i, edge + i, 1));
+                ulong early = programmatic;
+                Check(cuGraphAddDependencies_v2(graph, source + i, target + i, &early, 1));
+            }
+        }
+    }
+
     public static void LaunchGraph(IntPtr executable, IntPtr stream) => Check(cuGraphLaunch(executable, stream));
 
     public static void DestroyGraph(IntPtr graph) => Check(cuGraphDestroy(graph));
@@ -259,6 +286,18 @@ internal static unsafe partial class CudaDriver
 
     [LibraryImport(Library)]
     private static partial int cuGraphGetNodes(IntPtr graph, IntPtr* nodes, nuint* count);
+
+    [LibraryImport(Library)]
+    private static partial int cuGraphGetEdges_v2(IntPtr graph, IntPtr* from, IntPtr* to, ulong* data, nuint* count);
+
+    [LibraryImport(Library)]
+    private static partial int cuGraphNodeGetType(IntPtr node, int* type);
+
+    [LibraryImport(Library)]
+    private static partial int cuGraphRemoveDependencies_v2(IntPtr graph, IntPtr* from, IntPtr* to, ulong* data, nuint count);
+
+    [LibraryImport(Library)]
+    private static partial int cuGraphAddDependencies_v2(IntPtr graph, IntPtr* from, IntPtr* to, ulong* data, nuint count);
 
     [LibraryImport(Library)]
     private static partial int cuGraphLaunch(IntPtr executable, IntPtr stream);

@@ -79,7 +79,9 @@ internal sealed class CudaGraph : RecordedWork
             throw;
         }
         _device.IsCapturing = false;
-        return CudaDriver.EndCapture(_device.StreamHandle);
+        var graph = CudaDriver.EndCapture(_device.StreamHandle);
+        if (_device.StartsKernelsEarly) CudaDriver.LetKernelsStartEarly(graph);
+        return graph;
     }
 
     public override void Dispose()

@@ -19,6 +19,7 @@ public sealed class GpuDevice : IDisposable
         Kernels = new KernelTable(this);
         Stream = Accelerator.CreateStream();
         if (kind == GpuKind.Cuda) Staging = new PinnedStaging(this);
+        StartsKernelsEarly = Accelerator is CudaAccelerator { Architecture.Major: int major } && DependentLaunch.IsKnownTo(major) && CudaDriver.Version() >= DependentLaunch.LeastDriver;
         MaxSharedBytes = Accelerator is CudaAccelerator cuda ? CudaDriver.MaxSharedBytes(cuda.DeviceId) : Math.Min(Accelerator.MaxSharedMemoryPerGroup, 48 * 1024);
     }
 
@@ -51,6 +52,9 @@ public sealed class GpuDevice : IDisposable
 
     /// <summary>Whether warp shuffles and PTX operations can be used.</summary>
     internal bool IsCuda => Kind == GpuKind.Cuda;
+
+    /// <summary>Whether kernels of a <see cref="CudaGraph"/> start before their predecessors have finished: see <see cref="DependentLaunch"/>.</summary>
+    internal bool StartsKernelsEarly { get; set; }
 
     /// <summary>Whether a <see cref="CudaGraph"/> is being recorded: nothing may allocate, copy from or to the host, or wait.</summary>
     internal bool IsCapturing { get; set; }

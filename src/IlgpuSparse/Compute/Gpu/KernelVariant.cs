@@ -3,6 +3,7 @@ using System.Runtime.CompilerServices;
 using ILGPU.Backends;
 using ILGPU.Backends.EntryPoints;
 using ILGPU.Backends.OpenCL;
+using ILGPU.Backends.PTX;
 using ILGPU.Runtime;
 
 namespace IlgpuSparse.Compute.Gpu;
@@ -45,6 +46,11 @@ internal sealed record KernelVariant(MethodInfo Method, int GroupSize)
             EntryPointDescription.FromExplicitlyGroupedKernel(Method),
             new KernelSpecialization(GroupSize, MinGroups == 0 ? null : MinGroups),
             new KernelPasses(Unroll));
+        if (compiled is PTXCompiledKernel cuda)
+        {
+            ref string assembly = ref AssemblyOf(cuda);
+            assembly = DependentLaunch.Complete(assembly, DependentLaunch.IsKnownTo(((PTXBackend)backend).Architecture.Major));
+        }
         if (compiled is CLCompiledKernel openCl)
         {
             // ILGPU's barriers order global memory alone, and nearly all of ours are for shared memory: a device may let the writes of other threads be seen later.
@@ -57,6 +63,9 @@ internal sealed record KernelVariant(MethodInfo Method, int GroupSize)
     // without a setter, and the constructor takes what only ILGPU has
     [UnsafeAccessor(UnsafeAccessorKind.Field, Name = "<Source>k__BackingField")]
     private static extern ref string SourceOf(CLCompiledKernel kernel);
+
+    [UnsafeAccessor(UnsafeAccessorKind.Field, Name = "<PTXAssembly>k__BackingField")]
+    private static extern ref string AssemblyOf(PTXCompiledKernel kernel);
 
     private static string NameOf(Type type) => type.IsGenericType
         ? $"{type.Name[..type.Name.IndexOf('`')]}<{string.Join(", ", type.GetGenericArguments().Select(NameOf))}>"

@@ -21,5 +21,9 @@ internal struct ExpertSlots
     public static int Slot => Grid.IdxY;
 
     /// <summary>The address of matrix <paramref name="kind"/> of the slot's expert; of the first one where routing chose none, which only weights that are no numbers do.</summary>
-    public readonly long Address(int kind) => Table[kind * Experts + IntrinsicMath.Max(Chosen[Slot], 0)];
+    public readonly long Address(int kind)
+    {
+        DependentLaunch.AwaitEarlier();
+        return Table[kind * Experts + IntrinsicMath.Max(Chosen[Slot], 0)];
+    }
 }

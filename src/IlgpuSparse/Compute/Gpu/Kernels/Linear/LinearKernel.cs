@@ -63,6 +63,7 @@ internal static class LinearKernel
         next = WeightRing.Locate(next, args, epilogue, lane);
         for (int s = 0; s < TCodec.Stages; s++) next = WeightRing.Ask<TCodec, TEpilogue>(memory, ring + s * TileRows * TCodec.Slot, next, args, epilogue, lane, warp, warps, policy);
 
+        DependentLaunch.AwaitEarlier();
         LinearInput.Prepare<TCodec, TElement, TTiles>(memory, args, places);
 
         int parity = 0, slot = 0;

@@ -65,6 +65,7 @@ internal static class LinearRowKernel
             if (TCodec.Scaled) lowerScales[i] = TCodec.Scales(next.Lower, piece, wanted, policy);
         }
 
+        DependentLaunch.AwaitEarlier();
         float scale = RowInput.Prepare<TCodec>(memory, args);
 
         for (int pair = next.Pair; pair < pairs; pair += stride)

@@ -1,0 +1,48 @@
+using System.Text.RegularExpressions;
+using ILGPU.IR.Intrinsics;
+
+namespace IlgpuSparse.Compute.Gpu;
+
+/// <summary>
+/// Kernels of a CUDA graph that start while the one before is still at work (programmatic dependent launch, compute capability 9.0): its launch, and what a kernel does before <see cref="AwaitEarlier"/>, cost no time of
+/// their own.
+/// </summary>
+/// <remarks>
+/// Every kernel lets its successor start as soon as all of its own groups have, and waits until everything before it is finished and visible: at its beginning, or where it says so itself. A kernel is not finished before
+/// it has waited, so what is before its predecessor is finished too. <see cref="CudaGraph"/> makes the edges between kernels such; launched outside of a graph kernels start one after another, and neither instruction does anything.
+/// </remarks>
+internal static partial class DependentLaunch
+{
+    private const string Wait = "griddepcontrol.wait;";
+
+    /// <summary>
+    /// From here on the kernel reads what earlier kernels have written, and writes. Before it may be read what no kernel writes: weights. Kernels that do not say it wait at their beginning.
+    /// </summary>
+    [IntrinsicImplementation, PtxOp(Wait)]
+    public static void AwaitEarlier() { }
+
+    /// <summary>The first driver that knows such edges, as <see cref="CudaDriver.Version"/>.</summary>
+    public const int LeastDriver = 12_030;
+
+    /// <summary>Whether devices of this compute capability have it.</summary>
+    public static bool IsKnownTo(int major) => major >= 9;
+
+    /// <summary>The kernel's text for a device that has it, or for one that does not.</summary>
+    public static string Complete(string ptx, bool known)
+    {
+        if (!known) return ptx.Replace(Wait, "", StringComparison.Ordinal);
+        // ILGPU names an older target than the device's
+        ptx = Target().Replace(ptx, ".target sm_90", 1);
+        int entry = ptx.IndexOf(".entry", StringComparison.Ordinal);
+        int start = FirstInstruction().Match(ptx, ptx.IndexOf("\n{", entry, StringComparison.Ordinal)).Groups[1].Index;
+        bool says = ptx.IndexOf(Wait, entry, StringComparison.Ordinal) >= 0;
+        return ptx.Insert(start, $"\tgriddepcontrol.launch_dependents;\n{(says ? "" : $"\t{Wait}\n")}");
+    }
+
+    [GeneratedRegex(@"^\.target sm_\d+", RegexOptions.Multiline)]
+    private static partial Regex Target();
+
+    // behind the declarations of registers and shared memory
+    [GeneratedRegex(@"\n()[ \t]+(?!\.)\w")]
+    private static partial Regex FirstInstruction();
+}
