@@ -34,7 +34,7 @@ internal static class BenchAttentionCommand
         HelpName = "f32|f16|bf16|int8",
     };
     private static readonly Option<bool> s_stages = new("--stages") { Description = "Time the parts of a step alone too: append, score, select (scores and sets), attend." };
-    private static readonly Option<bool> s_tunings = new("--tunings") { Description = "Time attending with every launch choice of its CUDA kernel: what the defaults are chosen from." };
+    private static readonly Option<bool> s_tunings = new("--tunings") { Description = "Time selecting and attending with every launch choice of their CUDA kernels: what the defaults are chosen from." };
     private static readonly Option<string?> s_baseline = new("--baseline") { Description = "Times of PyTorch on the same device to compare with, one JSON object a line.", HelpName = "path" };
 
     /// <summary>The command.</summary>

@@ -101,6 +101,7 @@ internal sealed class AttentionBenchmark : IDisposable
     {
         var shape = workload.Shape;
         long kv = KvBytes(configuration), labels = workload.Policy.AuxiliaryBytesPerToken / workload.Layers, batch = configuration.Batch, context = configuration.Context;
+        foreach (string what in Stepping()) yield return (what, workload.Step, workload.StepBytes);
         if (!_tunings) yield return ("append", workload.Append, batch * (2L * shape.KvHeads * shape.HeadDim * sizeof(float) + kv + labels));
         if (workload.Policy is not DoubleSparsityPolicy policy || !policy.IsSparse(0, workload.Batch))
         {
@@ -110,9 +111,32 @@ internal sealed class AttentionBenchmark : IDisposable
         long sets = policy.Sets.Sets, budget = configuration.Attention.Rule.Budget(configuration.Context);
         long scoring = batch * context * (labels + sets * sizeof(float)), indices = batch * sets * budget * sizeof(int);
         if (!_tunings) yield return ("score", layer => _backend.Score(shape, policy.Labels(layer)!, workload.Batch, workload.Queries, configuration.Attention.Reduction, policy.Scores), scoring);
-        yield return ("select", layer => policy.Select(layer, workload.Batch, workload.Queries), scoring + indices);
+        foreach (string what in Selecting()) yield return (what, layer => policy.Select(layer, workload.Batch, workload.Queries), scoring + indices);
         foreach (string what in Attending())
             yield return (what, layer => policy.AttendSelected(layer, workload.Batch, workload.Queries, workload.Results), workload.StepBytes - batch * context * labels + indices);
+    }
+
+    // As for attending: what early starts bring.
+    private IEnumerable<string> Stepping()
+    {
+        if (!_tunings || _backend is not GpuBackend { Device.StartsKernelsEarly: true } gpu) yield break;
+        gpu.Device.StartsKernelsEarly = false;
+        yield return "step, kernels one after another";
+        gpu.Device.StartsKernelsEarly = true;
+    }
+
+    // As for attending.
+    private IEnumerable<string> Selecting()
+    {
+        yield return "select";
+        if (!_tunings || _backend is not GpuBackend { Device.Kind: GpuKind.Cuda } gpu) yield break;
+        int standard = gpu.OneGroupTokens;
+        foreach (int tokens in (int[])[2048, 8192, 16384])
+        {
+            gpu.OneGroupTokens = tokens;
+            yield return $"select, one group up to {tokens:N0} tokens";
+        }
+        gpu.OneGroupTokens = standard;
     }
 
     // The names of the attend stage, each to be timed before the next is asked for: one, or one for every launch choice, which is in force meanwhile.

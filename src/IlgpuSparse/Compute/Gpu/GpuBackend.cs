@@ -83,6 +83,9 @@ public sealed class GpuBackend : ComputeBackend
     /// <summary>Launch choices of decode over selected tokens.</summary>
     internal DecodeTuning SelectedTuning { get => _decode.SelectedTuning; set => _decode.SelectedTuning = value; }
 
+    /// <summary>Longest context whose sets are selected behind their scores, by one group each.</summary>
+    internal int OneGroupTokens { get => _select.OneGroupTokens; set => _select.OneGroupTokens = value; }
+
     /// <summary>Products of many rows, where the device has tensor cores; null otherwise.</summary>
     internal GpuTensorMatMul? TensorMatMul => _tensorMatMul;
 

@@ -11,7 +11,9 @@ internal sealed class GpuSelect(GpuDevice device, GpuScore score, MemoryLedger m
 
     private delegate void PlaceLauncher(AcceleratorStream stream, KernelConfig config, SelectView select, int tokens);
 
-    /// <summary>Longest context, in tokens, whose sets are selected by one group each, behind the scores or by mass; at most <see cref="KeyTile"/>'s tokens of such a group.</summary>
+    /// <summary>
+    /// Longest context, in tokens, whose sets are selected by one group each, behind the scores or by mass; at most <see cref="SetFilterKernel.LongestChunk"/> of such a group, or by mass <see cref="KeyTile"/>'s tokens.
+    /// </summary>
     public int OneGroupTokens { get; set; } = KeyTile.Tokens(SetFilterKernel.GroupSize);
 
     /// <summary>Sets by scores in memory, as <see cref="ComputeBackend.Select"/>.</summary>
@@ -26,7 +28,7 @@ internal sealed class GpuSelect(GpuDevice device, GpuScore score, MemoryLedger m
             device.Kernels.Load<Launcher>(mass ? MassPortableKernel.Variant : SelectPortableKernel.Variant)(stream,
                 new KernelConfig(new Index3D(scores.Sets, batch.Rows, 1), new Index3D(group, 1, 1)), view);
         }
-        else if (mass && OneGroup(shape, batch))
+        else if (mass && OneGroup(shape, batch, mass))
         {
             device.Kernels.Load<Launcher>(MassSetKernel.Variant)(stream, new KernelConfig(new Index3D(scores.Sets, batch.Rows, 1), new Index3D(MassSetKernel.GroupSize, 1, 1)), view);
         }
@@ -52,7 +54,7 @@ internal sealed class GpuSelect(GpuDevice device, GpuScore score, MemoryLedger m
             return;
         }
         var view = View(shape, rule, batch, scores, sets);
-        bool mass = ByMass(rule, sets), oneGroup = OneGroup(shape, batch);
+        bool mass = ByMass(rule, sets), oneGroup = OneGroup(shape, batch, mass);
         view.Scratch = Memory(scores).View(mass);
         if (oneGroup && !ScoreKernel.HasSelection(labels.Format, ScoreKernel.LaneWords(labels.Format, labels.Channels)))
         {
@@ -70,9 +72,10 @@ internal sealed class GpuSelect(GpuDevice device, GpuScore score, MemoryLedger m
         var grid = Chunks(shape, batch, sets);
         if (!mass)
         {
-            int span = Span(shape, batch), chunk = SetFilterKernel.ShortestChunk(SetFilterKernel.GroupSize);
-            // as short as they can be while all groups run at once: of which there are two a multiprocessor
-            while (chunk < SetFilterKernel.LongestChunk(SetFilterKernel.GroupSize) && (long)LaunchShapes.Groups(span, chunk) * sets * batch.Rows > 2L * device.Multiprocessors) chunk *= 2;
+            // one chunk where it is enough: no group has to hear of another; else as short as they can be while all groups run at once, of which there are two a multiprocessor
+            int span = Span(shape, batch), longest = SetFilterKernel.LongestChunk(SetFilterKernel.GroupSize);
+            int chunk = span <= longest ? SetFilter.WholeChunk(span, SetFilterKernel.GroupSize) : SetFilterKernel.ShortestChunk(SetFilterKernel.GroupSize);
+            while (span > longest && chunk < longest && (long)LaunchShapes.Groups(span, chunk) * sets * batch.Rows > 2L * device.Multiprocessors) chunk *= 2;
             device.Kernels.Load<PlaceLauncher>(SetFilterKernel.Variant)(stream, new KernelConfig(new Index3D(LaunchShapes.Groups(span, chunk), sets, batch.Rows), new Index3D(SetFilterKernel.GroupSize, 1, 1)), view, chunk);
             return;
         }
@@ -89,7 +92,8 @@ internal sealed class GpuSelect(GpuDevice device, GpuScore score, MemoryLedger m
     private static int Span(AttentionShape shape, StepBatch batch) =>
         shape.Window > 0 ? Math.Min(batch.GridLength, shape.Window + LabelLayer.TileTokens - 1) : batch.GridLength;
 
-    private bool OneGroup(AttentionShape shape, StepBatch batch) => Span(shape, batch) <= OneGroupTokens;
+    private bool OneGroup(AttentionShape shape, StepBatch batch, bool mass) =>
+        Span(shape, batch) <= Math.Min(OneGroupTokens, mass ? KeyTile.Tokens(MassSetKernel.GroupSize) : SetFilterKernel.LongestChunk(SetFilterKernel.GroupSize));
 
     private static Index3D Chunks(AttentionShape shape, StepBatch batch, int sets) =>
         new(LaunchShapes.Groups(Span(shape, batch), KeyTile.Tokens(MassFilterKernel.GroupSize)), sets, batch.Rows);

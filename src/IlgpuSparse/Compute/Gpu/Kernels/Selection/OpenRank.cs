@@ -6,15 +6,17 @@ namespace IlgpuSparse.Compute.Gpu.Kernels.Selection;
 internal static class OpenRank
 {
     /// <summary>Parts that a bin is cut into where many tokens are open.</summary>
-    public const int Parts = 512;
+    public const int Parts = 1 << PartBits;
+
+    private const int PartBits = 9;
 
     // as many as are compared with each other sooner than they are parted
     private const int Few = 192;
 
     /// <summary>Writes the first <paramref name="wanted"/> of the <paramref name="count"/> tokens in <see cref="SetFilterMemory.Open"/>, behind which zeros follow, to the set's tokens from <paramref name="output"/> on.</summary>
-    public static void Store(SelectView select, long output, int wanted, BinBounds bounds, int count, SetFilterMemory memory)
+    public static void Store(SelectView select, long output, int wanted, int count, SetFilterMemory memory)
     {
-        if (count > Few && memory.Parted.Length != 0) StoreParted(select, output, wanted, bounds, count, memory);
+        if (count > Few && memory.Parted.Length != 0) StoreParted(select, output, wanted, count, memory);
         else StoreCompared(select, output, wanted, count, memory.Open);
     }
 
@@ -44,14 +46,15 @@ internal static class OpenRank
     }
 
     // The bin's keys are spread evenly, so a part has a token or two, and a token is compared with those of its part alone.
-    private static void StoreParted(SelectView select, long output, int wanted, BinBounds bounds, int count, SetFilterMemory memory)
+    private static void StoreParted(SelectView select, long output, int wanted, int count, SetFilterMemory memory)
     {
         var counts = memory.Parts.SubView(0, Parts);
         var starts = memory.Parts.SubView(Parts, Parts);
-        int owned = Parts / Group.DimX, shift = Math.Max(0, 32 - IntrinsicMath.BitOperations.LeadingZeroCount(bounds.High - bounds.Low) - 9);
+        int owned = Parts / Group.DimX;
         for (int i = Group.IdxX; i < Parts; i += Group.DimX) counts[i] = 0u;
-        Group.Barrier();
-        for (int i = Group.IdxX; i < count; i += Group.DimX) Atomic.Add(ref counts[Part(memory.Open[i], bounds, shift)], 1u);
+        uint least = Extreme(memory, count, uint.MaxValue), most = uint.MaxValue - Extreme(memory, count, 0u);
+        int shift = Math.Max(0, 32 - IntrinsicMath.BitOperations.LeadingZeroCount(most - least) - PartBits);
+        for (int i = Group.IdxX; i < count; i += Group.DimX) Atomic.Add(ref counts[Part(memory.Open[i], least, shift)], 1u);
         Group.Barrier();
         uint own = 0;
         for (int i = 0; i < owned; i++) own += counts[Group.IdxX * owned + i];
@@ -66,22 +69,31 @@ internal static class OpenRank
         for (int i = Group.IdxX; i < count; i += Group.DimX)
         {
             ulong entry = memory.Open[i];
-            memory.Parted[(int)Atomic.Add(ref starts[Part(entry, bounds, shift)], 1u)] = entry;
+            memory.Parted[(int)Atomic.Add(ref starts[Part(entry, least, shift)], 1u)] = entry;
         }
         Group.Barrier();
         for (int i = Group.IdxX; i < count; i += Group.DimX)
         {
             ulong mine = memory.Parted[i];
-            int part = Part(mine, bounds, shift), end = (int)starts[part], rank = end - (int)counts[part];
+            int part = Part(mine, least, shift), end = (int)starts[part], rank = end - (int)counts[part];
             for (int other = rank, stop = end; other < stop; other++) rank += memory.Parted[other] > mine ? 1 : 0;
             if (rank < wanted) select.Indices[output + rank] = (int)~(uint)mine;
         }
     }
 
-    // Highest keys first; what is always in is above all scores.
-    private static int Part(ulong entry, BinBounds bounds, int shift)
+    // The least of the keys, for a mask of ones; for one of zeros the least of the inverted keys. The whole group calls.
+    private static uint Extreme(SetFilterMemory memory, int count, uint mask)
     {
-        uint key = (uint)(entry >> 32);
-        return key > bounds.High ? 0 : Parts - 1 - (int)Math.Min((key - bounds.Low) >> shift, (uint)(Parts - 1));
+        uint least = uint.MaxValue;
+        for (int i = Group.IdxX; i < count; i += Group.DimX) least = Math.Min(least, ~((uint)(memory.Open[i] >> 32) ^ mask));
+        for (int d = 0; d < 5; d++) least = Math.Min(least, Warp.ShuffleXor(least, 1 << d));
+        Group.Barrier();
+        if ((Group.IdxX & 31) == 0) memory.Totals[Group.IdxX >> 5] = least;
+        Group.Barrier();
+        for (int w = 0; w < Group.DimX >> 5; w++) least = Math.Min(least, memory.Totals[w]);
+        return least;
     }
+
+    // Highest keys first.
+    private static int Part(ulong entry, uint least, int shift) => Parts - 1 - (int)(((uint)(entry >> 32) - least) >> shift);
 }

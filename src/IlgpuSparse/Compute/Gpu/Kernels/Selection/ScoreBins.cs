@@ -20,15 +20,34 @@ internal static class ScoreBins
 
     private const int Half = Bins / 2;
 
+    // the bits of 1
+    private const int One = 0x3f800000;
+
     /// <summary>The bin of <paramref name="score"/>; <paramref name="inverse"/> is one over the expected spread. What is not a number is last.</summary>
     public static int Of(float score, float inverse)
     {
-        float x = Scaled(score, inverse);
-        bool isNumber = (Interop.FloatAsInt(x) & 0x7fffffffu) <= 0x7f800000u;
-        // 1 + |x| has its octave in the exponent
-        int place = Math.Min(((int)Interop.FloatAsInt(1f + Math.Abs(x)) - 0x3f800000) >> 16, Half - 1);
-        int bin = x < 0f ? Half + place : Half - 1 - place;
-        return isNumber ? bin : Bins - 1;
+        float place = Place(score, inverse);
+        uint bits = Interop.FloatAsInt(place), magnitude = bits & 0x7fffffffu;
+        // one and more, so that the octave is in the exponent
+        int bin = Math.Min((int)magnitude - One >> 16, Half - 1);
+        bin = (bits & 0x80000000u) != 0u ? Half + bin : Half - 1 - bin;
+        return magnitude <= 0x7f800000u ? bin : Bins - 1;
+    }
+
+    /// <summary>Where a score lies among the bins: one and more for scores from zero on, minus one and less below. It rises with the score, and <see cref="Bound"/> tells the bins apart.</summary>
+    public static float Place(float score, float inverse)
+    {
+        float x = Scaled(score, inverse), distance = 1f + Math.Abs(x);
+        return x < 0f ? -distance : distance;
+    }
+
+    /// <summary>The least <see cref="Place"/> of the bins before <paramref name="bin"/>; not a number where none has one.</summary>
+    public static float Bound(int bin)
+    {
+        uint above = bin == 0 ? 0x7fc00000u : (uint)One + ((uint)(Half - bin) << 16);
+        // of places below zero the next one towards zero
+        uint below = 0x80000000u + (uint)One + ((uint)(bin - Half) << 16) - 1u;
+        return Interop.IntAsFloat(bin < Half ? above : below);
     }
 
     /// <summary>The bin of the token with <paramref name="key"/>: of its score, or the first for one that is always in.</summary>
@@ -41,13 +60,6 @@ internal static class ScoreBins
     // Rounded whatever follows: fused with the addition in one kernel and not in another, the same score would have two bins.
     [IntrinsicImplementation, PtxOp("mul.rn.f32 $r, $0, $1;")]
     private static float Scaled(float score, float inverse) => score * inverse;
-
-    /// <summary>As <see cref="OfKey"/>; past the last bin for a token that is not visible, whose key is zero.</summary>
-    public static int OfVisible(uint key, float inverse)
-    {
-        int bin = OfKey(key, inverse);
-        return key == 0u ? Bins : bin;
-    }
 
     /// <summary>Adds a group's histogram to the set's.</summary>
     public static void Flush(ArrayView<uint> bins, SelectScratch scratch, long set)

@@ -132,7 +132,7 @@ internal static class ScoreKernel
             float inverse = 1f;
             if (TMode.Value != ScoresOnly)
             {
-                for (int i = Group.IdxX; i < SortableKey.TopBins; i += Group.DimX) bins[i] = 0u;
+                for (int i = Group.IdxX; i < (TMode.Value == WithBins || TMode.Value == WithSelection ? ScoreBins.Bins : SortableKey.TopBins); i += Group.DimX) bins[i] = 0u;
                 float spread = spreads[0];
                 for (int i = 1; i < queries.Count; i++) spread = Math.Max(spread, spreads[i]);
                 inverse = spread > 1e-30f ? 1f / spread : 1f;

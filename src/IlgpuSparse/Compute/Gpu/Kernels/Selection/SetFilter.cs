@@ -7,7 +7,7 @@ namespace IlgpuSparse.Compute.Gpu.Kernels.Selection;
 /// are known; then the set's last group ranks them by key and position. Kept tokens come first in the result, chunk by chunk, then the open ones in order of rank.
 /// </summary>
 /// <remarks>
-/// A lane holds the scores of up to 32 tokens in registers, all asked for before the bin is known, and makes one bit each of them: two comparisons with <see cref="BinBounds"/> a token, and no barrier, are what a
+/// A lane holds the scores of up to 32 tokens in registers, all asked for before the bin is known, and makes one bit each of them: two comparisons with the bounds of the bin a token, and no barrier, are what a
 /// context of any length costs. Where the tokens go is then a matter of counting bits. Within a warp the order is that of its lanes, which hold every 128th four tokens: the same whenever the chunks are.
 /// </remarks>
 internal static class SetFilter
@@ -25,12 +25,12 @@ internal static class SetFilter
     public const int OpenPadding = 16;
 
     /// <summary>Words of <see cref="SetFilterMemory.Word"/>.</summary>
-    public const int Words = BinBounds.Words + 4;
+    public const int Words = 6;
 
     private const int Quads = WarpTokens / WarpStep;
 
-    // indices of the words behind the bounds
-    private const int EarlierKept = BinBounds.Words, EarlierOpen = EarlierKept + 1, Last = EarlierKept + 2, OpenCount = EarlierKept + 3;
+    // indices of the words; the search has the first two
+    private const int Bin = 0, Before = 1, EarlierKept = 2, EarlierOpen = 3, Last = 4, OpenCount = 5;
 
     /// <summary>Tokens of a chunk for groups of <paramref name="threads"/> that holds <paramref name="visible"/> tokens, if one can.</summary>
     public static int WholeChunk(int visible, int threads)
@@ -58,19 +58,20 @@ internal static class SetFilter
             score[i] = new F4();
             if (token + i * WarpStep < end) score[i] = Loads.Fresh(ref quads[(scores + token + i * WarpStep) >> 2]);
         }
-        BinBounds.Find(scratch, set, (uint)budget, inverse, memory.Word);
+        ScoreBins.Find(scratch, set, (uint)budget, memory.Word);
         Group.Barrier();
-        var bounds = BinBounds.Read(memory.Word);
+        int bin = (int)memory.Word[Bin];
 
-        // what is not a number is neither, but for the last bin; the key of what is always in is no score
-        float high = SortableKey.Score(bounds.High), low = SortableKey.Score(bounds.Low);
+        // what is not a number is neither, but in the last bin
+        float high = ScoreBins.Bound(bin), low = ScoreBins.Bound(bin + 1);
         uint kept = 0, open = 0;
         for (int i = 0; i < Quads; i++)
         {
-            kept |= (score[i].X > high ? 1u << (4 * i) : 0u) | (score[i].Y > high ? 2u << (4 * i) : 0u) | (score[i].Z > high ? 4u << (4 * i) : 0u) | (score[i].W > high ? 8u << (4 * i) : 0u);
-            open |= (score[i].X > low ? 1u << (4 * i) : 0u) | (score[i].Y > low ? 2u << (4 * i) : 0u) | (score[i].Z > low ? 4u << (4 * i) : 0u) | (score[i].W > low ? 8u << (4 * i) : 0u);
+            float x = ScoreBins.Place(score[i].X, inverse), y = ScoreBins.Place(score[i].Y, inverse), z = ScoreBins.Place(score[i].Z, inverse), w = ScoreBins.Place(score[i].W, inverse);
+            kept |= (x >= high ? 1u << (4 * i) : 0u) | (y >= high ? 2u << (4 * i) : 0u) | (z >= high ? 4u << (4 * i) : 0u) | (w >= high ? 8u << (4 * i) : 0u);
+            open |= (x >= low ? 1u << (4 * i) : 0u) | (y >= low ? 2u << (4 * i) : 0u) | (z >= low ? 4u << (4 * i) : 0u) | (w >= low ? 8u << (4 * i) : 0u);
         }
-        if (bounds.Low == 0u) open = uint.MaxValue;
+        if (bin == ScoreBins.Bins - 1) open = uint.MaxValue;
         if (origin >= Math.Max(range.First, range.SinkEnd) && origin + stretch <= range.RecentStart)
         {
             uint within = stretch >= WarpTokens ? uint.MaxValue : (1u << (stretch >> 5)) - 1u;
@@ -92,7 +93,7 @@ internal static class SetFilter
             kept &= visible & ~forced;
             open &= visible & ~forced & ~kept;
             // in the first bin, which is before the last selected token's unless it is that one
-            if (bounds.High == SortableKey.Forced) open |= forced;
+            if (bin == 0) open |= forced;
             else kept |= forced;
         }
 
@@ -127,7 +128,7 @@ internal static class SetFilter
             closes = Arrival.IsLast(ref scratch.Arrivals[set], chunks, ref memory.Word[Last]);
             if (closes) count = Collect(scratch, set, chunks, memory);
         }
-        if (closes) Close(select, range, set, chunks, budget, bounds, count, memory);
+        if (closes) Close(select, range, set, chunks, budget, count, memory);
     }
 
     // Token number n of the lane that begins with the given one.
@@ -181,7 +182,7 @@ internal static class SetFilter
     }
 
     // Ranks the open tokens, and leaves the counters as the next selection wants them.
-    private static void Close(SelectView select, VisibleRange range, long set, int chunks, int budget, BinBounds bounds, int count, SetFilterMemory memory)
+    private static void Close(SelectView select, VisibleRange range, long set, int chunks, int budget, int count, SetFilterMemory memory)
     {
         var scratch = select.Scratch;
         for (int i = Group.IdxX; i < ScoreBins.Counts; i += Group.DimX) scratch.Bins[set * ScoreBins.Counts + i] = 0u;
@@ -194,6 +195,6 @@ internal static class SetFilter
         if (count <= memory.MaxOpen && Group.IdxX < OpenPadding) memory.Open[count + Group.IdxX] = 0ul;
         Group.Barrier();
         if (count > memory.MaxOpen) WholeSet.Select(select, range, set, memory.Open.Cast<uint>(), SetFilterKernel.GroupSize);
-        else OpenRank.Store(select, set * select.SetCapacity + bounds.Before, budget - bounds.Before, bounds, count, memory);
+        else OpenRank.Store(select, set * select.SetCapacity + (int)memory.Word[Before], budget - (int)memory.Word[Before], count, memory);
     }
 }
