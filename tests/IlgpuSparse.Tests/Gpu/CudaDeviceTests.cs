@@ -22,7 +22,9 @@ public sealed class CudaDeviceTests(Accelerators accelerators)
             var resources = device.Kernels.Resources(variant)!.Value;
             TestContext.Current.TestOutputHelper?.WriteLine($"{variant.Name}: {resources}");
             Assert.InRange(resources.Registers, 1, 255);
-            if (resources.LocalBytes != 0) spills.Add($"{variant.Name}: {resources}");
+            // where there are no more registers to be had the driver may put some of them there, but never an array
+            bool most = resources.Registers >= Math.Min(255, 65536 / variant.GroupSize) - 1;
+            if (resources.LocalBytes > (most ? 64 : 0)) spills.Add($"{variant.Name}: {resources}");
         }
         Assert.True(spills.Count == 0, string.Join(Environment.NewLine, spills));
     }

@@ -8,12 +8,12 @@ namespace IlgpuSparse.Compute.Gpu;
 /// their own.
 /// </summary>
 /// <remarks>
-/// Every kernel lets its successor start as soon as all of its own groups have, and waits until everything before it is finished and visible: at its beginning, or where it says so itself. A kernel is not finished before
+/// Every kernel lets its successor start as soon as all of its own groups have (or are at their end, <see cref="KernelVariant.HoldsNext"/>), and waits until everything before it is finished and visible: at its beginning, or where it says so itself. A kernel is not finished before
 /// it has waited, so what is before its predecessor is finished too. <see cref="CudaGraph"/> makes the edges between kernels such; launched outside of a graph kernels start one after another, and neither instruction does anything.
 /// </remarks>
 internal static partial class DependentLaunch
 {
-    private const string Wait = "griddepcontrol.wait;";
+    private const string Wait = "griddepcontrol.wait;", Launch = "griddepcontrol.launch_dependents;";
 
     /// <summary>
     /// From here on the kernel reads what earlier kernels have written, and writes. Before it may be read what no kernel writes: weights. Kernels that do not say it wait at their beginning.
@@ -27,20 +27,27 @@ internal static partial class DependentLaunch
     /// <summary>Whether devices of this compute capability have it.</summary>
     public static bool IsKnownTo(int major) => major >= 9;
 
-    /// <summary>The kernel's text for a device that has it, or for one that does not.</summary>
-    public static string Complete(string ptx, bool known)
+    /// <summary>The kernel's text for a device that does not have it.</summary>
+    public static string Remove(string ptx) => ptx.Replace(Wait, "", StringComparison.Ordinal);
+
+    /// <summary>The kernel's text for a device that has it; <paramref name="late"/>: see <see cref="KernelVariant.HoldsNext"/>.</summary>
+    public static string Complete(string ptx, bool late)
     {
-        if (!known) return ptx.Replace(Wait, "", StringComparison.Ordinal);
         // ILGPU names an older target than the device's
         ptx = Target().Replace(ptx, ".target sm_90", 1);
         int entry = ptx.IndexOf(".entry", StringComparison.Ordinal);
         int start = FirstInstruction().Match(ptx, ptx.IndexOf("\n{", entry, StringComparison.Ordinal)).Groups[1].Index;
         bool says = ptx.IndexOf(Wait, entry, StringComparison.Ordinal) >= 0;
-        return ptx.Insert(start, $"\tgriddepcontrol.launch_dependents;\n{(says ? "" : $"\t{Wait}\n")}");
+        string entered = $"{(late ? "" : $"\t{Launch}\n")}{(says ? "" : $"\t{Wait}\n")}";
+        ptx = ptx.Insert(start, entered);
+        return late ? ptx[..start] + Return().Replace(ptx[start..], $"\t{Launch}\n$0") : ptx;
     }
 
     [GeneratedRegex(@"^\.target sm_\d+", RegexOptions.Multiline)]
     private static partial Regex Target();
+
+    [GeneratedRegex(@"^\s+ret;", RegexOptions.Multiline)]
+    private static partial Regex Return();
 
     // behind the declarations of registers and shared memory
     [GeneratedRegex(@"\n()[ \t]+(?!\.)\w")]

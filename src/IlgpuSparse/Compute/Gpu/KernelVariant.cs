@@ -19,6 +19,12 @@ internal sealed record KernelVariant(MethodInfo Method, int GroupSize)
     /// <summary>Groups that should fit on a multiprocessor at once, which bounds the registers; 0 for no bound.</summary>
     public int MinGroups { get; init; }
 
+    /// <summary>
+    /// Whether the next kernel of a graph starts when all groups of this one are at their end, not when all have begun: where the next one has several groups a multiprocessor, those that are free first would take
+    /// more of them than their share. See <see cref="DependentLaunch"/>.
+    /// </summary>
+    public bool HoldsNext { get; init; }
+
     /// <summary>Largest trip count of constant loops that is unrolled.</summary>
     public int Unroll { get; init; } = 32;
 
@@ -49,7 +55,7 @@ internal sealed record KernelVariant(MethodInfo Method, int GroupSize)
         if (compiled is PTXCompiledKernel cuda)
         {
             ref string assembly = ref AssemblyOf(cuda);
-            assembly = DependentLaunch.Complete(assembly, DependentLaunch.IsKnownTo(((PTXBackend)backend).Architecture.Major));
+            assembly = DependentLaunch.IsKnownTo(((PTXBackend)backend).Architecture.Major) ? DependentLaunch.Complete(assembly, HoldsNext) : DependentLaunch.Remove(assembly);
         }
         if (compiled is CLCompiledKernel openCl)
         {

@@ -11,7 +11,7 @@ internal static class MatVecKernel
 {
     public const int GroupSize = 128;
 
-    public static KernelVariant Variant(Type codec, Type rows, Type map) => KernelVariant.Of(typeof(MatVecKernel), nameof(Run), GroupSize, codec, rows, map);
+    public static KernelVariant Variant(Type codec, Type rows, Type map) => KernelVariant.Of(typeof(MatVecKernel), nameof(Run), GroupSize, codec, rows, map) with { MinGroups = 4 };
 
     public static IEnumerable<KernelVariant> Variants
     {

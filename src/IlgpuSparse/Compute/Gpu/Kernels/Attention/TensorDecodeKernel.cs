@@ -33,7 +33,7 @@ internal static class TensorDecodeKernel
             CudaOnly = true,
             DynamicSharedBytes = SharedBytes(channels, tuning.Warps, tuning.Stages),
             // as many as the rings leave room for: with fewer registers the driver would spill for groups that cannot be there anyway
-            MinGroups = Math.Clamp(HopperSharedBytes / SharedBytes(channels, tuning.Warps, tuning.Stages), 1, 3),
+            MinGroups = Math.Clamp(HopperSharedBytes / SharedBytes(channels, tuning.Warps, tuning.Stages), 1, tuning.Warps > 4 ? 2 : 3),
         };
 
     /// <summary>The variants of the chosen tuning, and those of one shape for every tuning that is worth timing.</summary>

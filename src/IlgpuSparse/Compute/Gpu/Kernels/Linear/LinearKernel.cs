@@ -27,6 +27,7 @@ internal static class LinearKernel
         {
             CudaOnly = true,
             MinGroups = 1,
+            HoldsNext = epilogue == typeof(QkvEpilogue),
             DynamicSharedBytes = TensorDecodeKernel.HopperSharedBytes,
         };
     }

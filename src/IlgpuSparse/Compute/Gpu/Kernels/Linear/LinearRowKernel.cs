@@ -26,6 +26,7 @@ internal static class LinearRowKernel
         {
             CudaOnly = true,
             MinGroups = 1,
+            HoldsNext = epilogue == typeof(QkvEpilogue),
             DynamicSharedBytes = TensorDecodeKernel.HopperSharedBytes,
         };
     }

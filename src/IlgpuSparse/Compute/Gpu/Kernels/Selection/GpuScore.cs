@@ -32,7 +32,7 @@ internal sealed class GpuScore(GpuDevice device)
     /// <summary>Launches <see cref="ScoreKernel"/>; <paramref name="mode"/> is one of its constants.</summary>
     public void Launch(LabelView labels, ScoreView score, SelectView select, LabelFormat format, StepBatch batch, int sets, int mode, AcceleratorStream stream)
     {
-        int laneWords = ScoreKernel.LaneWords(format, labels.ChannelCount), units = ScoreKernel.Units(mode, laneWords);
+        int laneWords = ScoreKernel.LaneWords(format, labels.ChannelCount), units = ScoreKernel.Units(format, mode, laneWords);
         int tiles = ScoreKernel.Tiles(score.Sum != 0 ? 1 : score.HeadsPerSet);
         int group = ScoreKernel.GroupSize(mode);
         // what a window leaves is scored from a multiple of a warp's units on

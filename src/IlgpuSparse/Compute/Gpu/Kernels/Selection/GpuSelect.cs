@@ -14,7 +14,7 @@ internal sealed class GpuSelect(GpuDevice device, GpuScore score, MemoryLedger m
     /// <summary>
     /// Longest context, in tokens, whose sets are selected by one group each, behind the scores or by mass; at most <see cref="SetFilterKernel.LongestChunk"/> of such a group, or by mass <see cref="KeyTile"/>'s tokens.
     /// </summary>
-    public int OneGroupTokens { get; set; } = KeyTile.Tokens(SetFilterKernel.GroupSize);
+    public int OneGroupTokens { get; set; } = SetFilterKernel.LongestChunk(SetFilterKernel.GroupSize);
 
     /// <summary>Sets by scores in memory, as <see cref="ComputeBackend.Select"/>.</summary>
     public void Run(AttentionShape shape, SelectionRule rule, StepBatch batch, TokenScores scores, TokenSets sets, AcceleratorStream stream)
@@ -93,7 +93,7 @@ internal sealed class GpuSelect(GpuDevice device, GpuScore score, MemoryLedger m
         shape.Window > 0 ? Math.Min(batch.GridLength, shape.Window + LabelLayer.TileTokens - 1) : batch.GridLength;
 
     private bool OneGroup(AttentionShape shape, StepBatch batch, bool mass) =>
-        Span(shape, batch) <= Math.Min(OneGroupTokens, mass ? KeyTile.Tokens(MassSetKernel.GroupSize) : SetFilterKernel.LongestChunk(SetFilterKernel.GroupSize));
+        Span(shape, batch) <= Math.Min(OneGroupTokens, mass ? KeyTile.Tokens(SetFilterKernel.GroupSize) : SetFilterKernel.LongestChunk(SetFilterKernel.GroupSize));
 
     private static Index3D Chunks(AttentionShape shape, StepBatch batch, int sets) =>
         new(LaunchShapes.Groups(Span(shape, batch), KeyTile.Tokens(MassFilterKernel.GroupSize)), sets, batch.Rows);

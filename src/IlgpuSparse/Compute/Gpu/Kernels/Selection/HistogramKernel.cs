@@ -7,7 +7,7 @@ internal static class HistogramKernel
 {
     public const int GroupSize = 512;
 
-    public static KernelVariant Variant => KernelVariant.Of(Run, GroupSize) with { CudaOnly = true };
+    public static KernelVariant Variant => KernelVariant.Of(Run, GroupSize) with { CudaOnly = true, HoldsNext = true };
 
     /// <summary>Grid (chunks, sets, rows).</summary>
     public static void Run(SelectView select)

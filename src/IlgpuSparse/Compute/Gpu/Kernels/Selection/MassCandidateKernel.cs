@@ -12,7 +12,7 @@ internal static class MassCandidateKernel
 
     private const int Bits = SortableKey.LowBits / 2;
 
-    public static KernelVariant Variant => KernelVariant.Of(Run, GroupSize) with { CudaOnly = true };
+    public static KernelVariant Variant => KernelVariant.Of(Run, GroupSize) with { CudaOnly = true, HoldsNext = true };
 
     /// <summary>Grid (chunks, sets, rows).</summary>
     /// <param name="select">The selection.</param>

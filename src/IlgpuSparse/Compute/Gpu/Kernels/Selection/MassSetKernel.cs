@@ -7,7 +7,7 @@ internal static class MassSetKernel
 {
     public const int GroupSize = 1024;
 
-    public static KernelVariant Variant => KernelVariant.Of(Run, GroupSize) with { CudaOnly = true };
+    public static KernelVariant Variant => KernelVariant.Of(Run, GroupSize) with { CudaOnly = true, HoldsNext = true };
 
     /// <summary>Grid (sets, rows).</summary>
     public static void Run(SelectView select)

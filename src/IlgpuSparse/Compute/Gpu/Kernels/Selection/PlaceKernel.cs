@@ -7,7 +7,7 @@ internal static class PlaceKernel
 {
     public const int GroupSize = 256;
 
-    public static KernelVariant Variant => KernelVariant.Of(Run, GroupSize) with { CudaOnly = true };
+    public static KernelVariant Variant => KernelVariant.Of(Run, GroupSize) with { CudaOnly = true, HoldsNext = true };
 
     /// <summary>Grid (chunks, sets, rows).</summary>
     /// <param name="select">The selection.</param>

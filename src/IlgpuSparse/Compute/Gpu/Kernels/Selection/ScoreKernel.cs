@@ -45,7 +45,7 @@ internal static class ScoreKernel
     /// <summary>Whether the kernel leaves finished sets.</summary>
     public static bool Selects(int mode) => mode is WithSelection or WithMassSelection;
 
-    public static int GroupSize(int mode) => mode switch { WithMassSelection => MassSetKernel.GroupSize, WithSelection => SetFilterKernel.GroupSize, _ => 256 };
+    public static int GroupSize(int mode) => Selects(mode) ? SetFilterKernel.GroupSize : 256;
 
     /// <summary>Words a lane loads of a token: a quarter of all, rounded up to what there are variants for.</summary>
     public static int LaneWords(LabelFormat format, int channels)
@@ -55,8 +55,8 @@ internal static class ScoreKernel
         return rounded;
     }
 
-    /// <summary>Units a warp has under way: enough for 64 bytes a lane.</summary>
-    public static int Units(int mode, int laneWords) => Selects(mode) ? 1 : Math.Max(1, 4 / laneWords);
+    /// <summary>Units a warp has under way: enough for 64 bytes a lane, or 32 of labels whose words take many registers to unpack.</summary>
+    public static int Units(LabelFormat format, int mode, int laneWords) => Selects(mode) ? 1 : Math.Max(1, (format == LabelFormat.Int1 ? 2 : 4) / laneWords);
 
     /// <summary>
     /// Tokens a group of threads: whole steps of <paramref name="step"/> tokens, as few as make one wave of groups over the multiprocessors, so that preparing the queries and writing
@@ -79,6 +79,7 @@ internal static class ScoreKernel
         CudaOnly = true,
         // said so that the driver does not save registers for more groups, and spill
         MinGroups = Selects(mode) || laneWords >= 8 ? 1 : 2,
+        HoldsNext = true,
     };
 
     /// <summary>Tiles as a constant of the kernel, for sets of <paramref name="queries"/>: 0 for a single query, whose scores every lane has.</summary>
@@ -93,7 +94,7 @@ internal static class ScoreKernel
         from tiles in new[] { 0, 1, 8 }
         from mode in new[] { ScoresOnly, WithBins, WithSelection, WithMaximum, WithMassSelection }
         where !Selects(mode) || HasSelection(format, laneWords)
-        select Variant(format, laneWords, Units(mode, laneWords), tiles, mode);
+        select Variant(format, laneWords, Units(format, mode, laneWords), tiles, mode);
 
     /// <summary>Grid (chunks, sets, rows).</summary>
     public static void Run<TProduct, TWords, TUnits, TTiles, TMode>(LabelView labels, ScoreView score, SelectView select)

@@ -7,8 +7,8 @@ namespace IlgpuSparse.Compute.Gpu.Kernels.Selection;
 /// are known; then the set's last group ranks them by key and position. Kept tokens come first in the result, chunk by chunk, then the open ones in order of rank.
 /// </summary>
 /// <remarks>
-/// A lane holds the scores of up to 32 tokens in registers, all asked for before the bin is known, and makes one bit each of them: two comparisons with the bounds of the bin a token, and no barrier, are what a
-/// context of any length costs. Where the tokens go is then a matter of counting bits. Within a warp the order is that of its lanes, which hold every 128th four tokens: the same whenever the chunks are.
+/// A lane makes two bits of each of up to 32 scores by comparing them with the bounds of the bin: no barrier, and a short loop rather than straight code, which runs once and costs more in instruction fetches than it saves.
+/// Where the tokens go is then a matter of counting bits. Within a warp the order is that of its lanes, which hold every 128th four tokens: the same whenever the chunks are.
 /// </remarks>
 internal static class SetFilter
 {
@@ -27,8 +27,6 @@ internal static class SetFilter
     /// <summary>Words of <see cref="SetFilterMemory.Word"/>.</summary>
     public const int Words = 6;
 
-    private const int Quads = WarpTokens / WarpStep;
-
     // indices of the words; the search has the first two
     private const int Bin = 0, Before = 1, EarlierKept = 2, EarlierOpen = 3, Last = 4, OpenCount = 5;
 
@@ -36,7 +34,7 @@ internal static class SetFilter
     public static int WholeChunk(int visible, int threads)
     {
         int step = (threads >> 5) * WarpStep;
-        return Math.Min((visible + step - 1) / step, Quads) * step;
+        return Math.Min((visible + step - 1) / step, WarpTokens / WarpStep) * step;
     }
 
     /// <summary>
@@ -52,24 +50,27 @@ internal static class SetFilter
         var quads = select.Scores.Cast<F4>();
         long scores = set * select.ScoreCapacity;
         int token = origin + lane * 4;
-        var score = new F4[Quads];
-        for (int i = 0; i < Quads; i++)
-        {
-            score[i] = new F4();
-            if (token + i * WarpStep < end) score[i] = Loads.Fresh(ref quads[(scores + token + i * WarpStep) >> 2]);
-        }
+        // on their way while the bin is found
+        var first = Load(quads, scores, token, end);
+        var second = Load(quads, scores, token + WarpStep, end);
         ScoreBins.Find(scratch, set, (uint)budget, memory.Word);
         Group.Barrier();
         int bin = (int)memory.Word[Bin];
 
-        // what is not a number is neither, but in the last bin
         float high = ScoreBins.Bound(bin), low = ScoreBins.Bound(bin + 1);
         uint kept = 0, open = 0;
-        for (int i = 0; i < Quads; i++)
+        for (int start = 0; start < stretch; start += 2 * WarpStep)
         {
-            float x = ScoreBins.Place(score[i].X, inverse), y = ScoreBins.Place(score[i].Y, inverse), z = ScoreBins.Place(score[i].Z, inverse), w = ScoreBins.Place(score[i].W, inverse);
-            kept |= (x >= high ? 1u << (4 * i) : 0u) | (y >= high ? 2u << (4 * i) : 0u) | (z >= high ? 4u << (4 * i) : 0u) | (w >= high ? 8u << (4 * i) : 0u);
-            open |= (x >= low ? 1u << (4 * i) : 0u) | (y >= low ? 2u << (4 * i) : 0u) | (z >= low ? 4u << (4 * i) : 0u) | (w >= low ? 8u << (4 * i) : 0u);
+            var third = Load(quads, scores, token + start + 2 * WarpStep, end);
+            var fourth = Load(quads, scores, token + start + 3 * WarpStep, end);
+            int shift = start >> 5;
+            // what is not a number is neither, but in the last bin
+            first = Places(first, inverse);
+            second = Places(second, inverse);
+            kept |= (Reaching(first, high) | Reaching(second, high) << 4) << shift;
+            open |= (Reaching(first, low) | Reaching(second, low) << 4) << shift;
+            first = third;
+            second = fourth;
         }
         if (bin == ScoreBins.Bins - 1) open = uint.MaxValue;
         if (origin >= Math.Max(range.First, range.SinkEnd) && origin + stretch <= range.RecentStart)
@@ -130,6 +131,26 @@ internal static class SetFilter
         }
         if (closes) Close(select, range, set, chunks, budget, count, memory);
     }
+
+    private static F4 Load(ArrayView<F4> quads, long scores, int token, int end)
+    {
+        var score = new F4();
+        if (token < end) score = Loads.Fresh(ref quads[(scores + token) >> 2]);
+        return score;
+    }
+
+    private static F4 Places(F4 score, float inverse)
+    {
+        score.X = ScoreBins.Place(score.X, inverse);
+        score.Y = ScoreBins.Place(score.Y, inverse);
+        score.Z = ScoreBins.Place(score.Z, inverse);
+        score.W = ScoreBins.Place(score.W, inverse);
+        return score;
+    }
+
+    // A bit for each of four places at the bound or above.
+    private static uint Reaching(F4 place, float bound) =>
+        (place.X >= bound ? 1u : 0u) | (place.Y >= bound ? 2u : 0u) | (place.Z >= bound ? 4u : 0u) | (place.W >= bound ? 8u : 0u);
 
     // Token number n of the lane that begins with the given one.
     private static int Token(int first, int n) => first + (n >> 2) * WarpStep + (n & 3);

@@ -7,7 +7,7 @@ internal static class SetFilterKernel
 {
     public const int GroupSize = 512;
 
-    public static KernelVariant Variant => KernelVariant.Of(Run, GroupSize) with { CudaOnly = true, MinGroups = 2 };
+    public static KernelVariant Variant => KernelVariant.Of(Run, GroupSize) with { CudaOnly = true, MinGroups = 2, HoldsNext = true };
 
     /// <summary>Tokens of the shortest chunk of a group of <paramref name="threads"/>.</summary>
     public static int ShortestChunk(int threads) => 2 * (threads >> 5) * SetFilter.WarpStep;
