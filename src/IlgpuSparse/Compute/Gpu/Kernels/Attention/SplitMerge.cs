@@ -65,8 +65,7 @@ internal static class SplitMerge
         if (arrived[0] == place.Splits - 1)
         {
             if (ILGPU.Group.IdxX == 0) arrivals[place.Set] = 0; // ready for the next launch
-            Weights<TPipeline>(memory.Cast<float>(), sums, args, place);
-            Sum<THead, TPipeline>(memory, y, partials, args, place);
+            Sum<THead, TPipeline>(memory, y, partials, sums, args, place);
         }
     }
 
@@ -106,7 +105,7 @@ internal static class SplitMerge
     }
 
     // Four channels a thread; where they are too few to occupy the group, several threads share them and take every n-th split each.
-    private static void Sum<THead, TPipeline>(ArrayView<U4> memory, ArrayView<float> y, ArrayView<float> partials, AttentionArgs args, SplitPlace place)
+    private static void Sum<THead, TPipeline>(ArrayView<U4> memory, ArrayView<float> y, ArrayView<float> partials, ArrayView<float> sums, AttentionArgs args, SplitPlace place)
         where THead : struct, IHeadSize
         where TPipeline : struct, IPipeline
     {
@@ -119,15 +118,18 @@ internal static class SplitMerge
         var source = partials.Cast<F4>();
         var target = y.Cast<F4>();
         long head = place.Row * args.Heads + place.FirstHead;
-        for (int item = ILGPU.Group.IdxX - share * items; item < items && share < shares; item += threads)
+        int item = ILGPU.Group.IdxX - share * items;
+        // the first parts are on their way while their weights are found out
+        var part = new F4[Batch];
+        Load(source, head, item, quads, share, shares, place, part);
+        Weights<TPipeline>(weights, sums, args, place);
+        while (item < items && share < shares)
         {
             int slot = item / quads;
-            long from = (head + slot) * Grid.DimX * quads + (item - slot * quads);
             F4 sum = default;
             for (int start = share; start < place.Splits; start += Batch * shares)
             {
-                var part = new F4[Batch];
-                for (int b = 0; b < Batch; b++) part[b] = Loads.Fresh(ref source[from + (long)IntrinsicMath.Min(start + b * shares, place.Splits - 1) * quads]);
+                if (start != share) Load(source, head, item, quads, start, shares, place, part);
                 for (int b = 0; b < Batch; b++)
                 {
                     int s = start + b * shares;
@@ -140,24 +142,34 @@ internal static class SplitMerge
             }
             if (shares == 1) target[(head + slot) * quads + (item - slot * quads)] = sum;
             else shared[sharedStart + share * items + item] = sum;
+            item += threads;
+            if (item < items) Load(source, head, item, quads, share, shares, place, part);
         }
         if (shares > 1)
         {
             ILGPU.Group.Barrier();
-            int item = ILGPU.Group.IdxX;
+            item = ILGPU.Group.IdxX;
             if (item < items)
             {
                 F4 sum = default;
                 for (int i = 0; i < shares; i++)
                 {
-                    var part = shared[sharedStart + i * items + item];
-                    sum.X += part.X;
-                    sum.Y += part.Y;
-                    sum.Z += part.Z;
-                    sum.W += part.W;
+                    var other = shared[sharedStart + i * items + item];
+                    sum.X += other.X;
+                    sum.Y += other.Y;
+                    sum.Z += other.Z;
+                    sum.W += other.W;
                 }
                 target[head * quads + item] = sum;
             }
         }
+    }
+
+    // A batch of an item's parts, every shares-th split from the given one on; beyond the last split the last one again.
+    private static void Load(ArrayView<F4> source, long head, int item, int quads, int start, int shares, SplitPlace place, F4[] part)
+    {
+        int slot = IntrinsicMath.Min(item / quads, place.Slots - 1);
+        long from = (head + slot) * Grid.DimX * quads + item - item / quads * quads;
+        for (int b = 0; b < Batch; b++) part[b] = Loads.Fresh(ref source[from + (long)IntrinsicMath.Min(start + b * shares, place.Splits - 1) * quads]);
     }
 }
