@@ -35,6 +35,9 @@ internal static class BenchOptions
         HelpName = "path",
     };
 
+    /// <summary>Whether kernels wait for each other.</summary>
+    public static readonly Option<bool> NoOverlap = new("--no-overlap") { Description = "Let kernels of a graph begin only when those before them have ended, to see what their overlapping brings (CUDA, sm_90)." };
+
     /// <summary>Backend.</summary>
     public static readonly Option<string> Backend = ModelOptions.Backend();
 
@@ -47,7 +50,7 @@ internal static class BenchOptions
     /// <summary>Gives them to <paramref name="command"/>, behind its own.</summary>
     public static void AddTo(Command command)
     {
-        foreach (Option option in (Option[])[Samples, Seed, Cold, Output, Markdown, Plot, PlotFrom, Backend, Threads, Json]) command.Options.Add(option);
+        foreach (Option option in (Option[])[Samples, Seed, Cold, Output, Markdown, Plot, PlotFrom, NoOverlap, Backend, Threads, Json]) command.Options.Add(option);
     }
 
     /// <summary>How to measure, as <paramref name="arguments"/> say.</summary>

@@ -81,6 +81,15 @@ internal sealed record BenchRow
     /// <summary><see cref="Tokens"/> over the headline time.</summary>
     public double? TokensPerSecond => Tokens / Microseconds * 1e6;
 
+    /// <summary>Bytes of memory that the plan promises for weights, caches and scratch.</summary>
+    public long? PlannedBytes { get; init; }
+
+    /// <summary>Bytes of memory in use for them afterwards: as the driver says on CUDA, with its own; as allocated elsewhere.</summary>
+    public long? UsedBytes { get; init; }
+
+    /// <summary><see cref="UsedBytes"/> over <see cref="PlannedBytes"/>.</summary>
+    public double? OverPlan => (double?)UsedBytes / PlannedBytes;
+
     /// <summary>Multiplications and additions of products and of causal attention.</summary>
     public double? Operations { get; init; }
 

@@ -25,6 +25,7 @@ internal sealed class BenchRun(ParseResult arguments, string benchmark, Func<Ben
         }
         var settings = BenchOptions.Settings(arguments);
         using var backend = ComputeBackends.Create(arguments.GetValue(BenchOptions.Backend)!, arguments.GetValue(BenchOptions.Threads), precision: precision);
+        if (backend is GpuBackend { Device: var device } && arguments.GetValue(BenchOptions.NoOverlap)) device.StartsKernelsEarly = false;
         var document = new BenchDocument
         {
             Benchmark = benchmark,

@@ -27,7 +27,7 @@ internal sealed class LinearBenchmark : IDisposable
     /// <summary>Prepares.</summary>
     /// <param name="session">Where and how to measure.</param>
     /// <param name="precision">Of products of many rows on tensor cores.</param>
-    /// <param name="tiles">Whether every tile of those is timed too, to choose by.</param>
+    /// <param name="tiles">Whether every tile of those, and every kernel for a single row, is timed too, to choose by.</param>
     public LinearBenchmark(BenchSession session, ProductPrecision precision = ProductPrecision.Single, bool tiles = false)
     {
         (_precision, _tiles) = (precision, tiles);
@@ -61,7 +61,7 @@ internal sealed class LinearBenchmark : IDisposable
             float[] expected = Expected(configuration, pattern, activations);
             row = row with { Bytes = bytes, Layers = count, Operations = rows >= GpuTensorMatMul.MinRows ? 2.0 * rows * outputs * inputs : null };
             BenchRow[] own = [Measure(row, expected, y, Step, count)];
-            return [.. own, .. Tiles(row, expected, y, Step, count)];
+            return [.. own, .. Tiles(row, expected, y, Step, count), .. Forms(row, format, expected, y, Step, count)];
         }
         catch (InsufficientMemoryException e)
         {
@@ -110,6 +110,33 @@ internal sealed class LinearBenchmark : IDisposable
         finally
         {
             products.Tiles = all;
+        }
+        return rows;
+    }
+
+    // The same by every kernel for a single row, which begins before its predecessor ends or, "in turn", does not.
+    private List<BenchRow> Forms(BenchRow row, WeightFormat format, float[] expected, DeviceBuffer y, Action<int> step, int count)
+    {
+        var rows = new List<BenchRow>();
+        if (!_tiles || row.Batch != 1 || _backend is not GpuBackend { Linear: { } linear, Device: { } device }) return rows;
+        var all = linear.RowForms;
+        bool overlaps = device.StartsKernelsEarly;
+        try
+        {
+            foreach (var form in all.Where(form => form.Serves(format)))
+            {
+                linear.RowForms = [form];
+                foreach (bool overlap in overlaps ? [true, false] : new[] { false })
+                {
+                    device.StartsKernelsEarly = overlap;
+                    rows.Add(Measure(row with { What = form + (overlap ? "" : ", in turn") }, expected, y, step, count));
+                }
+            }
+        }
+        finally
+        {
+            linear.RowForms = all;
+            device.StartsKernelsEarly = overlaps;
         }
         return rows;
     }

@@ -32,6 +32,8 @@ internal sealed class ModelBenchmark : IDisposable
     private readonly string _model;
     private readonly KvFormat _kvFormat;
     private readonly int _chunk;
+    private readonly WeightFormat _format;
+    private readonly long _before;
 
     /// <summary>Makes the weights.</summary>
     /// <param name="session">Where and how to measure.</param>
@@ -47,11 +49,14 @@ internal sealed class ModelBenchmark : IDisposable
         _model = $"{model} {format.ToString().ToLowerInvariant()}{(config.Layers == 1 ? ", 1 layer" : $", {config.Layers} layers")}";
         _pattern = new RandomPattern(_backend, session.Settings.Seed, 2 * FillTokens * config.KvHeads * config.HeadDim);
         _timer = new StepTimer(_backend, session.Settings.Samples, session.Cancellation);
+        (_format, _before) = (format, UsedBytes);
         ProgressConsole.Instance.WriteLine($"{_model}: {Bytes.Text(RandomModel.PlannedBytes(config, format))} of random weights");
         _weights = RandomModel.Create(_backend, config, format, session.Settings.Seed);
     }
 
     private LlamaConfig Config => _weights.Config;
+
+    private long UsedBytes => (_backend as GpuBackend)?.Device.UsedBytes ?? _backend.Memory.LiveBytes;
 
     /// <summary>The prompt as a whole, and the labels that are made of it.</summary>
     public IReadOnlyList<BenchRow> MeasurePrefill(ModelConfiguration configuration) => Guarded(configuration, Prefill, row =>
@@ -65,6 +70,7 @@ internal sealed class ModelBenchmark : IDisposable
             decoder.Prefill(sequence, prompt, cancellation: _session.Cancellation);
         }, 1);
         row = row with { Launched = timing, Tokens = configuration.Context, Operations = Operations(configuration.Context) };
+        row = WithMemory(row, decoder);
         if (configuration.Attention.Kind == AttentionKind.Dense) return [row];
         var labels = Labels(decoder, sequence, configuration.Context);
         return [row, Describe(configuration, "labels") with { Launched = labels, Part = labels.Median / timing.Median }];
@@ -91,7 +97,7 @@ internal sealed class ModelBenchmark : IDisposable
         }, 1);
         long bytes = _weights.BytesReadPerToken + configuration.Batch * decoder.Policy.BytesRead(configuration.Context - 1);
         row = row with { Launched = timing, Tokens = configuration.Batch, Bytes = bytes, Nodes = decoder.StepNodes > 0 ? decoder.StepNodes : null };
-        return [row with { Share = row.GigabytesPerSecond / _session.Yardstick.GigabytesPerSecond }];
+        return [WithMemory(row, decoder) with { Share = row.GigabytesPerSecond / _session.Yardstick.GigabytesPerSecond }];
     });
 
     private IReadOnlyList<BenchRow> Guarded(ModelConfiguration configuration, string what, Func<BenchRow, IReadOnlyList<BenchRow>> measure)
@@ -126,6 +132,13 @@ internal sealed class ModelBenchmark : IDisposable
         double difference = Math.Sqrt(expected.Zip(actual, (a, b) => ((double)a - b) * ((double)a - b)).Sum() / expected.Sum(a => (double)a * a));
         return double.IsFinite(difference) ? difference : double.PositiveInfinity;
     }
+
+    // Nothing is given back during a run, so that what is in use after it is the most.
+    private BenchRow WithMemory(BenchRow row, LlamaDecoder decoder) => row with
+    {
+        PlannedBytes = MemoryPlan.For(Config, RandomModel.PlannedBytes(Config, _format), [_format], decoder.Options, _backend).Total,
+        UsedBytes = UsedBytes - _before,
+    };
 
     private LlamaDecoder Decoder(ModelConfiguration configuration, int room)
     {

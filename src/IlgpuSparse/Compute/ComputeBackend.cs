@@ -20,6 +20,9 @@ public abstract class ComputeBackend : IDisposable
     /// <summary>What is allocated.</summary>
     public MemoryLedger Memory { get; } = new();
 
+    /// <summary>Seconds that went into compiling and loading kernels and into recordings so far; 0 where nothing has to be prepared.</summary>
+    public virtual double PreparationSeconds => 0;
+
     /// <summary>Whether K and V can be stored as <paramref name="format"/>.</summary>
     public abstract bool Supports(KvFormat format);
 

@@ -6,6 +6,9 @@ public sealed class GenerationStatistics
     /// <summary>Tokens of the prompt that were prefilled.</summary>
     public int PromptTokens { get; internal set; }
 
+    /// <summary>Seconds in which kernels were compiled and loaded and steps recorded: once a process or shape, counted neither as prefill nor as decode.</summary>
+    public double PreparationSeconds { get; internal set; }
+
     /// <summary>Seconds from the start to the logits of the prompt's last token.</summary>
     public double PrefillSeconds { get; internal set; }
 

@@ -37,6 +37,7 @@ public sealed class Generator(LlamaDecoder decoder) : IDisposable
     {
         var statistics = Statistics = new GenerationStatistics { WeightBytesPerToken = decoder.Weights.BytesReadPerToken };
         sampler.Observe(prompt);
+        double prepared = decoder.PreparationSeconds;
         long start = Stopwatch.GetTimestamp();
         int token = sampler.Next(decoder.Prefill(_sequence, prompt, done =>
         {
@@ -44,7 +45,10 @@ public sealed class Generator(LlamaDecoder decoder) : IDisposable
             statistics.PrefillSeconds = Stopwatch.GetElapsedTime(start).TotalSeconds;
             prefillProgress?.Invoke(done);
         }, cancellation));
-        statistics.PrefillSeconds = Stopwatch.GetElapsedTime(start).TotalSeconds;
+        double preparation = decoder.PreparationSeconds - prepared;
+        statistics.PrefillSeconds = Stopwatch.GetElapsedTime(start).TotalSeconds - preparation;
+        statistics.PreparationSeconds = preparation;
+        prepared = decoder.PreparationSeconds;
         var sequences = new[] { _sequence };
         // only the host knows the text that a penalty needs
         using var queue = decoder.QueuesSteps && options.Sampling.RepetitionPenalty == 1 && options.MaxTokens > 1
@@ -61,7 +65,10 @@ public sealed class Generator(LlamaDecoder decoder) : IDisposable
             if (queue is null || before == 0) before = Stopwatch.GetTimestamp();
             token = queue?.Next() ?? sampler.Next(decoder.Decode(sequences, [token]));
             long after = Stopwatch.GetTimestamp();
-            statistics.DecodeSeconds += Stopwatch.GetElapsedTime(before, after).TotalSeconds;
+            preparation = decoder.PreparationSeconds - prepared;
+            prepared += preparation;
+            statistics.PreparationSeconds += preparation;
+            statistics.DecodeSeconds += Stopwatch.GetElapsedTime(before, after).TotalSeconds - preparation;
             before = after;
             statistics.DecodeSteps++;
             statistics.KernelsPerStep = decoder.StepNodes;

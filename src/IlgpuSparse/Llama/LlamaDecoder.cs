@@ -104,6 +104,9 @@ public sealed class LlamaDecoder : IDisposable
     /// <summary>Kernels and copies of a decode step, where the backend records them; 0 before one was recorded.</summary>
     public int StepNodes => _steps.Nodes;
 
+    /// <summary>See <see cref="ComputeBackend.PreparationSeconds"/>.</summary>
+    internal double PreparationSeconds => _backend.PreparationSeconds;
+
     /// <summary>Whether <see cref="Queue"/> is the faster way to generate: where steps are recorded.</summary>
     internal bool QueuesSteps { get; set; }
 

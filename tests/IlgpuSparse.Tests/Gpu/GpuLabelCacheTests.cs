@@ -28,5 +28,5 @@ public sealed class OpenClLabelCacheTests(Accelerators accelerators) : GpuLabelC
 public sealed class CpuAcceleratorLabelCacheTests(Accelerators accelerators) : GpuLabelCacheTests(accelerators, GpuKind.CpuAccelerator)
 {
     // each word of a label is a thread of the operating system there
-    protected override int Longest => 8;
+    protected override int Longest => 24;
 }

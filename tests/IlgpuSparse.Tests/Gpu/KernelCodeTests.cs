@@ -1,6 +1,7 @@
 using System.Collections.Concurrent;
 using System.Diagnostics;
 using System.Text.RegularExpressions;
+using IlgpuSparse.Compute;
 using IlgpuSparse.Compute.Gpu;
 using IlgpuSparse.Compute.Gpu.Kernels;
 using IlgpuSparse.Compute.Gpu.Kernels.Attention;
@@ -36,7 +37,7 @@ public sealed class KernelCodeTests
             if (KernelCode.Ptx(variant).Contains("griddepcontrol", StringComparison.Ordinal)) faults.Add($"{variant.Name}: too new for sm_80");
             string ptx = KernelCode.Ptx(variant, 9, 0), entry = KernelCode.Entry(ptx);
             int wait = entry.IndexOf("griddepcontrol.wait;", StringComparison.Ordinal), early = entry.IndexOf("griddepcontrol.launch_dependents;", StringComparison.Ordinal);
-            if (!ptx.Contains(".target sm_90", StringComparison.Ordinal) || early < 0 || wait < 0 || variant.HoldsNext == early < wait) faults.Add($"{variant.Name}: no wait, or too old a target");
+            if (!ptx.Contains(".target sm_90", StringComparison.Ordinal) || early < 0 || wait < 0 || (variant.HoldsNext && early < wait)) faults.Add($"{variant.Name}: no wait, or too old a target");
             // nothing but weights is read before, and nothing written
             string before = entry[..Math.Max(0, wait)];
             if (Regex.IsMatch(before, @"\s(st|red|atom)\.|ld\.global\.(?!nc\.)")) faults.Add($"{variant.Name}: works before it has waited");
@@ -168,6 +169,40 @@ public sealed class KernelCodeTests
         Assert.DoesNotContain("ld.global.v4.f32", entry[..prepared], StringComparison.Ordinal);
         Assert.Equal(1, KernelCode.Count(entry, "bar.sync"));
         Assert.Contains("ld.shared.v4.f32", entry, StringComparison.Ordinal);
+    }
+
+    [Theory]
+    [InlineData(WeightFormat.F16, 8, 8, 0)]
+    [InlineData(WeightFormat.Q8_0, 16, 8, 24)]
+    [InlineData(WeightFormat.Q4_K, 32, 22, 0)]
+    public void WeightsOfASingleRowStreamPastTheRegistersBeforeTheActivations(WeightFormat format, int products, int vectors, int words)
+    {
+        const int depth = 3;
+        string ptx = KernelCode.Ptx(RowStreamKernel.Variant(format, depth, typeof(StoreEpilogue)), 9), entry = KernelCode.Entry(ptx);
+        Assert.Contains(".target sm_90", ptx, StringComparison.Ordinal);
+        // a full ring before anything is awaited; in the loop one stage more, which sends the next kernel off
+        string[] parts = entry.Split("griddepcontrol.wait;");
+        Assert.Equal(2, parts.Length);
+        int copies = (2 * StreamCodec.Of(format)!.Units + 31) / 32;
+        Assert.Equal(depth * copies, Regex.Count(parts[0], @"cp\.async\.cg\.shared\.global\.L2::cache_hint"));
+        Assert.Equal(copies, Regex.Count(parts[1], @"cp\.async\.cg\.shared\.global\.L2::cache_hint"));
+        Assert.DoesNotContain("ld.global", parts[0], StringComparison.Ordinal);
+        Assert.Equal(1, Regex.Count(parts[1], @"griddepcontrol\.launch_dependents;"));
+        Assert.Equal(products, Regex.Count(entry, @"mma\.sync\.aligned\.m16n8k16"));
+        Assert.Equal(vectors, Regex.Count(entry, @"add\.s32 at, \w+, \d+; ld\.shared\.v4\.b32"));
+        Assert.Equal(words, Regex.Count(entry, @"add\.s32 at, \w+, \d+; ld\.shared\.b32"));
+        // two for the activations, one before the parts of the products are summed
+        Assert.Equal(3, KernelCode.Count(ptx, "bar.sync"));
+        Assert.Contains(".minnctapersm 2", ptx, StringComparison.Ordinal);
+    }
+
+    [Fact]
+    public void KeysOfAPromptAreLoadedTogether()
+    {
+        string ptx = KernelCode.Ptx(LabelPrefillKernel.Variant(LabelFormat.Int2));
+        // eight keys, offset and step for one place of a channel
+        Assert.Equal(LabelPrefillKernel.Tokens + 2, KernelCode.Count(ptx, "ld.global.f32"));
+        Assert.Equal(1, KernelCode.Count(ptx, "bar.sync"));
     }
 
     [Fact]

@@ -32,7 +32,25 @@ public sealed class LinearKernelTests(Accelerators accelerators)
         Product(kind, format, outputs: 9001, rows: 1, inputs: 11_008);
     }
 
-    private void Product(GpuKind kind, WeightFormat format, int outputs, int rows, int inputs, bool plain = false)
+    public static TheoryData<GpuKind, WeightFormat> KindsAndRowFormats =>
+        [.. from kind in new[] { GpuKind.CpuAccelerator, GpuKind.Cuda } from format in Enum.GetValues<WeightFormat>() where RowForm.All.Any(form => form.Serves(format)) select (kind, format)];
+
+    [Theory]
+    [MemberData(nameof(KindsAndRowFormats))]
+    public void EveryKernelForASingleRow(GpuKind kind, WeightFormat format)
+    {
+        // what the forms differ in beside their depth is for a GPU
+        foreach (var form in RowForm.All.Where(form => form.Serves(format) && (kind == GpuKind.Cuda || form is { Groups: 1, AtOnce: false })))
+        {
+            // more stages than a ring has, and a warp's share that begins and ends inside of rows
+            Product(kind, format, outputs: 23, rows: 1, inputs: 4864, form: form);
+            if (kind == GpuKind.CpuAccelerator) continue;
+            Product(kind, format, outputs: 11_008, rows: 1, inputs: 4096, form: form);
+            Product(kind, format, outputs: 4096, rows: 1, inputs: 11_008, form: form);
+        }
+    }
+
+    private void Product(GpuKind kind, WeightFormat format, int outputs, int rows, int inputs, bool plain = false, RowForm? form = null)
     {
         var device = accelerators.Open(kind);
         using var backend = GpuBackend.Create(device, leaveOpen: true);
@@ -46,7 +64,9 @@ public sealed class LinearKernelTests(Accelerators accelerators)
         if (!accumulate) Array.Fill(y, float.NaN);
         using var input = Upload(backend, x);
         using var output = Upload(backend, y);
-        Assert.True(new GpuLinear(device, tensorCores: true).TryProduct(weights.Loaded, new LinearInputs(input, rows, norm?.Loaded, 1e-5f), output, bias?.Loaded, accumulate, device.Stream));
+        var linear = new GpuLinear(device, tensorCores: true);
+        if (form is not null) linear.RowForms = [form];
+        Assert.True(linear.TryProduct(weights.Loaded, new LinearInputs(input, rows, norm?.Loaded, 1e-5f), output, bias?.Loaded, accumulate, device.Stream));
         float[] result = ((DeviceSpan)output).ToArray<float>(y.Length);
         for (int row = 0; row < rows; row++)
         {
@@ -54,7 +74,7 @@ public sealed class LinearKernelTests(Accelerators accelerators)
             for (int n = 0; n < outputs; n++)
             {
                 var (expected, size) = weights.Dot(n, v, (accumulate ? y[row * outputs + n] : 0) + (bias?.Values.Values[n] ?? 0));
-                Near(expected, result[row * outputs + n], 1e-6 * size, $"{format}, {rows} rows of {weights.Columns}{(norm is null ? "" : ", normed")}: y[{row}, {n}]");
+                Near(expected, result[row * outputs + n], 1e-6 * size, $"{format}, {rows} rows of {weights.Columns}{(norm is null ? "" : ", normed")}, {form}: y[{row}, {n}]");
             }
         }
     }

@@ -19,6 +19,7 @@ internal static unsafe partial class CudaDriver
     public const int AttributeRegisters = 4;
 
     private const int AttributeMaxDynamicSharedBytes = 8;
+    private const int AttributeSharedCarveout = 9;
     private const string Library = "cuda";
 
     static CudaDriver() => NativeLibrary.SetDllImportResolver(typeof(CudaDriver).Assembly, Resolve);
@@ -74,8 +75,16 @@ internal static unsafe partial class CudaDriver
         return value;
     }
 
-    /// <summary>Lets launches of <paramref name="function"/> ask for up to <paramref name="bytes"/> of dynamic shared memory.</summary>
-    public static void AllowDynamicShared(IntPtr function, int bytes) => Check(cuFuncSetAttribute(function, AttributeMaxDynamicSharedBytes, bytes));
+    /// <summary>
+    /// Lets launches of <paramref name="function"/> ask for up to <paramref name="bytes"/> of dynamic shared memory, and asks for as much of a multiprocessor as there can be: groups of two kernels share one only where
+    /// both want the same division between shared memory and L1.
+    /// </summary>
+    public static void AllowDynamicShared(IntPtr function, int bytes)
+    {
+        const int all = 100; // percent
+        Check(cuFuncSetAttribute(function, AttributeMaxDynamicSharedBytes, bytes));
+        Check(cuFuncSetAttribute(function, AttributeSharedCarveout, all));
+    }
 
     /// <summary>Free and total bytes of the bound device.</summary>
     public static (long Free, long Total) MemoryInfo()

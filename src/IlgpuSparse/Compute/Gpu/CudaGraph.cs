@@ -1,3 +1,5 @@
+using System.Diagnostics;
+
 namespace IlgpuSparse.Compute.Gpu;
 
 /// <summary>
@@ -18,6 +20,7 @@ internal sealed class CudaGraph : RecordedWork
     {
         if (!device.IsCuda) throw new NotSupportedException($"graphs need CUDA, not {device.Kind}");
         _device = device;
+        long start = Stopwatch.GetTimestamp();
         var graph = Record(work);
         try
         {
@@ -27,6 +30,7 @@ internal sealed class CudaGraph : RecordedWork
         finally
         {
             CudaDriver.DestroyGraph(graph);
+            device.NotePreparation(start);
         }
     }
 
@@ -46,6 +50,7 @@ internal sealed class CudaGraph : RecordedWork
     public override void Update(Action work)
     {
         ObjectDisposedException.ThrowIf(_executable == IntPtr.Zero, this);
+        long start = Stopwatch.GetTimestamp();
         var graph = Record(work);
         try
         {
@@ -59,6 +64,7 @@ internal sealed class CudaGraph : RecordedWork
         finally
         {
             CudaDriver.DestroyGraph(graph);
+            _device.NotePreparation(start);
         }
     }
 

@@ -74,8 +74,14 @@ public sealed class GpuBackend : ComputeBackend
     /// <inheritdoc/>
     public override string Description => $"{_device.Report.Name}, {_device.Report.Detail}";
 
+    /// <inheritdoc/>
+    public override double PreparationSeconds => _device.PreparationSeconds;
+
     /// <summary>The device.</summary>
     public GpuDevice Device => _device;
+
+    /// <summary>Products of few rows.</summary>
+    internal GpuLinear Linear => _linear;
 
     /// <summary>Launch choices of dense decode.</summary>
     internal DecodeTuning DenseTuning { get => _decode.DenseTuning; set => _decode.DenseTuning = value; }

@@ -1,3 +1,4 @@
+using System.Diagnostics;
 using ILGPU;
 using ILGPU.Runtime;
 using ILGPU.Runtime.Cuda;
@@ -59,6 +60,21 @@ public sealed class GpuDevice : IDisposable
     /// <summary>Whether a <see cref="CudaGraph"/> is being recorded: nothing may allocate, copy from or to the host, or wait.</summary>
     internal bool IsCapturing { get; set; }
 
+    /// <summary>Seconds that went into compiling and loading kernels and into recording graphs.</summary>
+    internal double PreparationSeconds { get; private set; }
+
+    /// <summary>Bytes of the device in use, by whomever; null where the driver does not say.</summary>
+    internal long? UsedBytes
+    {
+        get
+        {
+            if (!IsCuda) return null;
+            Accelerator.Bind();
+            var (free, total) = CudaDriver.MemoryInfo();
+            return total - free;
+        }
+    }
+
     /// <summary>The CUDA stream handle.</summary>
     internal IntPtr StreamHandle => ((CudaStream)Stream).StreamPtr;
 
@@ -93,6 +109,9 @@ public sealed class GpuDevice : IDisposable
         var (free, total) = CudaDriver.MemoryInfo();
         return $"{free:N0} of {total:N0} bytes free";
     }
+
+    /// <summary>Adds the time since <paramref name="start"/>, a <see cref="Stopwatch"/> timestamp, to <see cref="PreparationSeconds"/>.</summary>
+    internal void NotePreparation(long start) => PreparationSeconds += Stopwatch.GetElapsedTime(start).TotalSeconds;
 
     /// <summary>Waits until everything on the stream is done.</summary>
     internal void Synchronize() => Stream.Synchronize();

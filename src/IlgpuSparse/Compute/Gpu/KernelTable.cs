@@ -1,4 +1,5 @@
 using System.Collections.Concurrent;
+using System.Diagnostics;
 using ILGPU;
 using ILGPU.Backends;
 using ILGPU.Runtime;
@@ -49,7 +50,9 @@ internal sealed class KernelTable(GpuDevice device) : IDisposable
         {
             if (_kernels.TryGetValue(variant, out known)) return known;
             if (device.IsCapturing) throw new InvalidOperationException($"{variant.Name} cannot be loaded while a CUDA graph is recorded: run the work once before");
+            long start = Stopwatch.GetTimestamp();
             var kernel = Accelerator.LoadKernel(variant.Compile(Accelerator.GetBackend()));
+            device.NotePreparation(start);
             if (variant.DynamicSharedBytes > PlainSharedBytes && kernel is CudaKernel cuda)
             {
                 Accelerator.Bind();

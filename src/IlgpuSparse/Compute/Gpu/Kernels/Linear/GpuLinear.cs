@@ -7,7 +7,7 @@ using IlgpuSparse.Model;
 namespace IlgpuSparse.Compute.Gpu.Kernels.Linear;
 
 /// <summary>
-/// Launches <see cref="LinearRowKernel"/> and <see cref="LinearKernel"/>: products of few activation rows, alone or with what comes before and after them. Each method says whether it could: it needs tensor cores, a format with
+/// Launches <see cref="RowStreamKernel"/>, <see cref="LinearRowKernel"/> and <see cref="LinearKernel"/>: products of few activation rows, alone or with what comes before and after them. Each method says whether it could: it needs tensor cores, a format with
 /// a codec, whole rows in units of 16 bytes for the formats that are read so, and activations that fit shared memory.
 /// </summary>
 /// <param name="device">The device.</param>
@@ -23,9 +23,12 @@ internal sealed class GpuLinear(GpuDevice device, bool tensorCores)
     /// <summary>Most slices of columns; a launch each.</summary>
     private const int MaxSlices = 16;
 
-    private readonly Dictionary<(WeightFormat Format, int Tiles, Type Epilogue), (KernelVariant Variant, Delegate Launch)> _kernels = [];
+    private readonly Dictionary<(WeightFormat Format, int Tiles, RowForm? Form, Type Epilogue), (KernelVariant Variant, Delegate Launch)> _kernels = [];
 
     private delegate void Launcher<TEpilogue>(AcceleratorStream stream, KernelConfig config, LinearArgs args, TEpilogue epilogue);
+
+    /// <summary>How single rows are multiplied, the first that applies; benchmarks choose.</summary>
+    public IReadOnlyList<RowForm> RowForms { get; set; } = RowForm.All;
 
     private int SharedLimit => device.IsCuda ? device.MaxSharedBytes : TensorDecodeKernel.HopperSharedBytes;
 
@@ -36,9 +39,10 @@ internal sealed class GpuLinear(GpuDevice device, bool tensorCores)
     {
         var (biasView, biasFormat) = Bias(bias, weight);
         int slices = 1;
-        var plan = Plan(input, weight);
+        int tiles = LaunchShapes.Groups(weight.Rows, LinearKernel.TileRows);
+        var plan = Plan(input, tiles, 1, weight);
         // rather one launch more than too few warps to have enough copies under way
-        while ((plan is null || (device.IsCuda && plan.Warps < LinearKernel.MaxWarps / 2)) && input.Norm is null && slices < MaxSlices) plan = Plan(input with { Slices = ++slices }, weight);
+        while ((plan is null || (device.IsCuda && plan.Warps < LinearKernel.MaxWarps / 2)) && input.Norm is null && slices < MaxSlices) plan = Plan(input with { Slices = ++slices }, tiles, 1, weight);
         if (plan is null) return false;
         var epilogue = new StoreEpilogue
         {
@@ -49,7 +53,7 @@ internal sealed class GpuLinear(GpuDevice device, bool tensorCores)
         int stages = plan.Codec.RowStages(weight.Columns), sliceStages = (input with { Slices = slices }).SliceStages(stages);
         for (int slice = 0; slice * sliceStages < stages; slice++)
         {
-            Launch(plan, input with { Slice = slice, Slices = slices }, LaunchShapes.Groups(weight.Rows, LinearKernel.TileRows), epilogue, stream, 1, weight);
+            Launch(plan, input with { Slice = slice, Slices = slices }, tiles, epilogue, stream, 1, weight);
             epilogue.Shape.BiasFormat = 0;
             epilogue.Shape.Accumulate = 1;
         }
@@ -59,7 +63,8 @@ internal sealed class GpuLinear(GpuDevice device, bool tensorCores)
     /// <summary>y = silu(x · gateᵀ + bias) · (x · upᵀ + bias).</summary>
     public bool TryGateUp(GateUpWeights weights, LinearInputs input, DeviceSpan y, AcceleratorStream stream)
     {
-        if (Plan(input, weights.Gate, weights.Up) is not { } plan) return false;
+        int tiles = LaunchShapes.Groups(weights.Gate.Rows, 8);
+        if (Plan(input, tiles, 1, weights.Gate, weights.Up) is not { } plan) return false;
         var (gateBias, gateFormat) = Bias(weights.GateBias, weights.Gate);
         var (upBias, upFormat) = Bias(weights.UpBias, weights.Up);
         var epilogue = new SwiGluEpilogue
@@ -71,7 +76,7 @@ internal sealed class GpuLinear(GpuDevice device, bool tensorCores)
             UpBiasFormat = upFormat,
             Outputs = weights.Gate.Rows,
         };
-        Launch(plan, input, LaunchShapes.Groups(weights.Gate.Rows, 8), epilogue, stream, 1, weights.Gate, weights.Up);
+        Launch(plan, input, tiles, epilogue, stream, 1, weights.Gate, weights.Up);
         return true;
     }
 
@@ -79,12 +84,13 @@ internal sealed class GpuLinear(GpuDevice device, bool tensorCores)
     public bool TryQkv(QkvWeights weights, LinearInputs input, RopeTable rope, AttentionShape shape, KvLayer cache, StepBatch batch, DeviceSpan q, DeviceSpan k, DeviceSpan v, AcceleratorStream stream, out bool appended)
     {
         appended = cache.Format != KvFormat.Int8;
-        if (Plan(input, weights.Q, weights.K, weights.V) is not { } plan) return false;
+        int pairs = shape.HeadDim / 2, keyTile = LaunchShapes.Groups((long)shape.Heads * pairs, 8), valueTile = keyTile + LaunchShapes.Groups((long)shape.KvHeads * pairs, 8);
+        int tiles = valueTile + LaunchShapes.Groups(2L * shape.KvHeads * pairs, LinearKernel.TileRows);
+        if (Plan(input, tiles, 1, weights.Q, weights.K, weights.V) is not { } plan) return false;
         AttentionLaunch.Check(shape, cache);
         var (qBias, qFormat) = Bias(weights.QBias, weights.Q);
         var (kBias, kFormat) = Bias(weights.KBias, weights.K);
         var (vBias, vFormat) = Bias(weights.VBias, weights.V);
-        int pairs = shape.HeadDim / 2, keyTile = LaunchShapes.Groups((long)shape.Heads * pairs, 8), valueTile = keyTile + LaunchShapes.Groups((long)shape.KvHeads * pairs, 8);
         long kvFloats = (long)input.Rows * shape.KvHeads * shape.HeadDim;
         var epilogue = new QkvEpilogue
         {
@@ -109,7 +115,7 @@ internal sealed class GpuLinear(GpuDevice device, bool tensorCores)
             KeyTile = keyTile,
             ValueTile = valueTile,
         };
-        Launch(plan, input, valueTile + LaunchShapes.Groups(2L * shape.KvHeads * pairs, LinearKernel.TileRows), epilogue, stream, 1, weights.Q, weights.K, weights.V);
+        Launch(plan, input, tiles, epilogue, stream, 1, weights.Q, weights.K, weights.V);
         return true;
     }
 
@@ -122,18 +128,19 @@ internal sealed class GpuLinear(GpuDevice device, bool tensorCores)
         WeightMatrix gate = experts.Gate[0], up = experts.Up[0], down = experts.Down[0];
         int count = rows * experts.Active;
         if (count > LaunchShapes.MaxGridY || !experts.Gate.All(w => Alike(w, gate)) || !experts.Up.All(w => Alike(w, gate)) || !experts.Down.All(w => Alike(w, down))) return false;
-        if (Plan(new LinearInputs(x, 1), gate, up) is not { } first || Plan(new LinearInputs(hidden, 1), down) is not { } second) return false;
+        int gateTiles = LaunchShapes.Groups(gate.Rows, 8), downTiles = LaunchShapes.Groups(down.Rows, LinearKernel.TileRows);
+        if (Plan(new LinearInputs(x, 1), gateTiles, count, gate, up) is not { } first || Plan(new LinearInputs(hidden, 1), downTiles, count, down) is not { } second) return false;
         var gateUp = new ExpertGateUpEpilogue { Slots = slots, Y = GpuBuffer.View<float>(hidden, (long)count * gate.Rows), Outputs = gate.Rows };
-        Launch(first, new LinearInputs(x, 1) { Total = rows }, LaunchShapes.Groups(gate.Rows, 8), gateUp, stream, count, gate, up);
+        Launch(first, new LinearInputs(x, 1) { Total = rows }, gateTiles, gateUp, stream, count, gate, up);
         var project = new ExpertDownEpilogue { Slots = slots, Y = GpuBuffer.View<float>(y, (long)count * down.Rows), Outputs = down.Rows };
-        Launch(second, new LinearInputs(hidden, 1) { Total = count }, LaunchShapes.Groups(down.Rows, LinearKernel.TileRows), project, stream, count, down);
+        Launch(second, new LinearInputs(hidden, 1) { Total = count }, downTiles, project, stream, count, down);
         return true;
     }
 
     private static bool Alike(WeightMatrix a, WeightMatrix b) => a.Format == b.Format && a.Rows == b.Rows && a.Columns == b.Columns;
 
-    // How to launch, or null where the kernel does not apply.
-    private LinearPlan? Plan(LinearInputs input, params ReadOnlySpan<WeightMatrix> weights)
+    // How to launch over tiles of weight rows, in a number of slots; null where no kernel applies.
+    private LinearPlan? Plan(LinearInputs input, int rowTiles, int slots, params ReadOnlySpan<WeightMatrix> weights)
     {
         var first = weights[0];
         int rows = input.Rows;
@@ -146,7 +153,7 @@ internal sealed class GpuLinear(GpuDevice device, bool tensorCores)
         }
         int rowsPerTile = codec.Limbs == 2 ? 4 : 2, tiles = (int)System.Numerics.BitOperations.RoundUpToPowerOf2((uint)((rows + rowsPerTile - 1) / rowsPerTile));
         if (tiles > TileCodecs.MaxTiles) return null;
-        if (rows == 1 && RowPlan(codec, first) is { } single) return single;
+        if (rows == 1 && RowPlan(codec, first, 8 * rowTiles, slots) is { } single) return single;
         if (rows == 1 && codec.Scaled) tiles = 0;
 
         LinearPlan With(int warps)
@@ -163,22 +170,51 @@ internal sealed class GpuLinear(GpuDevice device, bool tensorCores)
         return null;
     }
 
-    // For one row, where rows of weights begin at multiples of 16 bytes.
-    private LinearPlan? RowPlan(TileCodec codec, WeightMatrix weight)
+    // For one row, where rows of weights begin at multiples of 16 bytes. First what leaves room for a second group.
+    private LinearPlan? RowPlan(TileCodec codec, WeightMatrix weight, int pairs, int slots)
     {
-        long rowBytes = weight.ByteLength / weight.Rows;
-        if (RowCodec.Of(weight.Format) is not { } row || rowBytes % 16 != 0) return null;
-        int steps = row.Steps(weight.Columns, rowBytes), bytes = LinearRowKernel.SharedBytes(row, steps);
-        return bytes > SharedLimit ? null : new LinearPlan(codec, -1, device.IsCuda ? LinearRowKernel.MaxWarps : EmulatedWarps, bytes, 1, steps);
+        if (weight.ByteLength / weight.Rows % 16 != 0) return null;
+        LinearPlan?[] plans = [.. RowForms.Select(form => form.Depth == 0 ? RegisterPlan(codec, weight, form) : StreamPlan(codec, weight, form, pairs, slots))];
+        return Array.Find(plans, plan => plan is { Resident: >= 2 }) ?? Array.Find(plans, plan => plan is { Resident: >= 1 });
     }
+
+    private LinearPlan? StreamPlan(TileCodec codec, WeightMatrix weight, RowForm form, int pairs, int slots)
+    {
+        if (StreamCodec.Of(weight.Format) is not { } stream) return null;
+        int warps = device.IsCuda ? RowStreamKernel.Warps : EmulatedWarps, stages = stream.RowStages(weight.Columns);
+        var plan = new LinearPlan(codec, -1, warps, 0, form.Groups, stages, form);
+        int bytes = 16 * StreamMemory.Of(form.Depth * 2 * stream.Units, warps, stages, stream.Quads, pairs / Groups(plan, pairs, slots) + 1).Total;
+        // registers are for two
+        return plan with { SharedBytes = bytes, Resident = Math.Min((SharedLimit + 1024) / (bytes + 1024), 2) };
+    }
+
+    private LinearPlan? RegisterPlan(TileCodec codec, WeightMatrix weight, RowForm form)
+    {
+        if (RowCodec.Of(weight.Format) is not { } row) return null;
+        int steps = row.Steps(weight.Columns, weight.ByteLength / weight.Rows), bytes = LinearRowKernel.SharedBytes(row, steps);
+        return new LinearPlan(codec, -1, device.IsCuda ? LinearRowKernel.MaxWarps : EmulatedWarps, bytes, bytes > SharedLimit ? 0 : 1, steps, form);
+    }
+
+    // Groups of a launch; pairs of rows for a single one.
+    private int Groups(LinearPlan plan, int pairs, int slots) => plan.Form switch
+    {
+        null => Math.Min(pairs / 8, Math.Max(1, device.Multiprocessors * plan.Resident / slots)),
+        { Depth: 0 } => Math.Min(LaunchShapes.Groups(pairs, plan.Warps), Math.Max(1, device.Multiprocessors / slots)),
+        var form => Math.Min(pairs, Math.Max(1, device.Multiprocessors * form.Groups / slots)),
+    };
 
     private void Launch<TEpilogue>(LinearPlan plan, LinearInputs input, int tiles, TEpilogue epilogue, AcceleratorStream stream, int slots, params ReadOnlySpan<WeightMatrix> weights) where TEpilogue : struct, ILinearEpilogue
     {
         var weight = weights[0];
-        var key = (weight.Format, plan.Tiles, typeof(TEpilogue));
+        var key = (weight.Format, plan.Tiles, plan.Form, typeof(TEpilogue));
         if (!_kernels.TryGetValue(key, out var kernel))
         {
-            var variant = (plan.Steps > 0 ? LinearRowKernel.Variant(weight.Format, typeof(TEpilogue)) : LinearKernel.Variant(weight.Format, plan.Tiles, typeof(TEpilogue))) with { DynamicSharedBytes = SharedLimit };
+            var variant = (plan.Form switch
+            {
+                null => LinearKernel.Variant(weight.Format, plan.Tiles, typeof(TEpilogue)),
+                { Depth: 0 } => LinearRowKernel.Variant(weight.Format, typeof(TEpilogue)),
+                var form => RowStreamKernel.Variant(weight.Format, form.Depth, typeof(TEpilogue)),
+            }) with { DynamicSharedBytes = SharedLimit, StartsNextAtOnce = plan.Form is { AtOnce: true } && typeof(TEpilogue) != typeof(QkvEpilogue) };
             _kernels[key] = kernel = (variant, device.Kernels.Load<Launcher<TEpilogue>>(variant));
         }
         var data = GpuBuffer.View<ushort>(weight.Data);
@@ -205,7 +241,9 @@ internal sealed class GpuLinear(GpuDevice device, bool tensorCores)
             RowStages = plan.Steps > 0 ? plan.Steps : Math.Min(stages - firstStage, sliceStages),
             Tiles = tiles,
         };
-        int groups = Math.Min(plan.Steps > 0 ? LaunchShapes.Groups(8L * tiles, plan.Warps) : tiles, Math.Max(1, device.Multiprocessors * plan.Resident / slots));
+        int groups = Groups(plan, 8 * tiles, slots);
+        args.GroupPairs = 8 * tiles / groups;
+        args.MorePairs = 8 * tiles % groups;
         ((Launcher<TEpilogue>)kernel.Launch)(stream, new KernelConfig(new Index3D(groups, slots, 1), new Index3D(plan.Warps * 32, 1, 1), SharedMemoryConfig.RequestDynamic<byte>(plan.SharedBytes)), args, epilogue);
     }
 

@@ -46,4 +46,7 @@ internal struct LinearArgs
 
     /// <summary>Tiles of 16 weight rows.</summary>
     public int Tiles;
+
+    /// <summary>Pairs of weight rows that every group takes, and how many groups take one more (<see cref="RowStreamKernel"/>).</summary>
+    public int GroupPairs, MorePairs;
 }

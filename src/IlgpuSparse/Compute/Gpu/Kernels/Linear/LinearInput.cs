@@ -244,7 +244,8 @@ internal static class LinearInput
         return value + Warp.ShuffleXor(value, 1);
     }
 
-    private static float WarpMax(float value)
+    /// <summary>The largest of the warp, in every lane.</summary>
+    public static float WarpMax(float value)
     {
         value = IntrinsicMath.Max(value, Warp.ShuffleXor(value, 16));
         value = IntrinsicMath.Max(value, Warp.ShuffleXor(value, 8));

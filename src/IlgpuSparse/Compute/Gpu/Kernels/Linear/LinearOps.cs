@@ -1,3 +1,4 @@
+using System.Runtime.CompilerServices;
 using ILGPU.IR.Intrinsics;
 
 namespace IlgpuSparse.Compute.Gpu.Kernels.Linear;
@@ -8,6 +9,22 @@ internal static unsafe class LinearOps
     /// <summary>Starts a copy of 16 bytes at a device address to shared memory, past L1 and with a word about L2; zeros are written instead when <paramref name="bytes"/> is 0.</summary>
     [IntrinsicImplementation, PtxOp("cp.async.cg.shared.global.L2::cache_hint [$s0], [$1], 16, $2, $3;")]
     public static void CopyOnce(ref U4 shared, long address, int bytes, ulong policy) => shared = bytes == 0 ? default : *(U4*)address;
+
+    /// <summary>As <see cref="CopyOnce(ref U4, long, int, ulong)"/> to byte <paramref name="at"/> of <paramref name="memory"/>, so that constant distances become part of the instruction.</summary>
+    [IntrinsicImplementation, PtxOp("{ .reg .b32 at; add.s32 at, $s0, $1; cp.async.cg.shared.global.L2::cache_hint [at], [$2], 16, $3, $4; }")]
+    public static void CopyOnce(ref U4 memory, int at, long address, int bytes, ulong policy) => Unsafe.AddByteOffset(ref memory, at) = bytes == 0 ? default : *(U4*)address;
+
+    /// <summary>16 bytes from byte <paramref name="at"/> of <paramref name="memory"/>, in shared memory; constant distances become part of the instruction.</summary>
+    [IntrinsicImplementation, PtxOp("{ .reg .b32 at; add.s32 at, $s0, $1; ld.shared.v4.b32 {$r.0, $r.1, $r.2, $r.3}, [at]; }")]
+    public static U4 Load(ref U4 memory, int at) => Unsafe.AddByteOffset(ref memory, at);
+
+    /// <inheritdoc cref="Load(ref U4, int)"/>
+    [IntrinsicImplementation, PtxOp("{ .reg .b32 at; add.s32 at, $s0, $1; ld.shared.b32 $r, [at]; }")]
+    public static uint Load(ref uint memory, int at) => Unsafe.AddByteOffset(ref memory, at);
+
+    /// <inheritdoc cref="Load(ref U4, int)"/>
+    [IntrinsicImplementation, PtxOp("{ .reg .b32 at; .reg .b16 lh; add.s32 at, $s0, $1; ld.shared.b16 lh, [at]; cvt.u32.u16 $r, lh; }")]
+    public static uint Load(ref ushort memory, int at) => Unsafe.AddByteOffset(ref memory, at);
 
     /// <summary>Loads 16 bytes at a device address that nothing reads again, past L1 and with a word about L2; zeros when <paramref name="wanted"/> is 0.</summary>
     [IntrinsicImplementation, PtxOp("{ .reg .pred lw; setp.ne.b32 lw, $1, 0; mov.b32 $r.0, 0; mov.b32 $r.1, 0; mov.b32 $r.2, 0; mov.b32 $r.3, 0; @lw ld.global.nc.L1::no_allocate.L2::cache_hint.v4.b32 {$r.0, $r.1, $r.2, $r.3}, [$0], $2; }")]
@@ -36,6 +53,24 @@ internal static unsafe class LinearOps
     public static uint SubtractHalves(uint a, uint b) =>
         BitConverter.HalfToUInt16Bits(BitConverter.UInt16BitsToHalf((ushort)a) - BitConverter.UInt16BitsToHalf((ushort)b))
         | (uint)BitConverter.HalfToUInt16Bits(BitConverter.UInt16BitsToHalf((ushort)(a >> 16)) - BitConverter.UInt16BitsToHalf((ushort)(b >> 16))) << 16;
+
+    /// <summary>The products of two pairs of halves.</summary>
+    [IntrinsicImplementation, PtxOp("{ .reg .b32 ha, hb; mov.b32 ha, $0; mov.b32 hb, $1; mul.rn.f16x2 $r, ha, hb; }")]
+    public static uint MultiplyHalves(uint a, uint b) => MultiplyAddHalves(a, b, 0x80008000u);
+
+    /// <summary>The products of two pairs of halves plus a third, rounded once.</summary>
+    [IntrinsicImplementation, PtxOp("{ .reg .b32 ha, hb, hc; mov.b32 ha, $0; mov.b32 hb, $1; mov.b32 hc, $2; fma.rn.f16x2 $r, ha, hb, hc; }")]
+    public static uint MultiplyAddHalves(uint a, uint b, uint c)
+    {
+        uint result = 0;
+        for (int shift = 0; shift < 32; shift += 16)
+        {
+            // products of halves are exact in double precision, and so is a sum that a half can come near to
+            double value = (double)BitConverter.UInt16BitsToHalf((ushort)(a >> shift)) * (double)BitConverter.UInt16BitsToHalf((ushort)(b >> shift)) + (double)BitConverter.UInt16BitsToHalf((ushort)(c >> shift));
+            result |= (uint)BitConverter.HalfToUInt16Bits((System.Half)value) << shift;
+        }
+        return result;
+    }
 
     /// <summary>
     /// Bytes 0 and 1 of <paramref name="codes"/> as halves, less a bias: 0x6400 + b is the half 1024 + b, and <paramref name="bias"/> is a pair of halves 1024 + offset. Exact.

@@ -80,6 +80,7 @@ internal static class LinearRowKernel
                     next.Step = 0;
                     next.Pair += stride;
                     next = Locate<TCodec, TEpilogue>(next, args, epilogue, pairs);
+                    if (next.Pair >= pairs) DependentLaunch.LetNextStart();
                 }
                 for (int i = 0; i < TCodec.Depth; i++)
                 {

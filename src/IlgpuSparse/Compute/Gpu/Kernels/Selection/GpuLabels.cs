@@ -8,6 +8,8 @@ internal sealed class GpuLabels(GpuDevice device)
 {
     private delegate void Launcher(AcceleratorStream stream, KernelConfig config, LabelView labels, ArrayView<float> keys, int rows, int headDim, int laneShift, int isPrefill);
 
+    private delegate void PrefillLauncher(AcceleratorStream stream, KernelConfig config, LabelView labels, ArrayView<float> keys, int rows, int headDim, int laneShift);
+
     /// <summary>Writes the labels of <paramref name="k"/> <c>[row, kvHead, headDim]</c> at each row's position.</summary>
     public void Append(AttentionShape shape, LabelLayer labels, StepBatch batch, DeviceSpan k, AcceleratorStream stream)
     {
@@ -18,8 +20,14 @@ internal sealed class GpuLabels(GpuDevice device)
         int laneShift = 0;
         // whole words, so that the codes of a group's items fit side by side
         while (1 << laneShift < Math.Min(Math.Max(labels.Channels, 32 / labels.Format.Bits()), group)) laneShift++;
-        int groups = LaunchShapes.Groups((long)batch.Rows * shape.KvHeads << laneShift, group);
         var keys = GpuBuffer.View<float>(k, (long)batch.Rows * shape.KvHeads * shape.HeadDim);
+        if (batch.IsPrefill && batch.Rows >= LabelPrefillKernel.Tokens && view.Static != 0)
+        {
+            int many = LaunchShapes.Groups(LaunchShapes.Groups(batch.Rows, LabelPrefillKernel.Tokens) * (long)shape.KvHeads << laneShift, group);
+            device.Kernels.Load<PrefillLauncher>(LabelPrefillKernel.Variant(labels.Format))(stream, new KernelConfig(many, group), view, keys, batch.Rows, shape.HeadDim, laneShift);
+            return;
+        }
+        int groups = LaunchShapes.Groups((long)batch.Rows * shape.KvHeads << laneShift, group);
         device.Kernels.Load<Launcher>(LabelAppendKernel.Variant(labels.Format))(stream, new KernelConfig(groups, group), view, keys, batch.Rows, shape.HeadDim, laneShift, batch.IsPrefill ? 1 : 0);
     }
 

@@ -3,12 +3,13 @@ namespace IlgpuSparse.Compute.Gpu.Kernels.Selection;
 /// <summary>Numbers as type arguments.</summary>
 internal static class KernelCounts
 {
-    /// <summary>The type argument for <paramref name="value"/>: 0 or a power of two up to 16.</summary>
+    /// <summary>The type argument for <paramref name="value"/>: 3, 0 or a power of two up to 16.</summary>
     public static Type Of(int value) => value switch
     {
         0 => typeof(N0),
         1 => typeof(N1),
         2 => typeof(N2),
+        3 => typeof(N3),
         4 => typeof(N4),
         8 => typeof(N8),
         16 => typeof(N16),
@@ -31,6 +32,12 @@ internal static class KernelCounts
     {
         public static int Value => 2;
         public static int Slots => 2;
+    }
+
+    internal readonly struct N3 : IKernelCount
+    {
+        public static int Value => 3;
+        public static int Slots => 3;
     }
 
     internal readonly struct N4 : IKernelCount

@@ -1,0 +1,31 @@
+using ILGPU;
+
+namespace IlgpuSparse.Compute.Gpu.Kernels.Linear;
+
+/// <summary>
+/// How a warp multiplies a stage of two weight rows in shared memory, as stored, with the activations of a single row. Lanes 4g to 4g + 3 take segment g of both rows: rows g and g + 8 of one operand of the matrix
+/// instructions, and the activations of segment g are column g of the other. What counts lies on the diagonal of the result.
+/// </summary>
+internal interface IStreamCodec
+{
+    /// <summary>16-byte units of a row's stage.</summary>
+    static abstract int Units { get; }
+
+    /// <summary>Columns of a row's stage / 4.</summary>
+    static abstract int Quads { get; }
+
+    /// <summary>Whether blocks of 32 columns add a multiple of the sum of their activations.</summary>
+    static abstract bool HasOffsets { get; }
+
+    /// <summary>Whether the numbers of four are paired 0 with 2 and 1 with 3, as nibbles of a word are, instead of 0 with 1 and 2 with 3.</summary>
+    static abstract bool Crossed { get; }
+
+    /// <summary>The unit of activations that columns 4 · <paramref name="quad"/> to 4 · quad + 3 lie in: lanes that read together find theirs side by side.</summary>
+    static abstract int Place(int quad);
+
+    /// <summary>
+    /// Adds the products of a stage. <paramref name="at"/> is where the upper row's part begins, the lower one's follows; <paramref name="x"/> is where its activations do, <paramref name="totals"/> where the sums of
+    /// their blocks do, in units of two floats.
+    /// </summary>
+    static abstract StreamSums Multiply(ArrayView<U4> memory, int at, int x, int totals, int lane, StreamSums sums);
+}

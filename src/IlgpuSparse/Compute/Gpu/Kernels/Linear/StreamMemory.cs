@@ -1,0 +1,32 @@
+namespace IlgpuSparse.Compute.Gpu.Kernels.Linear;
+
+/// <summary>Shared memory of a <see cref="RowStreamKernel"/> group, in units of 16 bytes, after the warps' rings.</summary>
+internal struct StreamMemory
+{
+    /// <summary>Start of the activations: two limbs of four columns a unit.</summary>
+    public int X;
+
+    /// <summary>Start of the activations' sums <c>[block of 32]</c>, as floats.</summary>
+    public int Sums;
+
+    /// <summary>Start of the warps' sums of squares and largest numbers, as pairs of floats.</summary>
+    public int Factors;
+
+    /// <summary>Start of the products <c>[pair, stage]</c>, as pairs of floats: each at the first stage of those that a warp has summed.</summary>
+    public int Products;
+
+    /// <summary>All of it.</summary>
+    public int Total;
+
+    /// <summary>The layout.</summary>
+    public static StreamMemory Of(int ring, int warps, int rowStages, int quads, int pairs)
+    {
+        StreamMemory m;
+        m.X = warps * ring;
+        m.Sums = m.X + rowStages * quads;
+        m.Factors = m.Sums + (rowStages * quads >> 5);
+        m.Products = m.Factors + (warps + 1 >> 1);
+        m.Total = m.Products + (pairs * rowStages + 1 >> 1);
+        return m;
+    }
+}
