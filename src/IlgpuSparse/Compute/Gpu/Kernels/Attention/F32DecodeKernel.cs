@@ -27,6 +27,8 @@ internal static class F32DecodeKernel
         KernelVariant.Of(typeof(F32DecodeKernel), nameof(Run), 32 * Tuning.Warps, HeadSizes.Of(channels), Tuning.Pipeline, KernelCounts.Of(Slots(slots)), tokens) with
         {
             CudaOnly = true,
+            // a long stream, and what it would lose by an uneven start of the next is more than the start costs
+            HoldsNext = tokens == typeof(DenseTokens),
             // unasked, the driver saves registers for more, and spills
             MinGroups = 2,
             DynamicSharedBytes = SharedBytes(channels),

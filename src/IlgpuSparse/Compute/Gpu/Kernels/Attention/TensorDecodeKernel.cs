@@ -31,6 +31,8 @@ internal static class TensorDecodeKernel
         KernelVariant.Of(typeof(TensorDecodeKernel), nameof(Run), 32 * tuning.Warps, element, HeadSizes.Of(channels), tuning.Pipeline, tokens) with
         {
             CudaOnly = true,
+            // a long stream, and what it would lose by an uneven start of the next is more than the start costs
+            HoldsNext = tokens == typeof(DenseTokens),
             DynamicSharedBytes = SharedBytes(channels, tuning.Warps, tuning.Stages),
             // as many as the rings leave room for: with fewer registers the driver would spill for groups that cannot be there anyway
             MinGroups = Math.Clamp(HopperSharedBytes / SharedBytes(channels, tuning.Warps, tuning.Stages), 1, tuning.Warps > 4 ? 2 : 3),

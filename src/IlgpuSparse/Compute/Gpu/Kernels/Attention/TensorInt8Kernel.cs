@@ -30,6 +30,8 @@ internal static class TensorInt8Kernel
         KernelVariant.Of(typeof(TensorInt8Kernel), nameof(Run), 32 * tuning.Warps, HeadSizes.Of(channels), tuning.Pipeline, tokens) with
         {
             CudaOnly = true,
+            // a long stream, and what it would lose by an uneven start of the next is more than the start costs
+            HoldsNext = tokens == typeof(DenseTokens),
             DynamicSharedBytes = SharedBytes(channels, tuning.Warps, tuning.Stages),
             MinGroups = Math.Clamp(TensorDecodeKernel.HopperSharedBytes / SharedBytes(channels, tuning.Warps, tuning.Stages), 1, 3),
         };
