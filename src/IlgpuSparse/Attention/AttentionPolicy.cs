@@ -30,6 +30,9 @@ public abstract class AttentionPolicy : IDisposable
     /// <summary>Bytes of K, V and auxiliary data that a step at <paramref name="position"/> reads over all layers.</summary>
     public abstract long BytesRead(int position);
 
+    /// <summary>The sets that its steps attend to, whose rows a cache in host memory makes room for; null where it selects nothing.</summary>
+    internal virtual TokenSets? Selection => null;
+
     /// <inheritdoc/>
     public abstract void Dispose();
 }

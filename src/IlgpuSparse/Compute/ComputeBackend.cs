@@ -23,6 +23,9 @@ public abstract class ComputeBackend : IDisposable
     /// <summary>Seconds that went into compiling and loading kernels and into recordings so far; 0 where nothing has to be prepared.</summary>
     public virtual double PreparationSeconds => 0;
 
+    /// <summary>What is allocated of host memory for K and V that a GPU reaches (<see cref="Cache.HostKvCache"/>); not part of <see cref="Memory"/>.</summary>
+    public MemoryLedger HostMemory { get; } = new();
+
     /// <summary>Whether K and V can be stored as <paramref name="format"/>.</summary>
     public abstract bool Supports(KvFormat format);
 

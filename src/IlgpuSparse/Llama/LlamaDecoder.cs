@@ -43,6 +43,7 @@ public sealed class LlamaDecoder : IDisposable
         ArgumentOutOfRangeException.ThrowIfLessThan(options.Capacity, 1, nameof(options));
         ArgumentOutOfRangeException.ThrowIfNegative(options.PrefillChunk, nameof(options));
         ArgumentOutOfRangeException.ThrowIfLessThan(options.MaxSequences, 1, nameof(options));
+        ArgumentOutOfRangeException.ThrowIfNegative(options.HotTokens, nameof(options));
         options = options.Resolve(backend, weights.Config);
         _backend = backend;
         _weights = weights;
@@ -56,8 +57,10 @@ public sealed class LlamaDecoder : IDisposable
         try
         {
             backend.ReserveWorkingMemory(c, weights.Formats, _maxRows);
-            Cache = new KvCache(backend, c, options.KvFormat, options.Capacity);
+            var host = options.KvPlacement == KvPlacement.Host ? new HostKvCache(backend, c, options) : null;
+            Cache = host ?? new KvCache(backend, c, options.KvFormat, options.Capacity);
             Policy = createPolicy(Cache, options);
+            if (Policy.Selection is { } sets) host?.Reserve(sets);
             QueuesSteps = backend.Records && Policy.IsRecordable;
             _batch = new StepBatch(backend, _maxRows, options.MaxSequences, Cache.Blocks);
             Feedback = new TokenFeedback(backend);
@@ -196,6 +199,7 @@ public sealed class LlamaDecoder : IDisposable
             blocks[i] = sequences[i].Blocks;
         }
         _batch.SetDecode(positions, blocks);
+        Cache.Prepare(_batch);
         ((DeviceSpan)_ids).Upload(tokens);
         if (Policy.IsRecordable) _steps.Run(_batch, Policy.Mode(_batch), null, _plainStep);
         else Step();
@@ -238,6 +242,7 @@ public sealed class LlamaDecoder : IDisposable
         var kind = (_batch.GridLength, Policy.Mode(_batch));
         if (!alone && kind != _queuedKind) return false;
         _queuedKind = kind;
+        Cache.Prepare(_batch);
         _sampling = sampling;
         _steps.Run(_batch, _queuedKind.Mode, sampling, _drawingStep);
         _batch.NoteAdvanced();
@@ -263,6 +268,7 @@ public sealed class LlamaDecoder : IDisposable
             var chunk = tokens.Slice(start, Math.Min(Options.PrefillChunk, tokens.Length - start));
             sequence.Reserve(sequence.Length + chunk.Length);
             _batch.SetPrefill(sequence.Length, chunk.Length, sequence.Blocks);
+            Cache.Prepare(_batch);
             ((DeviceSpan)_ids).Upload(chunk);
             Forward();
             sequence.Advance(chunk.Length);

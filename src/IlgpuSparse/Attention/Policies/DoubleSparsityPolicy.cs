@@ -116,6 +116,8 @@ internal sealed class DoubleSparsityPolicy : AttentionPolicy
     /// <summary>Sets of the last step.</summary>
     internal TokenSets Sets => _sets!;
 
+    internal override TokenSets? Selection => _sets;
+
     /// <summary>The label cache of <paramref name="layer"/>; null where the layer is dense.</summary>
     internal LabelLayer? Labels(int layer) => _labels[layer];
 
