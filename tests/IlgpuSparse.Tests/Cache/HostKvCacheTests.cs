@@ -20,30 +20,39 @@ public abstract class HostKvCacheTests(Accelerators accelerators, GpuKind kind)
         VocabularySize = 12,
         HiddenSize = 16,
         IntermediateSize = 16,
-        Heads = 4,
-        KvHeads = 2,
+        Heads = 2,
+        KvHeads = 1,
         HeadDim = 16,
     };
 
     private readonly int _seed = Random.Shared.Next();
 
     [Theory]
-    [InlineData("double-sparsity:tokens=1/16,channels=8", KvFormat.F16, 0)]
-    [InlineData("double-sparsity:tokens=40,channels=8,sinks=4,window=140,sets=head", KvFormat.BF16, 60)]
-    [InlineData("double-sparsity:tokens=1/4,channels=8,dense-layers=1", KvFormat.Int8, 40)]
-    [InlineData("double-sparsity:tokens=1/1,channels=8", KvFormat.F32, 1000)]
-    [InlineData("double-sparsity:tokens=1,channels=8", KvFormat.F16, 1)]
-    [InlineData("double-sparsity:tokens=1/16,channels=8,dense-below=10000", KvFormat.F16, 0)]
-    [InlineData("oracle:tokens=1/8", KvFormat.F16, 30)]
-    [InlineData("streaming:tokens=1/4", KvFormat.F16, 0)]
-    [InlineData("dense", KvFormat.F16, 0)]
-    [InlineData("dense", KvFormat.Int8, 0)]
-    public void Steps_equal_those_of_a_cache_on_the_device(string attention, KvFormat format, int hot) => CompareWithDevice(attention, format, hot, Contents);
+    [InlineData("double-sparsity:tokens=40,channels=8,sinks=4,window=140,sets=head", KvFormat.BF16, 60, true)]
+    [InlineData("double-sparsity:tokens=1/4,channels=8,dense-layers=1", KvFormat.Int8, 40, true)]
+    [InlineData("dense", KvFormat.F16, 0, true)]
+    [InlineData("double-sparsity:tokens=1/16,channels=8", KvFormat.F16, 0, false)]
+    [InlineData("double-sparsity:tokens=1/1,channels=8", KvFormat.F32, 1000, false)]
+    [InlineData("double-sparsity:tokens=1,channels=8", KvFormat.F16, 1, false)]
+    [InlineData("double-sparsity:tokens=1/16,channels=8,dense-below=10000", KvFormat.F16, 0, false)]
+    [InlineData("oracle:tokens=1/8", KvFormat.F16, 30, false)]
+    [InlineData("streaming:tokens=1/4", KvFormat.F16, 0, false)]
+    [InlineData("dense", KvFormat.Int8, 0, false)]
+    public void Steps_equal_those_of_a_cache_on_the_device(string attention, KvFormat format, int hot, bool everywhere)
+    {
+        Assert.SkipUnless(everywhere || kind == GpuKind.Cuda, "takes the CPU accelerator too long");
+        CompareWithDevice(attention, format, hot, Contents);
+    }
 
     [Theory]
     [InlineData("double-sparsity:tokens=1/8,channels=8,top-p=0.9,mean-value=on", KvFormat.F16, 16)]
     [InlineData("quest:tokens=1/8,page=8", KvFormat.Int8, 20)]
-    public void Steps_equal_those_of_a_cache_on_the_device_after_appends(string attention, KvFormat format, int hot) => CompareWithDevice(attention, format, hot, Fill);
+    [InlineData("sparq:tokens=1/8,r=4", KvFormat.F32, 20)]
+    public void Steps_equal_those_of_a_cache_on_the_device_after_appends(string attention, KvFormat format, int hot)
+    {
+        Assert.SkipUnless(kind == GpuKind.Cuda, "takes the CPU accelerator too long");
+        CompareWithDevice(attention, format, hot, Fill);
+    }
 
     private void CompareWithDevice(string attention, KvFormat format, int hot, Action<LlamaDecoder, Random, CacheSequence, int> fill)
     {
@@ -67,7 +76,8 @@ public abstract class HostKvCacheTests(Accelerators accelerators, GpuKind kind)
         Assert.Equal(none.HostRows, hot.HostRows + hot.HotRows);
         Assert.Equal(none.ResidentRows, hot.ResidentRows);
         Assert.True(hot.HotRows > 0);
-        Assert.Equal(hot.HostRows * 2 * 16 * 2, hot.BusBytes);
+        Assert.Equal((none.HostRows - hot.HostRows) * 2 * 16 * 2, none.BusBytes - hot.BusBytes);
+        if (kind != GpuKind.Cuda) return; // one run after the other, on the CPU accelerator
         // the same again: what is kept depends on nothing but the selection
         Run(backend, weights, options with { HotTokens = 600 }, Contents, out var again);
         Assert.Equal(hot, again);
@@ -88,11 +98,11 @@ public abstract class HostKvCacheTests(Accelerators accelerators, GpuKind kind)
             using var sequence = decoder.NewSequence();
             var random = new Random(_seed);
             Contents(decoder, random, sequence, 1000);
-            for (int i = 0; i < 3; i++) decoder.Decode([sequence], [i]);
-            sequence.Rewind(130);
+            for (int i = 0; i < 2; i++) decoder.Decode([sequence], [i]);
+            sequence.Rewind(0);
             Contents(decoder, random, sequence, 900);
             float[] logits = [];
-            for (int i = 0; i < 2; i++) logits = decoder.Decode([sequence], [i + 5]).ToArray();
+            for (int i = 0; i < 1; i++) logits = decoder.Decode([sequence], [i + 5]).ToArray();
             return logits;
         }
     }
@@ -134,7 +144,7 @@ public abstract class HostKvCacheTests(Accelerators accelerators, GpuKind kind)
 
     private GpuBackend Open() => GpuBackend.Create(accelerators.Open(kind), leaveOpen: true);
 
-    private static DecoderOptions Options(string attention, KvFormat format, int capacity = 1792)
+    private static DecoderOptions Options(string attention, KvFormat format, int capacity = 2048)
     {
         var options = AttentionOptions.Parse(attention);
         return new DecoderOptions { Capacity = capacity, KvFormat = format, Attention = options, Channels = options.NeedsChannels ? TestChannels.Create(s_config) : null };
@@ -152,8 +162,8 @@ public abstract class HostKvCacheTests(Accelerators accelerators, GpuKind kind)
         fill(decoder, random, second, 690);
         passes.Add(decoder.Prefill(first, [1, 2, 3]).ToArray());
         passes.Add(decoder.Decode([first], [4]).ToArray());
-        passes.Add(decoder.Decode([first, second], [5, 6]).ToArray());
-        passes.Add(decoder.Decode([second, first], [8, 9]).ToArray());
+        for (int i = 0; i < (kind == GpuKind.Cuda ? 4 : 1); i++) passes.Add(decoder.Decode([second, first], [5, 6 + i]).ToArray());
+        if (kind == GpuKind.Cuda) passes.Add(decoder.Decode([first, second], [8, 9]).ToArray());
         counts = decoder.Cache is HostKvCache host ? host.Counts() : default;
         return [.. passes];
     }
