@@ -41,7 +41,20 @@ public sealed class HostKvCache : KvCache
     internal override bool DenseStepsAreRecordable => !_offload!.BringsLayers;
 
     /// <summary>What steps have read so far; waits for the device.</summary>
-    internal OffloadCounts Counts() => _offload!.Counts();
+    public OffloadCounts Counts() => _offload!.Counts();
+
+    /// <summary>
+    /// Hot rows a layer and kv head (<see cref="DecoderOptions.HotTokens"/>) with which what lies on the device of K, V and what the policy keeps is <paramref name="share"/> of K and V as a whole, or as near below as it goes.
+    /// </summary>
+    public static int HotTokensWithin(double share, LlamaConfig config, DecoderOptions options)
+    {
+        ArgumentNullException.ThrowIfNull(options);
+        options = options with { HotTokens = 0 };
+        double room = share * PlannedBytes(config, options.KvFormat, options.Capacity) - PlannedDeviceBytes(config, options) - options.Attention.PlannedBytes(config, options);
+        long bucket = (long)config.Layers * config.KvHeads * HotRows.PlannedBytes(options.KvFormat, config.HeadDim, 1);
+        // never more than there are tokens
+        return (int)Math.Clamp(room / bucket * HotRows.Ways, 0, options.Capacity) / HotRows.Ways * HotRows.Ways;
+    }
 
     /// <summary>Bytes of pinned host memory.</summary>
     public static long PlannedHostBytes(LlamaConfig config, DecoderOptions options)

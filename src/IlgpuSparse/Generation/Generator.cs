@@ -53,27 +53,36 @@ public sealed class Generator(LlamaDecoder decoder) : IDisposable
         // only the host knows the text that a penalty needs
         using var queue = decoder.QueuesSteps && options.Sampling.RepetitionPenalty == 1 && options.MaxTokens > 1
             ? decoder.Queue(_sequence, token, options.Sampling, drawn: 1, options.MaxTokens - 1) : null;
+        var host = decoder.Cache as HostKvCache;
+        var counted = host?.Counts();
         long before = 0;
-        while (statistics.NewTokens < options.MaxTokens && !options.StopIds.Contains(token))
+        try
         {
-            statistics.NewTokens++;
-            yield return token;
-            if (statistics.NewTokens == options.MaxTokens || _sequence.Length == decoder.Cache.Capacity) yield break;
-            cancellation.ThrowIfCancellationRequested();
-            int position = _sequence.Length;
-            // queued steps run while the caller looks at a token, so that his time counts, too
-            if (queue is null || before == 0) before = Stopwatch.GetTimestamp();
-            token = queue?.Next() ?? sampler.Next(decoder.Decode(sequences, [token]));
-            long after = Stopwatch.GetTimestamp();
-            preparation = decoder.PreparationSeconds - prepared;
-            prepared += preparation;
-            statistics.PreparationSeconds += preparation;
-            statistics.DecodeSeconds += Stopwatch.GetElapsedTime(before, after).TotalSeconds - preparation;
-            before = after;
-            statistics.DecodeSteps++;
-            statistics.KernelsPerStep = decoder.StepNodes;
-            statistics.CacheBytesRead += decoder.Policy.BytesRead(position);
-            statistics.DenseBytesRead += decoder.DenseBytesRead(position);
+            while (statistics.NewTokens < options.MaxTokens && !options.StopIds.Contains(token))
+            {
+                statistics.NewTokens++;
+                yield return token;
+                if (statistics.NewTokens == options.MaxTokens || _sequence.Length == decoder.Cache.Capacity) yield break;
+                cancellation.ThrowIfCancellationRequested();
+                int position = _sequence.Length;
+                // queued steps run while the caller looks at a token, so that his time counts, too
+                if (queue is null || before == 0) before = Stopwatch.GetTimestamp();
+                token = queue?.Next() ?? sampler.Next(decoder.Decode(sequences, [token]));
+                long after = Stopwatch.GetTimestamp();
+                preparation = decoder.PreparationSeconds - prepared;
+                prepared += preparation;
+                statistics.PreparationSeconds += preparation;
+                statistics.DecodeSeconds += Stopwatch.GetElapsedTime(before, after).TotalSeconds - preparation;
+                before = after;
+                statistics.DecodeSteps++;
+                statistics.KernelsPerStep = decoder.StepNodes;
+                statistics.CacheBytesRead += decoder.Policy.BytesRead(position);
+                statistics.DenseBytesRead += decoder.DenseBytesRead(position);
+            }
+        }
+        finally
+        {
+            if (host is not null) statistics.Offload = host.Counts().Since(counted!.Value);
         }
     }
 

@@ -4,7 +4,6 @@ using IlgpuSparse.Cache;
 using IlgpuSparse.Compute;
 using IlgpuSparse.Compute.Cpu;
 using IlgpuSparse.Compute.Gpu;
-using IlgpuSparse.Compute.Gpu.Offload;
 using IlgpuSparse.Llama;
 using IlgpuSparse.Model;
 using IlgpuSparse.Tests.Gpu;

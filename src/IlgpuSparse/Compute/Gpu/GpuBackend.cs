@@ -250,7 +250,7 @@ public sealed class GpuBackend : ComputeBackend
     /// <inheritdoc/>
     public override void Attend(AttentionShape shape, KvLayer cache, StepBatch batch, DeviceSpan q, DeviceSpan y)
     {
-        var whole = cache.Offload?.Owner.Whole(cache, batch) ?? cache;
+        var whole = cache.Offload?.Owner.Whole(shape, cache, batch) ?? cache;
         if (batch.IsPrefill && batch.Rows > 1) _prefill.Run(shape, whole, batch, q, y, Stream);
         else _decode.Dense(shape, whole, batch, q, y, Stream);
         cache.Offload?.Owner.Leave(cache, batch);

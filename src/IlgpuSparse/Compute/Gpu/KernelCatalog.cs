@@ -58,6 +58,7 @@ internal static class KernelCatalog
         MassCandidateKernel.Variant,
         MassPortableKernel.Variant,
         CopyRowsKernel.Variant,
+        CountRowsKernel.Variant,
         FetchKernel.Variant,
         KeepKernel.Variant,
     ];

@@ -1,5 +1,6 @@
 using ILGPU;
 using ILGPU.Runtime;
+using IlgpuSparse.Cache;
 using IlgpuSparse.Compute.Gpu.Kernels.Offload;
 
 namespace IlgpuSparse.Compute.Gpu.Offload;
@@ -20,10 +21,13 @@ internal sealed class KvOffload : IDisposable
     private LayerStage? _stage;
     private FetchedRows? _fetched;
     private CopyLauncher? _copy;
+    private CountLauncher? _count;
     private FetchLauncher? _fetch;
     private KeepLauncher? _keep;
 
     private delegate void CopyLauncher(AcceleratorStream stream, KernelConfig config, RowStore source, RowStore target, ArrayView<int> positions, ArrayView<int> clocks, CopyRowsArgs args);
+
+    private delegate void CountLauncher(AcceleratorStream stream, KernelConfig config, ArrayView<int> positions, ArrayView<long> counters, int counter, int rows, int kvHeads, int window);
 
     private delegate void FetchLauncher(AcceleratorStream stream, KernelConfig config, ArrayView<int> tokens, ArrayView<int> counts, ArrayView<int> blocks, ArrayView<int> residents, RowStore scales, RowStore fetched, HotView hot, FetchArgs args);
 
@@ -124,9 +128,15 @@ internal sealed class KvOffload : IDisposable
     }
 
     /// <summary>The layer as dense attention reads it: brought to the device for a prompt and where steps bring layers, else in place.</summary>
-    public KvLayer Whole(KvLayer layer, StepBatch batch)
+    public KvLayer Whole(AttentionShape shape, KvLayer layer, StepBatch batch)
     {
-        if (!batch.IsPrefill && !BringsLayers) return layer;
+        if (!batch.IsPrefill && !BringsLayers)
+        {
+            _count ??= _device.Kernels.Load<CountLauncher>(CountRowsKernel.Variant);
+            _count(_device.Stream, new KernelConfig(LaunchShapes.Groups(batch.Rows, CountRowsKernel.GroupSize), _device.GroupSize(CountRowsKernel.GroupSize)), GpuBuffer.View<int>(batch.Positions), GpuBuffer.View<long>(_counters),
+                FetchKernel.InPlaceRows, batch.Rows, _sizes.KvHeads, shape.Window);
+            return layer;
+        }
         var own = layer.Offload!;
         _stage!.Bring(own.Index, batch);
         var room = _stage.Room(own.Index);
@@ -174,7 +184,9 @@ internal sealed class KvOffload : IDisposable
     public OffloadCounts Counts()
     {
         long[] counters = ((DeviceSpan)_counters).ToArray<long>(FetchKernel.Counters);
-        return new OffloadCounts(counters[FetchKernel.HostRows], counters[FetchKernel.HotRowsRead], counters[FetchKernel.ResidentRows], 2L * _sizes.RowBytes * counters[FetchKernel.HostRows] + (_stage?.CopiedBytes ?? 0));
+        // every layer's clock counts the same steps
+        return new OffloadCounts(((DeviceSpan)_clocks).ToArray<int>(1)[0], counters[FetchKernel.HostRows], counters[FetchKernel.HotRowsRead], counters[FetchKernel.ResidentRows],
+            2L * _sizes.RowBytes * (counters[FetchKernel.HostRows] + counters[FetchKernel.InPlaceRows]) + (_stage?.CopiedBytes ?? 0));
     }
 
     private FetchedRows Fetched(TokenSets sets, int rows)

@@ -13,8 +13,11 @@ internal static class FetchKernel
 {
     public const int GroupSize = 256;
 
-    /// <summary>Counters: rows from the host, hot ones, and ones of resident blocks.</summary>
-    public const int HostRows = 0, HotRowsRead = 1, ResidentRows = 2, Counters = 3;
+    /// <summary>Counters of this kernel: rows from the host, hot ones, and ones of resident blocks.</summary>
+    public const int HostRows = 0, HotRowsRead = 1, ResidentRows = 2, Counted = 3;
+
+    /// <summary>Counter of <see cref="CountRowsKernel"/>: rows that dense attention read in place. And how many counters there are.</summary>
+    public const int InPlaceRows = 3, Counters = 4;
 
     private const int Batch = 8;
 
@@ -23,9 +26,9 @@ internal static class FetchKernel
     /// <summary>Grid (any number of groups, lists, rows).</summary>
     public static void Run(ArrayView<int> tokens, ArrayView<int> counts, ArrayView<int> blocks, ArrayView<int> residents, RowStore scales, RowStore fetched, HotView hot, FetchArgs args)
     {
-        var counted = SharedMemory.Allocate<int>(Counters);
+        var counted = SharedMemory.Allocate<int>(Counted);
         int thread = Group.IdxX;
-        if (thread < Counters) counted[thread] = 0;
+        if (thread < Counted) counted[thread] = 0;
         Group.Barrier();
         int set = Grid.IdxY, row = Grid.IdxZ, list = row * args.Sets + set;
         int kvHead = set / args.SetsPerKvHead, part = set - kvHead * args.SetsPerKvHead;
@@ -106,7 +109,7 @@ internal static class FetchKernel
         Atomic.Add(ref counted[HotRowsRead], fromHot);
         Atomic.Add(ref counted[ResidentRows], fromResident);
         Group.Barrier();
-        if (thread < Counters && counted[thread] > 0) Atomic.Add(ref hot.Counters[thread], (long)counted[thread]);
+        if (thread < Counted && counted[thread] > 0) Atomic.Add(ref hot.Counters[thread], (long)counted[thread]);
     }
 
     /// <summary>Row of the fetched K and V that entry <paramref name="entry"/> of list <paramref name="part"/> of a kv head goes to.</summary>
