@@ -20,6 +20,7 @@ internal static class BenchOffloadCommand
     private static readonly Option<string> s_contexts = new("--contexts") { Description = "Tokens in the cache, separated by commas; K stands for 1024.", DefaultValueFactory = _ => "16K,64K,256K", HelpName = "n,n,..." };
     private static readonly Option<string> s_budgets = new("--budgets") { Description = "Shares of the tokens, or numbers of them, that sparse steps select, separated by commas.", DefaultValueFactory = _ => "1/16,1/64", HelpName = "1/n,..." };
     private static readonly Option<string> s_hot = new("--hot") { Description = "Hot rows of sparse steps as --kv-hot of 'generate' takes them, separated by commas.", DefaultValueFactory = _ => "0,auto", HelpName = "n,auto,..." };
+    private static readonly Option<string> s_predict = new("--predict") { Description = "Whether rows are brought ahead, as --kv-predict of 'generate' says, separated by commas.", DefaultValueFactory = _ => "off,late,trust", HelpName = "off,late,..." };
     private static readonly Option<string> s_rows = new("--rows") { Description = "Bytes of the rows whose rates over the bus are measured, separated by commas.", DefaultValueFactory = _ => "32,64,128,256,512,1024", HelpName = "n,n,..." };
     private static readonly Option<bool> s_noDevice = new("--no-device") { Description = "Leave out steps with K and V on the device." };
     private static readonly Option<bool> s_noLocality = new("--no-locality") { Description = "Leave out the hit rates of the model that travels with the tool." };
@@ -33,7 +34,7 @@ internal static class BenchOffloadCommand
             Before: a copy from pinned host memory, and selected rows of several sizes. Behind: how many rows of a real model's selections were hot (CUDA).
             """)
         {
-            s_shape, s_layers, s_format, s_kvType, s_contexts, s_budgets, s_hot, s_rows, s_noDevice, s_noLocality,
+            s_shape, s_layers, s_format, s_kvType, s_contexts, s_budgets, s_hot, s_predict, s_rows, s_noDevice, s_noLocality,
         };
         BenchOptions.AddTo(command);
         command.SetAction((arguments, cancellation) => CommandGuard.Run(() => Run(arguments, cancellation)));
@@ -45,6 +46,7 @@ internal static class BenchOffloadCommand
         var config = ModelShapes.Find(arguments.GetValue(s_shape)!, arguments.GetValue(s_layers));
         var sparse = BenchOptions.Parts(arguments, s_budgets).Select(budget => AttentionOptions.Parse($"double-sparsity:tokens={budget}")).ToList();
         string[] hot = BenchOptions.Parts(arguments, s_hot);
+        KvPrediction[] predict = [.. BenchOptions.Parts(arguments, s_predict).Select(Prediction)];
         bool device = !arguments.GetValue(s_noDevice);
         int[] rows = [.. BenchOptions.Parts(arguments, s_rows).Select(p => BenchOptions.Number(s_rows, p, 16, 4096))];
         if (Array.Find(rows, r => r % 16 != 0) is > 0 and int odd) throw new ArgumentException($"--rows {odd}: a multiple of 16 is needed");
@@ -55,7 +57,7 @@ internal static class BenchOffloadCommand
                [
                    // first what the others are compared with
                    new(context, 1, AttentionOptions.Dense, KvPlacement.Host),
-                   .. from attention in sparse from h in hot select new ModelConfiguration(context, 1, attention, KvPlacement.Host, h),
+                   .. from attention in sparse from h in hot from p in predict select new ModelConfiguration(context, 1, attention, KvPlacement.Host, h, p),
                    .. from attention in device ? [AttentionOptions.Dense, .. sparse] : new List<AttentionOptions>() select new ModelConfiguration(context, 1, attention),
                ]
                select configuration,
@@ -86,4 +88,7 @@ internal static class BenchOffloadCommand
             session.Each([.. from attention in sparse from size in LocalityBenchmark.Sizes select (attention, size)], ((AttentionOptions Attention, string Size) c) => [locality.Measure(c.Attention, c.Size)]);
         }, cancellation);
     }
+
+    private static KvPrediction Prediction(string text) => Enum.TryParse<KvPrediction>(text, ignoreCase: true, out var prediction) && Enum.IsDefined(prediction) ? prediction
+        : throw new ArgumentException($"--predict {text}: expected {string.Join(", ", Enum.GetNames<KvPrediction>()).ToLowerInvariant()}");
 }

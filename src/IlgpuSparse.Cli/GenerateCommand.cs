@@ -27,6 +27,7 @@ internal sealed class GenerateCommand
     private static readonly Option<KvFormat?> s_kvType = ModelOptions.KvType(StandardKvFormat);
     private static readonly Option<KvPlacement?> s_kv = ModelOptions.Kv();
     private static readonly Option<string> s_kvHot = ModelOptions.KvHot();
+    private static readonly Option<KvPrediction?> s_kvPredict = ModelOptions.KvPredict();
     private static readonly Option<float> s_temperature = NumberOption.Create("--temperature", "1 samples the model's own distribution, less prefers likely tokens, 0 takes the most likely one.", 0f, 100f, 0.7f, "x", "-t");
     private static readonly Option<int> s_topK = NumberOption.Create("--top-k", "Draw among the k most likely tokens; 0 for all.", 0, int.MaxValue, 0, "k");
     private static readonly Option<float> s_topP = NumberOption.Create("--top-p", "Draw among the most likely tokens that have this probability together; 1 for all.", 0f, 1f, 0.9f, "p");
@@ -57,7 +58,7 @@ internal sealed class GenerateCommand
             Without a prompt, the first 7,000 tokens of a novel are continued. Ctrl-C ends with the statistics so far.
             """)
         {
-            s_model, s_prompt, s_promptFile, s_tokens, s_attention, s_channels, s_context, s_kvType, s_kv, s_kvHot, s_temperature, s_topK, s_topP, s_minP, s_penalty, s_seed, s_chunk, s_precision, s_backend, s_threads, s_json,
+            s_model, s_prompt, s_promptFile, s_tokens, s_attention, s_channels, s_context, s_kvType, s_kv, s_kvHot, s_kvPredict, s_temperature, s_topK, s_topP, s_minP, s_penalty, s_seed, s_chunk, s_precision, s_backend, s_threads, s_json,
         };
         command.SetAction((arguments, cancellation) => CommandGuard.Run(() => new GenerateCommand(arguments).Run(cancellation)));
         return command;
@@ -95,6 +96,7 @@ internal sealed class GenerateCommand
             Attention = attention,
             Channels = ModelOptions.LoadChannels(model, _arguments.GetValue(s_channels), [attention]).Map,
             PrefillChunk = _arguments.GetValue(s_chunk),
+            KvPrediction = _arguments.GetValue(s_kvPredict) ?? KvPrediction.Off,
         };
         options = ModelOptions.Place(options, _arguments.GetValue(s_kv) ?? KvPlacement.Device, _arguments.GetValue(s_kvHot)!, model.Config);
         using var backend = ComputeBackends.Create(_arguments.GetValue(s_backend)!, _arguments.GetValue(s_threads), precision: _arguments.GetValue(s_precision) ?? ProductPrecision.Single);
@@ -256,6 +258,7 @@ internal sealed class GenerateCommand
                 hotTokens = options.HotTokens,
                 busBytesPerStep = s.Offload?.BusBytesPerStep,
                 hotHitRate = s.Offload?.HitRate,
+                predictionRate = s.Offload?.PredictionRate,
                 density = s.Density,
                 weightBytesPerToken = s.WeightBytesPerToken,
                 cacheBytesPerToken = s.CacheBytesPerToken,
@@ -281,7 +284,7 @@ internal sealed class GenerateCommand
         if (cancelled) AnsiConsole.MarkupLine("[yellow]cancelled: the numbers are those so far[/]");
         if (s.DecodeSteps == 0) return;
         if (s.Offload is { Steps: > 0 } offload)
-            AnsiConsole.MarkupLine($"over the bus [bold]{Bytes.Text(offload.BusBytesPerStep)}[/] a token{(options.HotTokens > 0 ? $"; {offload.HitRate:P1} of the selected rows outside of resident blocks were hot" : "")}");
+            AnsiConsole.MarkupLine($"over the bus [bold]{Bytes.Text(offload.BusBytesPerStep)}[/] a token{(options.HotTokens > 0 ? $"; {offload.HitRate:P1} of the selected rows outside of resident blocks were hot" : "")}{(options.KvPrediction != KvPrediction.Off ? $"; {offload.PredictionRate:P1} of the others had been brought ahead" : "")}");
         if (options.Attention.Kind == AttentionKind.Dense) return;
         if (AnsiConsole.Profile.Capabilities.Ansi)
             AnsiConsole.Write(new BreakdownChart().Width(84).HideTags().AddItem("read", s.Density, Color.Green).AddItem("not read", Math.Max(0, 1 - s.Density), Color.Grey));

@@ -92,6 +92,10 @@ internal static class ModelOptions
         HelpName = "n|1/n|auto",
     };
 
+    /// <summary>Whether rows are brought ahead.</summary>
+    public static Option<KvPrediction?> KvPredict() =>
+        NameOption.Create("--kv-predict", "With --kv host: bring rows a layer ahead for a predicted query. late fetches what was missed (results stay the same), trust attends to what was predicted.", KvPrediction.Off);
+
     /// <summary><paramref name="options"/> with K and V where <paramref name="placement"/> says, and as many hot rows as <paramref name="hot"/> says.</summary>
     /// <exception cref="ArgumentException"><paramref name="hot"/> is neither a number, nor a share, nor auto.</exception>
     public static DecoderOptions Place(DecoderOptions options, KvPlacement placement, string hot, LlamaConfig config)

@@ -69,6 +69,12 @@ internal sealed record BenchRow
     /// <summary>Share of the selected rows, resident blocks aside, that were found there.</summary>
     public double? HitRate { get; init; }
 
+    /// <summary>How rows are brought ahead; null where they are not.</summary>
+    public string? Prediction { get; init; }
+
+    /// <summary>Share of the other selected rows that had been brought ahead.</summary>
+    public double? PredictionRate { get; init; }
+
     /// <summary>Device memory of K, V and labels.</summary>
     public long? DeviceBytes { get; init; }
 

@@ -27,6 +27,7 @@ internal static class BenchTable
         ("x full", r => r.OverFull is { } ratio ? $"{ratio:0.0}" : ""),
         ("hot rows", r => r.HotTokens is { } tokens ? $"{tokens:N0}" : ""),
         ("hits", r => r.HitRate is { } rate ? $"{rate:P1}" : ""),
+        ("predicted", r => r.PredictionRate is { } rate ? $"{r.Prediction} {rate:P1}" : ""),
         ("K, V, labels", r => r.DeviceBytes is { } bytes ? Bytes.Text(bytes) : ""),
         ("on the host", r => r.HostBytes is { } bytes ? Bytes.Text(bytes) : ""),
         ("TFLOP/s", r => r.Teraflops is { } rate ? Digits(rate) : ""),

@@ -113,6 +113,8 @@ internal sealed class ModelBenchmark : IDisposable
                 Kv = "host",
                 HotTokens = decoder.Options.HotTokens,
                 HitRate = decoder.Options.HotTokens > 0 ? counts.HitRate : null,
+                Prediction = configuration.Prediction == KvPrediction.Off ? null : configuration.Prediction.ToString().ToLowerInvariant(),
+                PredictionRate = configuration.Prediction == KvPrediction.Off ? null : counts.PredictionRate,
                 BusBytes = counts.BusBytesPerStep,
                 DeviceBytes = DeviceBytes(decoder),
                 HostBytes = _backend.HostMemory.LiveBytes,
@@ -172,6 +174,7 @@ internal sealed class ModelBenchmark : IDisposable
             Channels = configuration.Attention.Kind == AttentionKind.Dense ? null : RandomChannels.Create(Config, _pattern),
             PrefillChunk = _chunk,
             MaxSequences = configuration.Batch,
+            KvPrediction = configuration.Prediction,
         };
         return new LlamaDecoder(_backend, _weights, ModelOptions.Place(options, configuration.Placement, configuration.Hot, Config));
     }

@@ -9,9 +9,10 @@ namespace IlgpuSparse.Cli.Benchmarks;
 /// <param name="Attention">Attention of decode steps.</param>
 /// <param name="Placement">Where K and V lie.</param>
 /// <param name="Hot">Rows that stay on the device, as <c>--kv-hot</c> says.</param>
-internal sealed record ModelConfiguration(int Context, int Batch, AttentionOptions Attention, KvPlacement Placement = KvPlacement.Device, string Hot = "0")
+/// <param name="Prediction">Whether rows are brought ahead.</param>
+internal sealed record ModelConfiguration(int Context, int Batch, AttentionOptions Attention, KvPlacement Placement = KvPlacement.Device, string Hot = "0", KvPrediction Prediction = KvPrediction.Off)
 {
     /// <inheritdoc/>
     public override string ToString() =>
-        $"{Context:N0} tokens{(Batch > 1 ? $" x {Batch}" : "")}, {Attention}{(Placement == KvPlacement.Host ? $", K and V on the host{(Hot == "0" ? "" : $", hot {Hot}")}" : "")}";
+        $"{Context:N0} tokens{(Batch > 1 ? $" x {Batch}" : "")}, {Attention}{(Placement == KvPlacement.Host ? $", K and V on the host{(Hot == "0" ? "" : $", hot {Hot}")}{(Prediction == KvPrediction.Off ? "" : $", predicted, {Prediction}".ToLowerInvariant())}" : "")}";
 }

@@ -33,7 +33,7 @@ internal sealed class AttentionMethod
             PlannedBytes = DoubleSparsityPolicy.PlannedBytes,
             Selection = (config, options, capacity) => (options.SetPerQueryHead ? config.Heads : config.KvHeads, options.Rule.Budget(capacity)),
             Create = (backend, config, cache, options, decoder) => new DoubleSparsityPolicy(backend, config, cache, options,
-                decoder.Channels ?? throw new ArgumentException($"{options} needs a channel map: make one with 'ilgpusparse calibrate'", nameof(decoder)), decoder.MaxSequences),
+                decoder.Channels ?? throw new ArgumentException($"{options} needs a channel map: make one with 'ilgpusparse calibrate'", nameof(decoder)), decoder.MaxSequences, decoder.KvPrediction),
         },
         new()
         {
@@ -43,7 +43,7 @@ internal sealed class AttentionMethod
             AuxiliaryBytesPerToken = (config, options) => DoubleSparsityPolicy.LabelBytesPerToken(config, OraclePolicy.Labels(config, options)),
             PlannedBytes = (config, options, decoder) => DoubleSparsityPolicy.PlannedBytes(config, OraclePolicy.Labels(config, options), decoder),
             Selection = (config, options, capacity) => (options.SetPerQueryHead ? config.Heads : config.KvHeads, options.Rule.Budget(capacity)),
-            Create = (backend, config, cache, options, decoder) => OraclePolicy.Create(backend, config, cache, options, decoder.MaxSequences),
+            Create = (backend, config, cache, options, decoder) => OraclePolicy.Create(backend, config, cache, options, decoder.MaxSequences, decoder.KvPrediction),
         },
         new()
         {

@@ -30,6 +30,12 @@ public abstract class AttentionPolicy : IDisposable
     /// <summary>Bytes of K, V and auxiliary data that a step at <paramref name="position"/> reads over all layers.</summary>
     public abstract long BytesRead(int position);
 
+    /// <summary>Whether a step wants <see cref="Predict"/> for <paramref name="layer"/> while the layer before is computed.</summary>
+    internal virtual bool Predicts(int layer, StepBatch batch) => false;
+
+    /// <summary>Selects for the query <paramref name="q"/> <c>[row, head, headDim]</c> that <paramref name="layer"/> will have about, and has the rows brought.</summary>
+    internal virtual void Predict(int layer, StepBatch batch, DeviceSpan q) { }
+
     /// <summary>The sets that its steps attend to, whose rows a cache in host memory makes room for; null where it selects nothing.</summary>
     internal virtual TokenSets? Selection => null;
 

@@ -69,7 +69,7 @@ public sealed class HostKvCache : KvCache
     {
         var sizes = Sizes(config, options);
         var (sets, capacity) = options.Attention.Selection(config, sizes.Blocks * KvLayer.BlockTokens);
-        return sizes.PlannedBytes + (sets > 0 ? FetchedRows.PlannedBytes(sizes.Format, sizes.KvHeads, sizes.HeadDim, sizes.Sequences, sets, capacity) : 0);
+        return sizes.PlannedBytes + (sets > 0 ? FetchedRows.PlannedBytes(sizes.Format, sizes.KvHeads, sizes.HeadDim, sizes.Sequences, sets, capacity) : 0) + (sizes.Predicts ? RowsAhead.PlannedBytes(sizes, sets, capacity) : 0);
     }
 
     /// <summary>Makes room for what <paramref name="sets"/> select.</summary>
@@ -117,5 +117,9 @@ public sealed class HostKvCache : KvCache
     }
 
     private static OffloadSizes Sizes(LlamaConfig config, DecoderOptions options) => new(options.KvFormat, config.Layers, config.KvHeads, config.HeadDim, BlocksFor(options.Capacity), options.MaxSequences,
-        Math.Max(LeastWindow, options.Attention.Rule.Recent), options.Attention.Kind == AttentionKind.Dense ? 2 : 1, HotRows.BucketsFor(options.HotTokens));
+        Math.Max(LeastWindow, options.Attention.Rule.Recent), options.Attention.Kind == AttentionKind.Dense ? 2 : 1, HotRows.BucketsFor(options.HotTokens),
+        Predicts(options));
+
+    // the oracle's labels are Double Sparsity's, too
+    private static bool Predicts(DecoderOptions options) => options.KvPrediction != KvPrediction.Off && options.Attention.Kind is (AttentionKind.DoubleSparsity or AttentionKind.Oracle);
 }

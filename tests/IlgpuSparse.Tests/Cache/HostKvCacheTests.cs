@@ -62,6 +62,27 @@ public abstract class HostKvCacheTests(Accelerators accelerators, GpuKind kind)
         for (int i = 0; i < device.Length; i++) Assert.True(device[i].SequenceEqual(host[i]), $"pass {i} (seed {_seed})");
     }
 
+    [Theory]
+    [InlineData("double-sparsity:tokens=1/4,channels=8,sets=head", KvFormat.Int8, 0, true)]
+    [InlineData("double-sparsity:tokens=1/8,channels=8,dense-layers=1,mean-value=on", KvFormat.F16, 64, false)]
+    [InlineData("oracle:tokens=1/8", KvFormat.F32, 0, false)]
+    public void Rows_brought_ahead_change_nothing_where_what_they_miss_is_fetched_late(string attention, KvFormat format, int hot, bool everywhere)
+    {
+        Assert.SkipUnless(everywhere || kind == GpuKind.Cuda, "takes the CPU accelerator too long");
+        using var backend = Open();
+        using var weights = RandomModel.Create(backend, s_config, WeightFormat.F16, _seed);
+        var options = Options(attention, format) with { MaxSequences = 2, KvPlacement = KvPlacement.Host, HotTokens = hot };
+        float[][] expected = Run(backend, weights, options, Contents, out var plain), late = Run(backend, weights, options with { KvPrediction = KvPrediction.Late }, Contents, out var counts);
+        for (int i = 0; i < expected.Length; i++) Assert.True(expected[i].SequenceEqual(late[i]), $"pass {i} (seed {_seed})");
+        Assert.Equal(plain.HostRows, counts.HostRows + counts.AheadRows);
+        Assert.True(counts.AheadRows > 0 && counts.PredictedRows >= counts.AheadRows);
+        Assert.Equal(plain.ResidentRows, counts.ResidentRows);
+        float[][] trusted = Run(backend, weights, options with { KvPrediction = KvPrediction.Trust }, Contents, out counts);
+        Assert.All(trusted.SelectMany(logits => logits), logit => Assert.True(float.IsFinite(logit)));
+        // the first layer is not predicted
+        Assert.True(counts.HostRows <= plain.HostRows * 2 / 3, $"{counts} (seed {_seed})");
+    }
+
     [Fact]
     public void Hot_rows_are_hits_when_they_come_again_and_change_nothing()
     {
@@ -111,12 +132,13 @@ public abstract class HostKvCacheTests(Accelerators accelerators, GpuKind kind)
     [InlineData("double-sparsity:tokens=1/16,channels=8", KvFormat.F16, 0, 1)]
     [InlineData("double-sparsity:tokens=1/16,channels=8,mean-value=on,sets=head", KvFormat.Int8, 70, 3)]
     [InlineData("quest:tokens=1/16", KvFormat.BF16, 64, 2)]
-    public void The_plan_is_what_gets_allocated_and_nothing_stays(string attention, KvFormat format, int hot, int sequences)
+    [InlineData("double-sparsity:tokens=1/16,channels=8,mean-value=on", KvFormat.F16, 64, 2, KvPrediction.Late)]
+    public void The_plan_is_what_gets_allocated_and_nothing_stays(string attention, KvFormat format, int hot, int sequences, KvPrediction prediction = KvPrediction.Off)
     {
         using var backend = Open();
         using var weights = RandomModel.Create(backend, s_config, WeightFormat.F16, _seed);
         long before = backend.Memory.LiveBytes;
-        var options = Options(attention, format, 3000) with { KvPlacement = KvPlacement.Host, HotTokens = hot, MaxSequences = sequences };
+        var options = Options(attention, format, 3000) with { KvPlacement = KvPlacement.Host, HotTokens = hot, MaxSequences = sequences, KvPrediction = prediction };
         var plan = MemoryPlan.For(s_config, 0, weights.Formats, options, backend);
         using (new LlamaDecoder(backend, weights, options))
         {

@@ -280,6 +280,8 @@ public sealed class GpuBackend : ComputeBackend
         offload.Owner.Keep(cache, batch, sets);
     }
 
+    internal override void Prefetch(KvLayer cache, StepBatch batch, TokenSets sets) => cache.Offload?.Owner.Prefetch(cache, batch, sets);
+
     /// <inheritdoc/>
     public override void Sample(DeviceSpan logits, int rows, int vocabulary, SamplingOptions options, DeviceSpan draws, DeviceSpan ids)
     {

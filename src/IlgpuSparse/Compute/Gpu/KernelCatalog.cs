@@ -59,7 +59,7 @@ internal static class KernelCatalog
         MassPortableKernel.Variant,
         CopyRowsKernel.Variant,
         CountRowsKernel.Variant,
-        FetchKernel.Variant,
+        .. FetchKernel.Variants,
         KeepKernel.Variant,
     ];
 }

@@ -22,14 +22,15 @@ internal sealed class KvOffload : IDisposable
     private FetchedRows? _fetched;
     private CopyLauncher? _copy;
     private CountLauncher? _count;
-    private FetchLauncher? _fetch;
+    private RowsAhead? _ahead;
+    private FetchLauncher? _fetch, _fetchAhead, _fetchLate;
     private KeepLauncher? _keep;
 
     private delegate void CopyLauncher(AcceleratorStream stream, KernelConfig config, RowStore source, RowStore target, ArrayView<int> positions, ArrayView<int> clocks, CopyRowsArgs args);
 
     private delegate void CountLauncher(AcceleratorStream stream, KernelConfig config, ArrayView<int> positions, ArrayView<long> counters, int counter, int rows, int kvHeads, int window);
 
-    private delegate void FetchLauncher(AcceleratorStream stream, KernelConfig config, ArrayView<int> tokens, ArrayView<int> counts, ArrayView<int> blocks, ArrayView<int> residents, RowStore scales, RowStore fetched, HotView hot, FetchArgs args);
+    private delegate void FetchLauncher(AcceleratorStream stream, KernelConfig config, ArrayView<int> tokens, ArrayView<int> counts, ArrayView<int> blocks, ArrayView<int> residents, RowStore scales, RowStore fetched, HotView hot, AheadView ahead, FetchArgs args);
 
     private delegate void KeepLauncher(AcceleratorStream stream, KernelConfig config, ArrayView<int> tokens, ArrayView<int> blocks, HotView hot, FetchArgs args);
 
@@ -83,7 +84,21 @@ internal sealed class KvOffload : IDisposable
     public void Stage(IReadOnlyList<KvLayer> layers) => _stage = new LayerStage(_device, _backend, layers, _sizes.StagedLayers);
 
     /// <summary>Makes room for the rows of <paramref name="sets"/>.</summary>
-    public void Reserve(TokenSets sets) => Fetched(sets, _sizes.Sequences);
+    public void Reserve(TokenSets sets)
+    {
+        Fetched(sets, _sizes.Sequences);
+        if (_sizes.Predicts) _ahead = new RowsAhead(_device, _backend, _sizes, sets.Sets, sets.Capacity, _sizes.Blocks * KvLayer.BlockTokens);
+    }
+
+    /// <summary>Brings the rows of <paramref name="sets"/>, predicted for <paramref name="layer"/>, beside what follows.</summary>
+    public void Prefetch(KvLayer layer, StepBatch batch, TokenSets sets)
+    {
+        if (batch.Rows == 0) return;
+        int index = layer.Offload!.Index;
+        var room = _ahead!.Rows(index);
+        _fetchAhead ??= _device.Kernels.Load<FetchLauncher>(FetchKernel.Variant(typeof(FetchAhead)));
+        _ahead.Start(index, sets, stream => Launch(_fetchAhead, layer, batch, sets, room, _ahead.View(index, sets), stream));
+    }
 
     /// <summary>
     /// Before every pass, recorded or not: decides which blocks stay on the device, tells it, and copies to them what they lack, in <paramref name="layers"/>.
@@ -162,12 +177,28 @@ internal sealed class KvOffload : IDisposable
         var fetched = Fetched(sets, batch.Rows);
         if (batch.Rows > 0)
         {
-            _fetch ??= _device.Kernels.Load<FetchLauncher>(FetchKernel.Variant);
-            int groups = Math.Max(1, 2 * _device.Multiprocessors / (sets.Sets * batch.Rows));
-            _fetch(_device.Stream, new KernelConfig(new Index3D(groups, sets.Sets, batch.Rows), new Index3D(_device.GroupSize(FetchKernel.GroupSize), 1, 1)), GpuBuffer.View<int>(sets.Indices), GpuBuffer.View<int>(sets.Counts),
-                GpuBuffer.View<int>(batch.BlockTable), GpuBuffer.View<int>(_residentTable), Rows(layer, batch), Rows(fetched.Layer, batch), View(layer), Args(layer, batch, fetched));
+            int index = layer.Offload!.Index;
+            if (_ahead?.Join(index) is { } predicted)
+            {
+                _fetchLate ??= _device.Kernels.Load<FetchLauncher>(FetchKernel.Variant(typeof(FetchLate)));
+                Launch(_fetchLate, layer, batch, sets, fetched, _ahead.View(index, predicted), _device.Stream);
+            }
+            else
+            {
+                _fetch ??= _device.Kernels.Load<FetchLauncher>(FetchKernel.Variant(typeof(FetchNow)));
+                // the places of nothing: memory that is never touched still has to be valid
+                var nothing = new AheadView { Tokens = GpuBuffer.View<int>(sets.Indices), Counts = GpuBuffer.View<int>(sets.Counts), Places = GpuBuffer.View<int>(sets.Counts) };
+                Launch(_fetch, layer, batch, sets, fetched, nothing, _device.Stream);
+            }
         }
         return (fetched.Layer, fetched.Lists(sets));
+    }
+
+    private void Launch(FetchLauncher fetch, KvLayer layer, StepBatch batch, TokenSets sets, FetchedRows target, AheadView ahead, AcceleratorStream stream)
+    {
+        int groups = Math.Max(1, 2 * _device.Multiprocessors / (sets.Sets * batch.Rows));
+        fetch(stream, new KernelConfig(new Index3D(groups, sets.Sets, batch.Rows), new Index3D(_device.GroupSize(FetchKernel.GroupSize), 1, 1)), GpuBuffer.View<int>(sets.Indices), GpuBuffer.View<int>(sets.Counts),
+            GpuBuffer.View<int>(batch.BlockTable), GpuBuffer.View<int>(_residentTable), Rows(layer, batch), Rows(target.Layer, batch), View(layer), ahead, Args(layer, batch, target));
     }
 
     /// <summary>Takes rows that were missing into the hot ones, after <see cref="Fetch"/>.</summary>
@@ -186,7 +217,8 @@ internal sealed class KvOffload : IDisposable
         long[] counters = ((DeviceSpan)_counters).ToArray<long>(FetchKernel.Counters);
         // every layer's clock counts the same steps
         return new OffloadCounts(((DeviceSpan)_clocks).ToArray<int>(1)[0], counters[FetchKernel.HostRows], counters[FetchKernel.HotRowsRead], counters[FetchKernel.ResidentRows],
-            2L * _sizes.RowBytes * (counters[FetchKernel.HostRows] + counters[FetchKernel.InPlaceRows]) + (_stage?.CopiedBytes ?? 0));
+            counters[FetchKernel.AheadRowsRead], counters[FetchKernel.AheadRows],
+            2L * _sizes.RowBytes * (counters[FetchKernel.HostRows] + counters[FetchKernel.AheadRows] + counters[FetchKernel.InPlaceRows]) + (_stage?.CopiedBytes ?? 0));
     }
 
     private FetchedRows Fetched(TokenSets sets, int rows)
@@ -267,6 +299,7 @@ internal sealed class KvOffload : IDisposable
         _device.Synchronize();
         _stage?.Dispose();
         _fetched?.Dispose();
+        _ahead?.Dispose();
         _residentTable.Dispose();
         _clocks.Dispose();
         _counters.Dispose();

@@ -10,7 +10,8 @@ namespace IlgpuSparse.Compute.Gpu.Offload;
 /// <param name="Window">Last tokens of a sequence that stay on the device.</param>
 /// <param name="StagedLayers">Layers that there is room for as a whole: 1 for prompts alone, 2 where decode steps have them brought, too.</param>
 /// <param name="HotBuckets">Buckets of hot rows a layer and kv head; 0 for none.</param>
-internal sealed record OffloadSizes(KvFormat Format, int Layers, int KvHeads, int HeadDim, int Blocks, int Sequences, int Window, int StagedLayers, int HotBuckets)
+/// <param name="Predicts">Whether rows are brought ahead.</param>
+internal sealed record OffloadSizes(KvFormat Format, int Layers, int KvHeads, int HeadDim, int Blocks, int Sequences, int Window, int StagedLayers, int HotBuckets, bool Predicts)
 {
     /// <summary>Bytes of a row of K, and of V.</summary>
     public int RowBytes => HeadDim * Format.ElementBytes();

@@ -13,18 +13,23 @@ internal static class FetchKernel
 {
     public const int GroupSize = 256;
 
-    /// <summary>Counters of this kernel: rows from the host, hot ones, and ones of resident blocks.</summary>
-    public const int HostRows = 0, HotRowsRead = 1, ResidentRows = 2, Counted = 3;
+    /// <summary>Counters of this kernel: rows from the host, hot ones, ones of resident blocks, ones brought ahead that were asked for, and all that were brought ahead.</summary>
+    public const int HostRows = 0, HotRowsRead = 1, ResidentRows = 2, AheadRowsRead = 3, AheadRows = 4, Counted = 5;
 
     /// <summary>Counter of <see cref="CountRowsKernel"/>: rows that dense attention read in place. And how many counters there are.</summary>
-    public const int InPlaceRows = 3, Counters = 4;
+    public const int InPlaceRows = 5, Counters = 6;
 
     private const int Batch = 8;
 
-    public static KernelVariant Variant => KernelVariant.Of(Run, GroupSize) with { CudaOnly = true };
+    /// <summary>The variant of a kind.</summary>
+    public static KernelVariant Variant(Type kind) => KernelVariant.Of(typeof(FetchKernel), nameof(Run), GroupSize, kind) with { CudaOnly = true };
+
+    /// <summary>All variants.</summary>
+    public static IEnumerable<KernelVariant> Variants => new[] { typeof(FetchNow), typeof(FetchAhead), typeof(FetchLate) }.Select(Variant);
 
     /// <summary>Grid (any number of groups, lists, rows).</summary>
-    public static void Run(ArrayView<int> tokens, ArrayView<int> counts, ArrayView<int> blocks, ArrayView<int> residents, RowStore scales, RowStore fetched, HotView hot, FetchArgs args)
+    public static void Run<TKind>(ArrayView<int> tokens, ArrayView<int> counts, ArrayView<int> blocks, ArrayView<int> residents, RowStore scales, RowStore fetched, HotView hot, AheadView ahead, FetchArgs args)
+        where TKind : struct, IFetchKind
     {
         var counted = SharedMemory.Allocate<int>(Counted);
         int thread = Group.IdxX;
@@ -39,7 +44,7 @@ internal static class FetchKernel
         if (abreast == 1) firstUnit = thread;
         if (abreast == 1) sub = 0;
         int now = hot.Clocks[args.Clock];
-        int fromHost = 0, fromHot = 0, fromResident = 0;
+        int fromHost = 0, fromHot = 0, fromResident = 0, fromAhead = 0;
         var source = new long[Batch];
         var units = new U4[Batch];
         for (int first = Grid.IdxX * Batch * abreast; first < count && sub < abreast; first += Grid.DimX * Batch * abreast)
@@ -77,20 +82,32 @@ internal static class FetchKernel
                         {
                             index = (long)bucket * HotRows.Ways + place;
                             origin = value ? args.HotV : args.HotK;
-                            if (leads)
-                            {
-                                hot.Stamps[bucket * HotRows.Ways + place] = now;
-                                fromHot++;
-                            }
+                            if (leads) fromHot++;
+                            if (leads && !TKind.Ahead) hot.Stamps[bucket * HotRows.Ways + place] = now;
                         }
-                        else if (leads)
+                        else if (leads && !TKind.Ahead)
                         {
                             Atomic.Min(ref hot.Claims[bucket], list * args.Capacity + entry);
                         }
                     }
+                    if (TKind.Late && resident < 0 && place < 0)
+                    {
+                        int slot = ahead.Places[(long)list * ahead.Width + token];
+                        if ((uint)slot < (uint)ahead.Counts[list])
+                        {
+                            if (ahead.Tokens[(long)list * args.Capacity + slot] == token)
+                            {
+                                index = FetchedRow(args, row, kvHead, part, slot);
+                                origin = value ? ahead.V : ahead.K;
+                                place = slot;
+                                if (leads) fromAhead++;
+                            }
+                        }
+                    }
+                    if (TKind.Ahead && leads) ahead.Places[(long)list * ahead.Width + token] = entry;
                     if (leads && resident < 0 && place < 0) fromHost++;
                     source[b] = origin + index * rowBytes + offset;
-                    if (args.Scaled != 0 && leads)
+                    if (args.Scaled != 0 && leads && !TKind.Ahead)
                     {
                         long from = ((long)(block * args.KvHeads + kvHead) << KvLayer.BlockShift) + inBlock, to = FetchedRow(args, row, kvHead, part, entry);
                         fetched.KScales[to] = scales.KScales[from];
@@ -105,9 +122,17 @@ internal static class FetchKernel
                 }
             }
         }
-        Atomic.Add(ref counted[HostRows], fromHost);
-        Atomic.Add(ref counted[HotRowsRead], fromHot);
-        Atomic.Add(ref counted[ResidentRows], fromResident);
+        if (TKind.Ahead)
+        {
+            Atomic.Add(ref counted[AheadRows], fromHost);
+        }
+        else
+        {
+            Atomic.Add(ref counted[HostRows], fromHost);
+            Atomic.Add(ref counted[HotRowsRead], fromHot);
+            Atomic.Add(ref counted[ResidentRows], fromResident);
+            Atomic.Add(ref counted[AheadRowsRead], fromAhead);
+        }
         Group.Barrier();
         if (thread < Counted && counted[thread] > 0) Atomic.Add(ref hot.Counters[thread], (long)counted[thread]);
     }
