@@ -28,6 +28,8 @@ internal sealed class GenerateCommand
     private static readonly Option<KvPlacement?> s_kv = ModelOptions.Kv();
     private static readonly Option<string> s_kvHot = ModelOptions.KvHot();
     private static readonly Option<KvPrediction?> s_kvPredict = ModelOptions.KvPredict();
+    private static readonly Option<string?> s_saveState = new("--save-state") { Description = "Write the tokens with their K, V and labels to this file at the end, for --load-state.", HelpName = "path" };
+    private static readonly Option<string?> s_loadState = new("--load-state") { Description = "Go on from where --save-state left off, with the same model, --kv-type and --attention; a prompt given is appended.", HelpName = "path" };
     private static readonly Option<float> s_temperature = NumberOption.Create("--temperature", "1 samples the model's own distribution, less prefers likely tokens, 0 takes the most likely one.", 0f, 100f, 0.7f, "x", "-t");
     private static readonly Option<int> s_topK = NumberOption.Create("--top-k", "Draw among the k most likely tokens; 0 for all.", 0, int.MaxValue, 0, "k");
     private static readonly Option<float> s_topP = NumberOption.Create("--top-p", "Draw among the most likely tokens that have this probability together; 1 for all.", 0f, 1f, 0.9f, "p");
@@ -58,7 +60,7 @@ internal sealed class GenerateCommand
             Without a prompt, the first 7,000 tokens of a novel are continued. Ctrl-C ends with the statistics so far.
             """)
         {
-            s_model, s_prompt, s_promptFile, s_tokens, s_attention, s_channels, s_context, s_kvType, s_kv, s_kvHot, s_kvPredict, s_temperature, s_topK, s_topP, s_minP, s_penalty, s_seed, s_chunk, s_precision, s_backend, s_threads, s_json,
+            s_model, s_prompt, s_promptFile, s_tokens, s_attention, s_channels, s_context, s_kvType, s_kv, s_kvHot, s_kvPredict, s_saveState, s_loadState, s_temperature, s_topK, s_topP, s_minP, s_penalty, s_seed, s_chunk, s_precision, s_backend, s_threads, s_json,
         };
         command.SetAction((arguments, cancellation) => CommandGuard.Run(() => new GenerateCommand(arguments).Run(cancellation)));
         return command;
@@ -78,14 +80,19 @@ internal sealed class GenerateCommand
             Seed = _arguments.GetValue(s_seed),
         };
         sampling.Validate();
-        string text = ReadPrompt(out string origin);
+        string? loaded = _arguments.GetValue(s_loadState);
+        if (loaded is not null && !File.Exists(loaded)) throw new FileNotFoundException($"--load-state {loaded}: there is no such file");
+        // a state goes on by itself: only a prompt that was asked for is appended to it
+        string text = "", origin = "the state's own continuation";
+        if (loaded is null || _arguments.GetValue(s_prompt) is not null || _arguments.GetValue(s_promptFile) is not null) text = ReadPrompt(out origin);
         using var model = ModelFile.Open(path);
         var tokenizer = ModelOptions.Tokenizer(model, path, "text cannot be continued");
         int[] prompt = tokenizer.Encode(text);
-        if (prompt.Length == 0) throw new ArgumentException("the prompt is empty");
+        if (prompt.Length == 0 && loaded is null) throw new ArgumentException("the prompt is empty");
 
         var attention = _arguments.GetValue(s_attention)!;
         long context = _arguments.GetValue(s_context);
+        if (context == 0 && loaded is not null) throw new ArgumentException("--load-state needs a --context that the state's tokens and the new ones fit");
         if (context == 0) context = (long)prompt.Length + newTokens;
         if (context < prompt.Length + 1) throw new ArgumentException($"--context {context}: the prompt alone has {prompt.Length:N0} tokens");
         if (context > ModelOptions.MostTokens) throw new ArgumentException($"the prompt's {prompt.Length:N0} and {newTokens:N0} new tokens are more than {ModelOptions.MostTokens:N0}");
@@ -115,7 +122,13 @@ internal sealed class GenerateCommand
             StopIds = [.. tokenizer.EosIds],
             Sampling = sampling,
         };
+        if (loaded is not null)
+        {
+            prompt = [.. generator.LoadState(loaded, model.Fingerprint), .. prompt];
+            if (prompt.Length == 0) throw new ArgumentException($"{loaded}: holds no token that is not in the cache yet; give a --prompt");
+        }
         var (continuation, cancelled) = Stream(generator, tokenizer, prompt, generation, text, cancellation);
+        if (_arguments.GetValue(s_saveState) is { } save) generator.SaveState(save, model.Fingerprint);
         Report(model, backend, options, plan, generator.Statistics, continuation, cancelled);
         return cancelled ? CommandGuard.Cancelled : 0;
     }

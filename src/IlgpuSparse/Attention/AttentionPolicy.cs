@@ -30,6 +30,13 @@ public abstract class AttentionPolicy : IDisposable
     /// <summary>Bytes of K, V and auxiliary data that a step at <paramref name="position"/> reads over all layers.</summary>
     public abstract long BytesRead(int position);
 
+    /// <summary>What it keeps of the tokens of <paramref name="layer"/>: buffers of as many bytes for every block of the cache.</summary>
+    /// <exception cref="NotSupportedException">It keeps something else.</exception>
+    internal virtual IReadOnlyList<DeviceBuffer?> State(int layer) => [];
+
+    /// <summary>Tells <see cref="State"/> of one meaning from that of another.</summary>
+    internal virtual string StateSignature => "nothing";
+
     /// <summary>Whether a step wants <see cref="Predict"/> for <paramref name="layer"/> while the layer before is computed.</summary>
     internal virtual bool Predicts(int layer, StepBatch batch) => false;
 

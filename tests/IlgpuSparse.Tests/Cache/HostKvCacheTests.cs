@@ -163,6 +163,46 @@ public abstract class HostKvCacheTests(Accelerators accelerators, GpuKind kind)
         Assert.Equal(0, backend.HostMemory.LiveBytes);
     }
 
+    [Fact]
+    public void A_decoder_that_cannot_be_made_leaves_nothing()
+    {
+        using var backend = Open();
+        using var weights = RandomModel.Create(backend, s_config, WeightFormat.F16, _seed);
+        long before = backend.Memory.LiveBytes;
+        var options = Options("double-sparsity:tokens=1/4,channels=8", KvFormat.Int8) with { KvPlacement = KvPlacement.Host, HotTokens = 64 };
+        Assert.Throws<InsufficientMemoryException>(() => new LlamaDecoder(backend, weights, options, (_, _) => throw new InsufficientMemoryException()));
+        Assert.Throws<ArgumentException>(() => new LlamaDecoder(backend, weights, options with { Channels = null }));
+        Assert.Throws<NotSupportedException>(() => new HostKvCache(backend, s_config with { HeadDim = 12 }, options));
+        Assert.Equal(before, backend.Memory.LiveBytes);
+        Assert.Equal(0, backend.HostMemory.LiveBytes);
+    }
+
+    [Fact]
+    public void Cancelled_prompts_and_decoders_disposed_with_rows_on_their_way_leave_nothing()
+    {
+        using var backend = Open();
+        using var weights = RandomModel.Create(backend, s_config, WeightFormat.F16, _seed);
+        long before = backend.Memory.LiveBytes;
+        var options = Options("double-sparsity:tokens=1/4,channels=8", KvFormat.F16) with { KvPlacement = KvPlacement.Host, HotTokens = 64, PrefillChunk = 2, KvPrediction = KvPrediction.Late };
+        using (var decoder = new LlamaDecoder(backend, weights, options))
+        {
+            var sequence = decoder.NewSequence();
+            Contents(decoder, new Random(_seed), sequence, 1000);
+            using var cancel = new CancellationTokenSource();
+            Assert.Throws<OperationCanceledException>(() => decoder.Prefill(sequence, [1, 2, 3, 4, 5], _ => cancel.Cancel(), cancel.Token).Length);
+            Assert.Equal(1002, sequence.Length);
+            // it goes on from there
+            Assert.All(decoder.Decode([sequence], [6]).ToArray(), logit => Assert.True(float.IsFinite(logit)));
+            // rows that are brought for a layer which never comes
+            using var batch = new StepBatch(backend, 1, 1, decoder.Cache.Blocks);
+            batch.SetDecode([1002], [sequence.Blocks]);
+            decoder.Cache.Prepare(batch);
+            backend.Prefetch(decoder.Cache.Layers[1], batch, decoder.Policy.Selection!);
+        }
+        Assert.Equal(before, backend.Memory.LiveBytes);
+        Assert.Equal(0, backend.HostMemory.LiveBytes);
+    }
+
     private GpuBackend Open() => GpuBackend.Create(accelerators.Open(kind), leaveOpen: true);
 
     private static DecoderOptions Options(string attention, KvFormat format, int capacity = 2048)

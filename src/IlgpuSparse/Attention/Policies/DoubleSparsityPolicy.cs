@@ -1,3 +1,4 @@
+using System.Security.Cryptography;
 using IlgpuSparse.Cache;
 using IlgpuSparse.Calibration;
 using IlgpuSparse.Compute;
@@ -141,6 +142,21 @@ internal sealed class DoubleSparsityPolicy : AttentionPolicy
     internal TokenSets Sets => _sets!;
 
     internal override TokenSets? Selection => _sets;
+
+    internal override IReadOnlyList<DeviceBuffer?> State(int layer) => [_labels[layer]?.Codes, _labels[layer]?.TokenScales, _sums[layer]?.Sums, _sums[layer]?.Counts];
+
+    // Labels of other channels look alike.
+    internal override string StateSignature
+    {
+        get
+        {
+            using var hash = IncrementalHash.CreateHash(HashAlgorithmName.SHA256);
+            foreach (var labels in _labels)
+                foreach (var table in (DeviceBuffer?[])[labels?.ChannelIndices, labels?.Offsets, labels?.Steps])
+                    if (table is not null) hash.AppendData(((DeviceSpan)table).ToArray<byte>((int)table.ByteLength));
+            return $"labels of {_options.Channels} channels in {_options.LabelFormat}, scaling {_options.Scaling}, from layer {_options.DenseLayers}{(_options.MeanValue ? ", sums of V" : "")}, map {Convert.ToHexStringLower(hash.GetHashAndReset().AsSpan(0, 8))}";
+        }
+    }
 
     /// <summary>The label cache of <paramref name="layer"/>; null where the layer is dense.</summary>
     internal LabelLayer? Labels(int layer) => _labels[layer];

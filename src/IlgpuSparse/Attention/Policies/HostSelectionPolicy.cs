@@ -50,6 +50,8 @@ internal abstract class HostSelectionPolicy : AttentionPolicy
 
     internal override TokenSets? Selection => _sets;
 
+    internal override IReadOnlyList<DeviceBuffer?> State(int layer) => throw new NotSupportedException($"what {Description} keeps of a sequence cannot be saved");
+
     /// <summary>Sizes.</summary>
     protected AttentionShape Shape { get; }
 

@@ -19,7 +19,7 @@ internal sealed class LayerStage : IDisposable
     public LayerStage(GpuDevice device, ComputeBackend backend, IReadOnlyList<KvLayer> layers, int slots)
     {
         (_device, _layers) = (device, layers);
-        _slots = new Slot[Math.Min(slots, layers.Count)];
+        _slots = [.. Enumerable.Range(0, Math.Min(slots, layers.Count)).Select(_ => new Slot())];
         if (device.IsCuda)
         {
             device.Accelerator.Bind();
@@ -28,9 +28,8 @@ internal sealed class LayerStage : IDisposable
         }
         try
         {
-            for (int i = 0; i < _slots.Length; i++)
+            foreach (var slot in _slots)
             {
-                var slot = _slots[i] = new Slot();
                 slot.K = backend.Allocate(layers[0].K.ByteLength, "kv");
                 slot.V = backend.Allocate(layers[0].V.ByteLength, "kv");
                 if (device.IsCuda) slot.Copied = CudaDriver.CreateEvent(timing: false);
@@ -111,12 +110,13 @@ internal sealed class LayerStage : IDisposable
 
     public void Dispose()
     {
+        if (_device.IsCuda) _device.Accelerator.Bind();
         _copies?.Synchronize(); // copies that nobody waited for
         foreach (var slot in _slots)
         {
-            slot?.K?.Dispose();
-            slot?.V?.Dispose();
-            if (slot is { Copied: not 0 }) CudaDriver.DestroyEvent(slot.Copied);
+            slot.K?.Dispose();
+            slot.V?.Dispose();
+            if (slot.Copied != IntPtr.Zero) CudaDriver.DestroyEvent(slot.Copied);
         }
         if (_computed != IntPtr.Zero) CudaDriver.DestroyEvent(_computed);
         _copies?.Dispose();

@@ -97,7 +97,8 @@ internal sealed class RowsAhead : IDisposable
 
     public void Dispose()
     {
-        _stream?.Synchronize();
+        if (_device.IsCuda) _device.Accelerator.Bind();
+        _stream?.Synchronize(); // rows that nobody waited for
         foreach (var slot in _slots)
         {
             slot.Rows?.Dispose();
