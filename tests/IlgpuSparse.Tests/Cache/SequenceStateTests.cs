@@ -43,7 +43,7 @@ public sealed class SequenceStateTests : IDisposable
             using var other = decoder.NewSequence();
             decoder.Prefill(other, [1, 2, 3]);
             var pending = generator.LoadState(_path, _model.Fingerprint);
-            Assert.Equal([first[^1]], pending);
+            Assert.Equal((int[])[first[^1]], pending);
             Assert.Equal(300 + 7, generator.Length);
             int[] second = [.. generator.Generate([.. pending], new GenerationOptions { MaxTokens = 16 })];
             Assert.Equal(whole, [.. first, .. second]);
