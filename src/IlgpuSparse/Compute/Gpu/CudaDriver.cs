@@ -210,6 +210,8 @@ internal static unsafe partial class CudaDriver
                 Check(cuGraphNodeGetType(from[i], &first));
                 Check(cuGraphNodeGetType(to[i], &second));
                 if (first != kernel || second != kernel) continue;
+                // where a recording branches and joins, kernels wait for whole ones: only a single predecessor may be one that has not finished
+                if (Array.FindAll(from, node => node == from[i]).Length > 1 || Array.FindAll(to, node => node == to[i]).Length > 1) continue;
                 Check(cuGraphRemoveDependencies_v2(graph, source + i, target + i, edge + i, 1));
                 ulong early = programmatic;
                 Check(cuGraphAddDependencies_v2(graph, source + i, target + i, &early, 1));
