@@ -10,6 +10,7 @@ public sealed class Generator(LlamaDecoder decoder) : IDisposable
 {
     private readonly CacheSequence _sequence = decoder.NewSequence();
     private readonly List<int> _tokens = []; // those in the cache, then those drawn and not appended
+    private bool _resumed;
 
     /// <summary>Times and bytes of the generation in progress or just ended.</summary>
     public GenerationStatistics Statistics { get; private set; } = new();
@@ -55,6 +56,7 @@ public sealed class Generator(LlamaDecoder decoder) : IDisposable
         var header = SequenceState.Load(decoder, _sequence, fingerprint, path);
         _tokens.Clear();
         _tokens.AddRange(header.Tokens);
+        _resumed = true;
         return header.Pending;
     }
 
@@ -66,17 +68,21 @@ public sealed class Generator(LlamaDecoder decoder) : IDisposable
         _tokens.RemoveRange(_sequence.Length, _tokens.Count - _sequence.Length);
         _tokens.AddRange(prompt);
         long start = Stopwatch.GetTimestamp();
-        int token = sampler.Next(decoder.Prefill(_sequence, prompt, done =>
+        var sequences = new[] { _sequence };
+        // what was drawn before a state was saved is a step like any other: dense attention would answer otherwise
+        bool step = _resumed && prompt.Length == 1;
+        _resumed = false;
+        int token = sampler.Next(step ? decoder.Decode(sequences, prompt) : decoder.Prefill(_sequence, prompt, done =>
         {
             statistics.PromptTokens = done;
             statistics.PrefillSeconds = Stopwatch.GetElapsedTime(start).TotalSeconds;
             prefillProgress?.Invoke(done);
         }, cancellation));
+        statistics.PromptTokens = prompt.Length;
         double preparation = decoder.PreparationSeconds - prepared;
         statistics.PrefillSeconds = Stopwatch.GetElapsedTime(start).TotalSeconds - preparation;
         statistics.PreparationSeconds = preparation;
         prepared = decoder.PreparationSeconds;
-        var sequences = new[] { _sequence };
         // only the host knows the text that a penalty needs
         using var queue = decoder.QueuesSteps && options.Sampling.RepetitionPenalty == 1 && options.MaxTokens > 1
             ? decoder.Queue(_sequence, token, options.Sampling, drawn: 1, options.MaxTokens - 1) : null;

@@ -42,9 +42,18 @@ internal sealed class KvOffload : IDisposable
         _table = new int[sizes.Sequences * sizes.Blocks];
         _sent = new int[_table.Length];
         Array.Fill(_sent, int.MinValue);
-        _residentTable = backend.Allocate((long)_table.Length * sizeof(int), "kv");
-        _clocks = backend.Allocate((long)sizes.Layers * sizeof(int), "kv");
-        _counters = backend.Allocate(FetchKernel.Counters * sizeof(long), "kv");
+        try
+        {
+            _residentTable = backend.Allocate((long)_table.Length * sizeof(int), "kv");
+            _clocks = backend.Allocate((long)sizes.Layers * sizeof(int), "kv");
+            _counters = backend.Allocate(FetchKernel.Counters * sizeof(long), "kv");
+        }
+        catch
+        {
+            _residentTable?.Dispose();
+            _clocks?.Dispose();
+            throw;
+        }
         _clocks.Clear();
         _counters.Clear();
         _blockTable = new KvBlockTable(_residentTable, sizes.Blocks);
