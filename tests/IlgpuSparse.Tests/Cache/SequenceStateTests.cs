@@ -46,7 +46,7 @@ public sealed class SequenceStateTests : IDisposable
             Assert.Equal((int[])[first[^1]], pending);
             Assert.Equal(300 + 7, generator.Length);
             int[] second = [.. generator.Generate([.. pending], new GenerationOptions { MaxTokens = 16 })];
-            Assert.Equal(whole, [.. first, .. second]);
+            Assert.Equal(whole, (int[])[.. first, .. second]);
         }
     }
 
