@@ -12,5 +12,6 @@ internal static class BenchCommand
         BenchLinearCommand.Create(),
         BenchModelCommand.CreatePrefill(),
         BenchModelCommand.CreateDecode(),
+        BenchOffloadCommand.Create(),
     };
 }

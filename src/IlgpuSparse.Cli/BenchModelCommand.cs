@@ -1,5 +1,6 @@
 using System.CommandLine;
 using IlgpuSparse.Attention;
+using IlgpuSparse.Cache;
 using IlgpuSparse.Cli.Benchmarks;
 using IlgpuSparse.Compute;
 using IlgpuSparse.Compute.Gpu;
@@ -10,16 +11,14 @@ namespace IlgpuSparse.Cli;
 /// <summary><c>ilgpusparse bench prefill</c> and <c>bench decode</c>: whole models of a named shape with random weights.</summary>
 internal static class BenchModelCommand
 {
-    private static readonly Option<string> s_shape = new("--shape")
-    {
-        Description = "The model whose sizes are taken: " + string.Join(", ", ModelShapes.Names) + ".",
-        DefaultValueFactory = _ => ModelShapes.Names[0],
-        HelpName = "name",
-    };
+    private static readonly Option<string> s_shape = ModelOptions.Shape(ModelShapes.Names[0]);
     private static readonly Option<int> s_layers = NumberOption.Create("--layers", "Layers, where the model's own do not fit; 0 for its own.", 0, 1024, 0);
     private static readonly Option<WeightFormat?> s_format = NameOption.Create("--format", "Format of the weights; all but q4_1 and q5_k can be made.", WeightFormat.F16);
     private static readonly Option<KvFormat?> s_kvType = ModelOptions.KvType(KvFormat.F16);
     private static readonly Option<string?> s_baseline = new("--baseline") { Description = "Rates of PyTorch on the same device to compare with, one JSON object a line.", HelpName = "path" };
+    private static readonly Option<KvPlacement?> s_kv = ModelOptions.Kv();
+    private static readonly Option<string> s_kvHot = ModelOptions.KvHot();
+    private static readonly Option<KvPrediction?> s_kvPredict = ModelOptions.KvPredict();
     private static readonly Option<string> s_prompts = new("--contexts") { Description = "Tokens of the prompt, separated by commas; K stands for 1024.", DefaultValueFactory = _ => "4K,16K", HelpName = "n,n,..." };
     private static readonly Option<string[]> s_labels = new("--attention", "-a")
     {
@@ -61,7 +60,7 @@ internal static class BenchModelCommand
             First the logits of a prompt are compared with those of the same tokens one by one.
             """)
         {
-            s_shape, s_layers, s_format, s_contexts, s_batches, s_attention, s_kvType, s_precision, s_baseline,
+            s_shape, s_layers, s_format, s_contexts, s_batches, s_attention, s_kvType, s_kv, s_kvHot, s_kvPredict, s_precision, s_baseline,
         };
         BenchOptions.AddTo(command);
         command.SetAction((arguments, cancellation) => CommandGuard.Run(() => Run(arguments, ModelBenchmark.Decode, s_contexts, s_attention, s_batches, cancellation)));
@@ -78,7 +77,8 @@ internal static class BenchModelCommand
             .. from attention in arguments.GetValue(attentions)!.Select(AttentionOptions.Parse).ToList()
                from batch in batches is null ? [1] : BenchOptions.Parts(arguments, batches).Select(p => BenchOptions.Number(batches, p, 1, 1024)).ToList()
                from context in BenchOptions.Parts(arguments, contexts).Select(p => BenchOptions.Number(contexts, p, 1, 1 << 24)).ToList()
-               select new ModelConfiguration(context, batch, attention),
+               select new ModelConfiguration(context, batch, attention, batches is null ? KvPlacement.Device : arguments.GetValue(s_kv) ?? KvPlacement.Device, batches is null ? "0" : arguments.GetValue(s_kvHot)!,
+                   batches is null ? KvPrediction.Off : arguments.GetValue(s_kvPredict) ?? KvPrediction.Off),
         ];
         var baseline = arguments.GetValue(s_baseline) is { } path ? ModelBaseline.Load(path) : null;
         var run = new BenchRun(arguments, what, row => baseline?.Compare(row) ?? row, ModelPlots.Save, arguments.GetValue(s_precision) ?? ProductPrecision.Half);

@@ -1,6 +1,7 @@
 using System.CommandLine;
 using System.Text;
 using IlgpuSparse.Attention;
+using IlgpuSparse.Cache;
 using IlgpuSparse.Chat;
 using IlgpuSparse.Compute;
 using IlgpuSparse.Compute.Gpu;
@@ -24,6 +25,11 @@ internal sealed class GenerateCommand
     private static readonly Option<AttentionOptions> s_attention = ModelOptions.Attention();
     private static readonly Option<string?> s_channels = ModelOptions.Channels();
     private static readonly Option<KvFormat?> s_kvType = ModelOptions.KvType(StandardKvFormat);
+    private static readonly Option<KvPlacement?> s_kv = ModelOptions.Kv();
+    private static readonly Option<string> s_kvHot = ModelOptions.KvHot();
+    private static readonly Option<KvPrediction?> s_kvPredict = ModelOptions.KvPredict();
+    private static readonly Option<string?> s_saveState = new("--save-state") { Description = "Write the tokens with their K, V and labels to this file at the end, for --load-state.", HelpName = "path" };
+    private static readonly Option<string?> s_loadState = new("--load-state") { Description = "Go on from where --save-state left off, with the same model, --kv-type and --attention; a prompt given is appended.", HelpName = "path" };
     private static readonly Option<float> s_temperature = NumberOption.Create("--temperature", "1 samples the model's own distribution, less prefers likely tokens, 0 takes the most likely one.", 0f, 100f, 0.7f, "x", "-t");
     private static readonly Option<int> s_topK = NumberOption.Create("--top-k", "Draw among the k most likely tokens; 0 for all.", 0, int.MaxValue, 0, "k");
     private static readonly Option<float> s_topP = NumberOption.Create("--top-p", "Draw among the most likely tokens that have this probability together; 1 for all.", 0f, 1f, 0.9f, "p");
@@ -54,7 +60,7 @@ internal sealed class GenerateCommand
             Without a prompt, the first 7,000 tokens of a novel are continued. Ctrl-C ends with the statistics so far.
             """)
         {
-            s_model, s_prompt, s_promptFile, s_tokens, s_attention, s_channels, s_context, s_kvType, s_temperature, s_topK, s_topP, s_minP, s_penalty, s_seed, s_chunk, s_precision, s_backend, s_threads, s_json,
+            s_model, s_prompt, s_promptFile, s_tokens, s_attention, s_channels, s_context, s_kvType, s_kv, s_kvHot, s_kvPredict, s_saveState, s_loadState, s_temperature, s_topK, s_topP, s_minP, s_penalty, s_seed, s_chunk, s_precision, s_backend, s_threads, s_json,
         };
         command.SetAction((arguments, cancellation) => CommandGuard.Run(() => new GenerateCommand(arguments).Run(cancellation)));
         return command;
@@ -74,14 +80,19 @@ internal sealed class GenerateCommand
             Seed = _arguments.GetValue(s_seed),
         };
         sampling.Validate();
-        string text = ReadPrompt(out string origin);
+        string? loaded = _arguments.GetValue(s_loadState);
+        if (loaded is not null && !File.Exists(loaded)) throw new FileNotFoundException($"--load-state {loaded}: there is no such file");
+        // a state goes on by itself: only a prompt that was asked for is appended to it
+        string text = "", origin = "the state's own continuation";
+        if (loaded is null || _arguments.GetValue(s_prompt) is not null || _arguments.GetValue(s_promptFile) is not null) text = ReadPrompt(out origin);
         using var model = ModelFile.Open(path);
         var tokenizer = ModelOptions.Tokenizer(model, path, "text cannot be continued");
         int[] prompt = tokenizer.Encode(text);
-        if (prompt.Length == 0) throw new ArgumentException("the prompt is empty");
+        if (prompt.Length == 0 && loaded is null) throw new ArgumentException("the prompt is empty");
 
         var attention = _arguments.GetValue(s_attention)!;
         long context = _arguments.GetValue(s_context);
+        if (context == 0 && loaded is not null) throw new ArgumentException("--load-state needs a --context that the state's tokens and the new ones fit");
         if (context == 0) context = (long)prompt.Length + newTokens;
         if (context < prompt.Length + 1) throw new ArgumentException($"--context {context}: the prompt alone has {prompt.Length:N0} tokens");
         if (context > ModelOptions.MostTokens) throw new ArgumentException($"the prompt's {prompt.Length:N0} and {newTokens:N0} new tokens are more than {ModelOptions.MostTokens:N0}");
@@ -92,7 +103,9 @@ internal sealed class GenerateCommand
             Attention = attention,
             Channels = ModelOptions.LoadChannels(model, _arguments.GetValue(s_channels), [attention]).Map,
             PrefillChunk = _arguments.GetValue(s_chunk),
+            KvPrediction = _arguments.GetValue(s_kvPredict) ?? KvPrediction.Off,
         };
+        options = ModelOptions.Place(options, _arguments.GetValue(s_kv) ?? KvPlacement.Device, _arguments.GetValue(s_kvHot)!, model.Config);
         using var backend = ComputeBackends.Create(_arguments.GetValue(s_backend)!, _arguments.GetValue(s_threads), precision: _arguments.GetValue(s_precision) ?? ProductPrecision.Single);
         var plan = MemoryPlan.For(model, options, backend);
         ModelOptions.CheckMemory(backend, plan, context);
@@ -109,7 +122,13 @@ internal sealed class GenerateCommand
             StopIds = [.. tokenizer.EosIds],
             Sampling = sampling,
         };
+        if (loaded is not null)
+        {
+            prompt = [.. generator.LoadState(loaded, model.Fingerprint), .. prompt];
+            if (prompt.Length == 0) throw new ArgumentException($"{loaded}: holds no token that is not in the cache yet; give a --prompt");
+        }
         var (continuation, cancelled) = Stream(generator, tokenizer, prompt, generation, text, cancellation);
+        if (_arguments.GetValue(s_saveState) is { } save) generator.SaveState(save, model.Fingerprint);
         Report(model, backend, options, plan, generator.Statistics, continuation, cancelled);
         return cancelled ? CommandGuard.Cancelled : 0;
     }
@@ -219,6 +238,7 @@ internal sealed class GenerateCommand
         Row("attention", $"{options.Attention}; K and V in {options.KvFormat.ToString().ToLowerInvariant()}");
         Row("prompt", $"{promptTokens:N0} tokens from {origin}");
         Row("memory", $"{Bytes.Text(plan.Total)}: weights {Bytes.Text(plan.Weights)}, K and V {Bytes.Text(plan.KeysAndValues)}, labels {Bytes.Text(plan.Labels)}, scratch {Bytes.Text(plan.Scratch)}");
+        if (plan.HostKeysAndValues > 0) Row("on the host", $"K and V {Bytes.Text(plan.HostKeysAndValues)}; {options.HotTokens:N0} rows a layer and kv head stay hot");
         AnsiConsole.Write(grid);
         AnsiConsole.WriteLine();
     }
@@ -247,6 +267,11 @@ internal sealed class GenerateCommand
                 kvBytes = plan.KeysAndValues,
                 labelBytes = plan.Labels,
                 planBytes = plan.Total,
+                hostKvBytes = plan.HostKeysAndValues,
+                hotTokens = options.HotTokens,
+                busBytesPerStep = s.Offload?.BusBytesPerStep,
+                hotHitRate = s.Offload?.HitRate,
+                predictionRate = s.Offload?.PredictionRate,
                 density = s.Density,
                 weightBytesPerToken = s.WeightBytesPerToken,
                 cacheBytesPerToken = s.CacheBytesPerToken,
@@ -271,6 +296,8 @@ internal sealed class GenerateCommand
         }
         if (cancelled) AnsiConsole.MarkupLine("[yellow]cancelled: the numbers are those so far[/]");
         if (s.DecodeSteps == 0) return;
+        if (s.Offload is { Steps: > 0 } offload)
+            AnsiConsole.MarkupLine($"over the bus [bold]{Bytes.Text(offload.BusBytesPerStep)}[/] a token{(options.HotTokens > 0 ? $"; {offload.HitRate:P1} of the selected rows outside of resident blocks were hot" : "")}{(options.KvPrediction != KvPrediction.Off ? $"; {offload.PredictionRate:P1} of the others had been brought ahead" : "")}");
         if (options.Attention.Kind == AttentionKind.Dense) return;
         if (AnsiConsole.Profile.Capabilities.Ansi)
             AnsiConsole.Write(new BreakdownChart().Width(84).HideTags().AddItem("read", s.Density, Color.Green).AddItem("not read", Math.Max(0, 1 - s.Density), Color.Grey));

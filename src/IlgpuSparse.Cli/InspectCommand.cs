@@ -18,6 +18,8 @@ internal static class InspectCommand
     private static readonly Option<int> s_context = ModelOptions.Context("Context in tokens to plan memory for; 0 for the model's own.");
     private static readonly Option<KvFormat?> s_kvType = ModelOptions.KvType(StandardKvFormat);
     private static readonly Option<AttentionOptions> s_attention = ModelOptions.Attention();
+    private static readonly Option<KvPlacement?> s_kv = ModelOptions.Kv();
+    private static readonly Option<string> s_kvHot = ModelOptions.KvHot();
     private static readonly Option<bool> s_tensors = new("--tensors") { Description = "List every tensor." };
     private static readonly Option<bool> s_json = ModelOptions.Json();
 
@@ -26,7 +28,7 @@ internal static class InspectCommand
     {
         var command = new Command("inspect", "Shows a model file: architecture, tensors, memory plan at a context. The subcommand 'logits' computes with it.")
         {
-            s_model, s_context, s_kvType, s_attention, s_tensors, s_json,
+            s_model, s_context, s_kvType, s_attention, s_kv, s_kvHot, s_tensors, s_json,
             InspectLogitsCommand.Create(),
         };
         command.SetAction((arguments, _) => CommandGuard.Run(() => Run(arguments)));
@@ -39,6 +41,7 @@ internal static class InspectCommand
         var c = model.Config;
         int context = arguments.GetValue(s_context) is > 0 and int given ? given : c.MaxContext;
         var options = new DecoderOptions { Capacity = context, KvFormat = arguments.GetValue(s_kvType) ?? StandardKvFormat, Attention = arguments.GetValue(s_attention)! };
+        options = ModelOptions.Place(options, arguments.GetValue(s_kv) ?? KvPlacement.Device, arguments.GetValue(s_kvHot)!, c);
         var plan = MemoryPlan.For(model, options);
         long parameters = model.Tensors.Sum(t => t.Shape.Aggregate(1L, (a, b) => a * b));
         var formats = model.Tensors.GroupBy(t => t.Format).OrderByDescending(g => g.Sum(t => t.ByteLength)).ToDictionary(g => g.Key.ToString(), g => g.Sum(t => t.ByteLength));
@@ -54,7 +57,7 @@ internal static class InspectCommand
                 bytesByFormat = formats,
                 context,
                 attention = options.Attention.ToString(),
-                plan = new { weights = plan.Weights, keysAndValues = plan.KeysAndValues, labels = plan.Labels, scratch = plan.Scratch, total = plan.Total },
+                plan = new { weights = plan.Weights, keysAndValues = plan.KeysAndValues, labels = plan.Labels, scratch = plan.Scratch, total = plan.Total, hostKeysAndValues = plan.HostKeysAndValues },
                 tensors = all ? model.Tensors.Select(t => new { name = t.Name, format = t.Format.ToString(), shape = t.Shape, bytes = t.ByteLength }) : null,
             });
             return 0;
@@ -73,6 +76,7 @@ internal static class InspectCommand
         Row("context", $"{c.MaxContext:N0} tokens; planned below for {context:N0} with {options.Attention}");
         Row("weights", Bytes.Text(plan.Weights));
         Row("K and V", $"{Bytes.Text(plan.KeysAndValues)} as {options.KvFormat.ToString().ToLowerInvariant()}, {Bytes.Text(KvCache.BytesPerToken(c, options.KvFormat))} a token");
+        if (plan.HostKeysAndValues > 0) Row("on the host", $"{Bytes.Text(plan.HostKeysAndValues)} of K and V; {options.HotTokens:N0} rows a layer and kv head stay hot on the device");
         Row("labels", Bytes.Text(plan.Labels));
         Row("scratch", Bytes.Text(plan.Scratch));
         Row("in all", Bytes.Text(plan.Total));

@@ -1,5 +1,7 @@
 using System.CommandLine;
+using System.Globalization;
 using IlgpuSparse.Attention;
+using IlgpuSparse.Cache;
 using IlgpuSparse.Calibration;
 using IlgpuSparse.Chat;
 using IlgpuSparse.Compute;
@@ -45,6 +47,14 @@ internal static class ModelOptions
         return (ChannelMapReader.Read(path, model), path);
     }
 
+    /// <summary>Which model's sizes a benchmark takes.</summary>
+    public static Option<string> Shape(string standard) => new("--shape")
+    {
+        Description = "The model whose sizes are taken: " + string.Join(", ", ModelShapes.Names) + ".",
+        DefaultValueFactory = _ => standard,
+        HelpName = "name",
+    };
+
     /// <summary>Machine-readable output.</summary>
     public static Option<bool> Json() => new("--json") { Description = "Print one JSON document instead of text, tables and progress." };
 
@@ -69,6 +79,38 @@ internal static class ModelOptions
     /// <summary>Element type of K and V.</summary>
     public static Option<KvFormat?> KvType(KvFormat standard) =>
         NameOption.Create("--kv-type", "Element type of the stored K and V; int8 has a scale a token and kv head.", standard);
+
+    /// <summary>Where K and V lie.</summary>
+    public static Option<KvPlacement?> Kv() =>
+        NameOption.Create("--kv", "Where K and V lie: host keeps them in pinned host memory, and the rows that a step selects cross the bus (CUDA).", KvPlacement.Device);
+
+    /// <summary>Rows that stay on the device.</summary>
+    public static Option<string> KvHot() => new("--kv-hot")
+    {
+        Description = "With --kv host: rows read lately that stay on the device, a layer and kv head: a number, a share of the context (1/64), or auto for what keeps K, V and labels on the device within a twelfth of K and V.",
+        DefaultValueFactory = _ => "auto",
+        HelpName = "n|1/n|auto",
+    };
+
+    /// <summary>Whether rows are brought ahead.</summary>
+    public static Option<KvPrediction?> KvPredict() =>
+        NameOption.Create("--kv-predict", "With --kv host: bring rows a layer ahead for a predicted query. late fetches what was missed (results stay the same), trust attends to what was predicted.", KvPrediction.Off);
+
+    /// <summary><paramref name="options"/> with K and V where <paramref name="placement"/> says, and as many hot rows as <paramref name="hot"/> says.</summary>
+    /// <exception cref="ArgumentException"><paramref name="hot"/> is neither a number, nor a share, nor auto.</exception>
+    public static DecoderOptions Place(DecoderOptions options, KvPlacement placement, string hot, LlamaConfig config)
+    {
+        options = options with { KvPlacement = placement };
+        string[] parts = hot.Split('/');
+        int share = 1;
+        bool known = hot == "auto" || (parts.Length is 1 or 2 && int.TryParse(parts[0], NumberStyles.None, CultureInfo.InvariantCulture, out share) && share <= MostTokens);
+        int whole = 1;
+        if (known && parts.Length == 2) known = int.TryParse(parts[1], NumberStyles.None, CultureInfo.InvariantCulture, out whole) && whole >= share && share > 0;
+        if (!known) throw new ArgumentException($"--kv-hot {hot}: expected a number of tokens up to {MostTokens:N0}, a share of the context such as 1/64, or auto");
+        if (placement == KvPlacement.Device) return options;
+        if (hot == "auto") return options with { HotTokens = options.Attention.Kind == AttentionKind.Dense ? 0 : HostKvCache.HotTokensWithin(1.0 / 12, config, options) };
+        return options with { HotTokens = Math.Min(options.Capacity, parts.Length == 1 ? share : (int)((long)options.Capacity * share / whole)) };
+    }
 
     /// <summary>
     /// Refuses a plan that this machine's memory cannot hold. The operating system would hand it out and end the process when it is filled; a GPU's allocator says so itself.

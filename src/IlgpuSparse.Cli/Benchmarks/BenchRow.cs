@@ -60,6 +60,42 @@ internal sealed record BenchRow
     /// <summary>Layers in rotation.</summary>
     public int? Layers { get; init; }
 
+    /// <summary>Where K and V lie, if not on the device: host.</summary>
+    public string? Kv { get; init; }
+
+    /// <summary>Rows a layer and kv head that stay on the device.</summary>
+    public int? HotTokens { get; init; }
+
+    /// <summary>Share of the selected rows, resident blocks aside, that were found there.</summary>
+    public double? HitRate { get; init; }
+
+    /// <summary>How rows are brought ahead; null where they are not.</summary>
+    public string? Prediction { get; init; }
+
+    /// <summary>Share of the other selected rows that had been brought ahead.</summary>
+    public double? PredictionRate { get; init; }
+
+    /// <summary>Device memory of K, V and labels.</summary>
+    public long? DeviceBytes { get; init; }
+
+    /// <summary>Pinned host memory of K and V.</summary>
+    public long? HostBytes { get; init; }
+
+    /// <summary>Bytes a step that come over the bus.</summary>
+    public long? BusBytes { get; init; }
+
+    /// <summary><see cref="BusBytes"/> over the headline time, 10⁹ a second.</summary>
+    public double? BusGigabytesPerSecond => BusBytes / Microseconds / 1e3;
+
+    /// <summary><see cref="BusGigabytesPerSecond"/> over that of a copy from pinned host memory.</summary>
+    public double? BusShare { get; init; }
+
+    /// <summary>Tokens a second over those of a step that brings all of K and V.</summary>
+    public double? OverFull { get; init; }
+
+    /// <summary>Bytes of a row, where rows of several sizes are moved.</summary>
+    public int? RowBytes { get; init; }
+
     /// <summary>Bytes that have to move.</summary>
     public long? Bytes { get; init; }
 

@@ -11,6 +11,7 @@ internal static class BenchTable
         ("context", r => r.Context > 0 ? $"{r.Context:N0}" : ""),
         ("outputs", r => r.Outputs is { } outputs ? $"{outputs:N0}" : ""),
         ("inputs", r => r.Inputs is { } inputs ? $"{inputs:N0}" : ""),
+        ("row bytes", r => r.RowBytes is { } bytes ? $"{bytes:N0}" : ""),
         ("rows", r => r.Weights is not null ? $"{r.Batch}" : ""),
         ("graph µs", r => Time(r.Graph)),
         ("launched µs", r => Time(r.Launched)),
@@ -20,6 +21,15 @@ internal static class BenchTable
         ("GB/s", r => r.GigabytesPerSecond is { } rate ? Digits(rate) : ""),
         ("share", r => r.Share is { } share ? $"{share:P1}" : ""),
         ("tokens/s", r => r.TokensPerSecond is { } rate ? Digits(rate) : ""),
+        ("over the bus", r => r.BusBytes is { } bytes ? Bytes.Text(bytes) : ""),
+        ("bus GB/s", r => r.BusGigabytesPerSecond is { } rate ? Digits(rate) : ""),
+        ("of the bus", r => r.BusShare is { } share ? $"{share:P1}" : ""),
+        ("x full", r => r.OverFull is { } ratio ? $"{ratio:0.0}" : ""),
+        ("hot rows", r => r.HotTokens is { } tokens ? $"{tokens:N0}" : ""),
+        ("hits", r => r.HitRate is { } rate ? $"{rate:P1}" : ""),
+        ("predicted", r => r.PredictionRate is { } rate ? $"{r.Prediction} {rate:P1}" : ""),
+        ("K, V, labels", r => r.DeviceBytes is { } bytes ? Bytes.Text(bytes) : ""),
+        ("on the host", r => r.HostBytes is { } bytes ? Bytes.Text(bytes) : ""),
         ("TFLOP/s", r => r.Teraflops is { } rate ? Digits(rate) : ""),
         ("of whole", r => r.Part is { } part ? $"{part:P2}" : ""),
         ("planned", r => r.PlannedBytes is { } planned ? Bytes.Text(planned) : ""),
@@ -43,7 +53,7 @@ internal static class BenchTable
 
     private static string Title(BenchRow row) =>
         row.Weights is { } weights ? $"{weights} weights"
-        : row.Model is { } model ? $"{model}, K and V {row.KvFormat}{(row.Batch > 1 ? $", batch {row.Batch}" : "")}: {row.Attention}"
+        : row.Model is { } model ? $"{model}, K and V {row.KvFormat}{(row.Batch > 1 ? $", batch {row.Batch}" : "")}{(row.Kv is { } kv ? $", on the {kv}" : "")}: {row.Attention}"
         : row.Heads == 0 ? "" : $"{row.Heads} heads, {row.KvHeads} kv heads x {row.HeadDim}, {row.KvFormat}{(row.Batch > 1 ? $", batch {row.Batch}" : "")}: {row.Attention}";
 
     private static string Time(Timing? timing) => timing is null ? "" : timing.InterquartileRange > 0 ? $"{Digits(timing.Median)} ± {Digits(timing.InterquartileRange / 2)}" : Digits(timing.Median);

@@ -54,6 +54,9 @@ internal sealed class ModelBenchmark : IDisposable
         _weights = RandomModel.Create(_backend, config, format, session.Settings.Seed);
     }
 
+    /// <summary>Rate of a copy from pinned host memory, once it is known: what rates over the bus are shares of.</summary>
+    public double? BusGigabytesPerSecond { get; set; }
+
     private LlamaConfig Config => _weights.Config;
 
     private long UsedBytes => (_backend as GpuBackend)?.Device.UsedBytes ?? _backend.Memory.LiveBytes;
@@ -89,15 +92,35 @@ internal sealed class ModelBenchmark : IDisposable
             Fill(decoder, sequences[s], start);
         }
         int[] ids = Tokens(configuration.Batch);
+        var host = decoder.Cache as HostKvCache;
+        var counted = host?.Counts();
         var timing = _timer.Launched(_ =>
         {
             if (sequences[0].Length >= start + runs)
                 foreach (var sequence in sequences) sequence.Rewind(start);
+            // steps over the same token would select the same rows
+            if (host is not null) ids = Tokens(configuration.Batch);
             decoder.Decode(sequences, ids);
         }, 1);
         long bytes = _weights.BytesReadPerToken + configuration.Batch * decoder.Policy.BytesRead(configuration.Context - 1);
         row = row with { Launched = timing, Tokens = configuration.Batch, Bytes = bytes, Nodes = decoder.StepNodes > 0 ? decoder.StepNodes : null };
-        return [WithMemory(row, decoder) with { Share = row.GigabytesPerSecond / _session.Yardstick.GigabytesPerSecond }];
+        if (host is null) return [WithMemory(row, decoder) with { Share = row.GigabytesPerSecond / _session.Yardstick.GigabytesPerSecond, DeviceBytes = DeviceBytes(decoder) }];
+        var counts = host.Counts().Since(counted!.Value);
+        return
+        [
+            WithMemory(row, decoder) with
+            {
+                Kv = "host",
+                HotTokens = decoder.Options.HotTokens,
+                HitRate = decoder.Options.HotTokens > 0 ? counts.HitRate : null,
+                Prediction = configuration.Prediction == KvPrediction.Off ? null : configuration.Prediction.ToString().ToLowerInvariant(),
+                PredictionRate = configuration.Prediction == KvPrediction.Off ? null : counts.PredictionRate,
+                BusBytes = counts.BusBytesPerStep,
+                DeviceBytes = DeviceBytes(decoder),
+                HostBytes = _backend.HostMemory.LiveBytes,
+                BusShare = BusGigabytesPerSecond is { } rate ? counts.BusBytesPerStep / timing.Median / 1e3 / rate : null,
+            },
+        ];
     });
 
     private IReadOnlyList<BenchRow> Guarded(ModelConfiguration configuration, string what, Func<BenchRow, IReadOnlyList<BenchRow>> measure)
@@ -143,7 +166,7 @@ internal sealed class ModelBenchmark : IDisposable
     private LlamaDecoder Decoder(ModelConfiguration configuration, int room)
     {
         int blocks = KvCache.BlocksFor(configuration.Context + room);
-        return new LlamaDecoder(_backend, _weights, new DecoderOptions
+        var options = new DecoderOptions
         {
             Capacity = checked(configuration.Batch * blocks * KvLayer.BlockTokens),
             KvFormat = _kvFormat,
@@ -151,7 +174,17 @@ internal sealed class ModelBenchmark : IDisposable
             Channels = configuration.Attention.Kind == AttentionKind.Dense ? null : RandomChannels.Create(Config, _pattern),
             PrefillChunk = _chunk,
             MaxSequences = configuration.Batch,
-        });
+            KvPrediction = configuration.Prediction,
+        };
+        return new LlamaDecoder(_backend, _weights, ModelOptions.Place(options, configuration.Placement, configuration.Hot, Config));
+    }
+
+    // Of K and V and of what the policy keeps of them.
+    private long DeviceBytes(LlamaDecoder decoder)
+    {
+        var options = decoder.Options;
+        long kv = options.KvPlacement == KvPlacement.Host ? HostKvCache.PlannedDeviceBytes(Config, options) : KvCache.PlannedBytes(Config, options.KvFormat, options.Capacity);
+        return kv + options.Attention.AuxiliaryBytesPerToken(Config) * decoder.Cache.Capacity;
     }
 
     // Random K and V, and what the policy keeps of them.
@@ -165,6 +198,7 @@ internal sealed class ModelBenchmark : IDisposable
         {
             _session.Cancellation.ThrowIfCancellationRequested();
             batch.SetPrefill(start, Math.Min(FillTokens, tokens - start), sequence.Blocks);
+            decoder.Cache.Prepare(batch);
             for (int layer = 0; layer < Config.Layers; layer++)
             {
                 var k = _pattern.Device(_pattern.Draw(floats));

@@ -21,6 +21,7 @@ internal sealed class AttentionMethod
             Settings = [],
             AuxiliaryBytesPerToken = (_, _) => 0,
             PlannedBytes = (_, _, _) => 0,
+            Selection = (_, _, _) => (0, 0),
             Create = (backend, config, cache, _, _) => new DensePolicy(backend, config, cache),
         },
         new()
@@ -30,8 +31,9 @@ internal sealed class AttentionMethod
             Settings = ["channels", "bits", "scaling", "order", .. s_ranked],
             AuxiliaryBytesPerToken = DoubleSparsityPolicy.LabelBytesPerToken,
             PlannedBytes = DoubleSparsityPolicy.PlannedBytes,
+            Selection = (config, options, capacity) => (options.SetPerQueryHead ? config.Heads : config.KvHeads, options.Rule.Budget(capacity)),
             Create = (backend, config, cache, options, decoder) => new DoubleSparsityPolicy(backend, config, cache, options,
-                decoder.Channels ?? throw new ArgumentException($"{options} needs a channel map: make one with 'ilgpusparse calibrate'", nameof(decoder)), decoder.MaxSequences),
+                decoder.Channels ?? throw new ArgumentException($"{options} needs a channel map: make one with 'ilgpusparse calibrate'", nameof(decoder)), decoder.MaxSequences, decoder.KvPrediction),
         },
         new()
         {
@@ -40,7 +42,8 @@ internal sealed class AttentionMethod
             Settings = s_ranked,
             AuxiliaryBytesPerToken = (config, options) => DoubleSparsityPolicy.LabelBytesPerToken(config, OraclePolicy.Labels(config, options)),
             PlannedBytes = (config, options, decoder) => DoubleSparsityPolicy.PlannedBytes(config, OraclePolicy.Labels(config, options), decoder),
-            Create = (backend, config, cache, options, decoder) => OraclePolicy.Create(backend, config, cache, options, decoder.MaxSequences),
+            Selection = (config, options, capacity) => (options.SetPerQueryHead ? config.Heads : config.KvHeads, options.Rule.Budget(capacity)),
+            Create = (backend, config, cache, options, decoder) => OraclePolicy.Create(backend, config, cache, options, decoder.MaxSequences, decoder.KvPrediction),
         },
         new()
         {
@@ -49,6 +52,7 @@ internal sealed class AttentionMethod
             Settings = ["tokens", "sinks"],
             AuxiliaryBytesPerToken = (_, _) => 0,
             PlannedBytes = StreamingPolicy.PlannedBytes,
+            Selection = (config, options, capacity) => (config.KvHeads, options.Rule.Budget(capacity)),
             Create = (backend, config, cache, options, decoder) => new StreamingPolicy(backend, config, cache, options, decoder.MaxSequences),
         },
         new()
@@ -58,6 +62,7 @@ internal sealed class AttentionMethod
             Settings = ["tokens", "page", "dense-layers"],
             AuxiliaryBytesPerToken = QuestPolicy.BoundBytesPerToken,
             PlannedBytes = HostSelectionPolicy.PlannedBytes,
+            Selection = HostSelectionPolicy.Lists,
             Create = (backend, config, cache, options, decoder) => new QuestPolicy(backend, config, cache, options, decoder.MaxSequences),
         },
         new()
@@ -67,6 +72,7 @@ internal sealed class AttentionMethod
             Settings = ["tokens", "r", "mean-value", "dense-layers"],
             AuxiliaryBytesPerToken = SparqPolicy.KeyBytesPerToken,
             PlannedBytes = HostSelectionPolicy.PlannedBytes,
+            Selection = HostSelectionPolicy.Lists,
             Create = (backend, config, cache, options, decoder) => new SparqPolicy(backend, config, cache, options, decoder.MaxSequences),
         },
     ];
@@ -87,6 +93,9 @@ internal sealed class AttentionMethod
 
     /// <summary>Bytes that its policy allocates on the device.</summary>
     public required Func<LlamaConfig, AttentionOptions, DecoderOptions, long> PlannedBytes { get; init; }
+
+    /// <summary>Token lists a step's row, and the room of each, of a policy over a cache of so many tokens; none where it selects nothing.</summary>
+    public required Func<LlamaConfig, AttentionOptions, int, (int Sets, int Capacity)> Selection { get; init; }
 
     /// <summary>Makes the policy.</summary>
     public required Func<ComputeBackend, LlamaConfig, KvCache, AttentionOptions, DecoderOptions, AttentionPolicy> Create { get; init; }

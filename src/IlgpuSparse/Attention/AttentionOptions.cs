@@ -156,6 +156,9 @@ public sealed record AttentionOptions
     /// <summary>Bytes that the policy's labels and scratch take for a decoder with <paramref name="options"/>.</summary>
     internal long PlannedBytes(LlamaConfig config, DecoderOptions options) => AttentionMethod.Of(Kind).PlannedBytes(config, this, options);
 
+    /// <summary>Token lists a step's row, and the room of each, over a cache of <paramref name="capacity"/> tokens; none for full attention.</summary>
+    internal (int Sets, int Capacity) Selection(LlamaConfig config, int capacity) => AttentionMethod.Of(Kind).Selection(config, this, capacity);
+
     internal AttentionPolicy Create(ComputeBackend backend, LlamaConfig config, KvCache cache, DecoderOptions options) => AttentionMethod.Of(Kind).Create(backend, config, cache, this, options);
 
     private static SelectionRule ParseBudget(string value)

@@ -30,6 +30,22 @@ public abstract class AttentionPolicy : IDisposable
     /// <summary>Bytes of K, V and auxiliary data that a step at <paramref name="position"/> reads over all layers.</summary>
     public abstract long BytesRead(int position);
 
+    /// <summary>What it keeps of the tokens of <paramref name="layer"/>: buffers of as many bytes for every block of the cache.</summary>
+    /// <exception cref="NotSupportedException">It keeps something else.</exception>
+    internal virtual IReadOnlyList<DeviceBuffer?> State(int layer) => [];
+
+    /// <summary>Tells <see cref="State"/> of one meaning from that of another.</summary>
+    internal virtual string StateSignature => "nothing";
+
+    /// <summary>Whether a step wants <see cref="Predict"/> for <paramref name="layer"/> while the layer before is computed.</summary>
+    internal virtual bool Predicts(int layer, StepBatch batch) => false;
+
+    /// <summary>Selects for the query <paramref name="q"/> <c>[row, head, headDim]</c> that <paramref name="layer"/> will have about, and has the rows brought.</summary>
+    internal virtual void Predict(int layer, StepBatch batch, DeviceSpan q) { }
+
+    /// <summary>The sets that its steps attend to, whose rows a cache in host memory makes room for; null where it selects nothing.</summary>
+    internal virtual TokenSets? Selection => null;
+
     /// <inheritdoc/>
     public abstract void Dispose();
 }

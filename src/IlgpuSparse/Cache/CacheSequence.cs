@@ -45,6 +45,7 @@ public sealed class CacheSequence : IDisposable
     {
         ArgumentOutOfRangeException.ThrowIfNegative(length);
         ArgumentOutOfRangeException.ThrowIfGreaterThan(length, Length);
+        if (length < Length) _cache.Forget();
         Length = length;
         int keep = KvCache.BlocksFor(length);
         while (_used > keep) _cache.Return(_blocks[--_used]);

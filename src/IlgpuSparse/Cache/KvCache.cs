@@ -7,7 +7,7 @@ namespace IlgpuSparse.Cache;
 /// K and V of every layer for all sequences of a decoder: a pool of blocks of <see cref="KvLayer.BlockTokens"/> tokens from which sequences grow. A block id means the
 /// same place in every layer, and in the label cache. The bytes are known before anything is allocated (<see cref="PlannedBytes"/>).
 /// </summary>
-public sealed class KvCache : IDisposable
+public class KvCache : IDisposable
 {
     private readonly Stack<int> _free = new();
     private readonly List<KvLayer> _layers = [];
@@ -16,6 +16,12 @@ public sealed class KvCache : IDisposable
     /// <exception cref="NotSupportedException">The backend cannot store <paramref name="format"/>.</exception>
     /// <exception cref="InsufficientMemoryException">The device has not that much; the message names the knob.</exception>
     public KvCache(ComputeBackend backend, LlamaConfig config, KvFormat format, int capacity)
+        : this(backend, config, format, capacity, bytes => backend.Allocate(bytes, "kv"))
+    {
+    }
+
+    /// <summary>As the other, with the memory for K and V of a layer from <paramref name="allocate"/>.</summary>
+    private protected KvCache(ComputeBackend backend, LlamaConfig config, KvFormat format, int capacity, Func<long, DeviceBuffer> allocate)
     {
         ArgumentOutOfRangeException.ThrowIfLessThan(capacity, 1);
         ArgumentOutOfRangeException.ThrowIfGreaterThan(capacity, int.MaxValue - KvLayer.BlockTokens); // rounded up it is still a number of tokens
@@ -29,15 +35,26 @@ public sealed class KvCache : IDisposable
         {
             for (int layer = 0; layer < config.Layers; layer++)
             {
-                var k = backend.Allocate(bytes, "kv");
-                var v = backend.Allocate(bytes, "kv");
-                bool scaled = format == KvFormat.Int8;
-                _layers.Add(new KvLayer(format, k, v, scaled ? backend.Allocate(rows * sizeof(float), "kv") : null, scaled ? backend.Allocate(rows * sizeof(float), "kv") : null));
+                var owned = new List<DeviceBuffer>();
+                try
+                {
+                    bool scaled = format == KvFormat.Int8;
+                    owned.Add(allocate(bytes));
+                    owned.Add(allocate(bytes));
+                    if (scaled) owned.Add(backend.Allocate(rows * sizeof(float), "kv"));
+                    if (scaled) owned.Add(backend.Allocate(rows * sizeof(float), "kv"));
+                    _layers.Add(new KvLayer(format, owned[0], owned[1], scaled ? owned[2] : null, scaled ? owned[3] : null));
+                }
+                catch
+                {
+                    foreach (var buffer in owned) buffer.Dispose();
+                    throw;
+                }
             }
         }
         catch (InsufficientMemoryException e)
         {
-            Dispose();
+            FreeLayers();
             throw new InsufficientMemoryException(
                 $"K and V of {Blocks * KvLayer.BlockTokens:N0} tokens need {PlannedBytes(config, format, capacity):N0} bytes: {e.Message}. Ask for a shorter context (--context) or a smaller format (--kv-type).", e);
         }
@@ -79,10 +96,34 @@ public sealed class KvCache : IDisposable
         return block;
     }
 
-    internal void Return(int block) => _free.Push(block);
+    internal virtual void Return(int block) => _free.Push(block);
+
+    /// <summary>Tokens that steps may have read are gone from a sequence: what lies at their places will be other tokens.</summary>
+    internal virtual void Forget() { }
+
+    /// <summary>Before a pass over the rows of <paramref name="batch"/>, whose blocks are reserved.</summary>
+    internal virtual void Prepare(StepBatch batch) { }
+
+    /// <summary>Whether a dense decode step leaves the host out, so that it can be recorded.</summary>
+    internal virtual bool DenseStepsAreRecordable => true;
+
+    /// <summary>Exchanges the layers for ones that carry more.</summary>
+    private protected void Equip(Func<KvLayer, int, KvLayer> equip)
+    {
+        for (int i = 0; i < _layers.Count; i++) _layers[i] = equip(_layers[i], i);
+    }
 
     /// <inheritdoc/>
     public void Dispose()
+    {
+        Dispose(true);
+        GC.SuppressFinalize(this);
+    }
+
+    /// <summary>Frees K and V.</summary>
+    protected virtual void Dispose(bool disposing) => FreeLayers();
+
+    private void FreeLayers()
     {
         foreach (var layer in _layers)
         {

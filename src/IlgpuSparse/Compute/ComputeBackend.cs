@@ -23,6 +23,9 @@ public abstract class ComputeBackend : IDisposable
     /// <summary>Seconds that went into compiling and loading kernels and into recordings so far; 0 where nothing has to be prepared.</summary>
     public virtual double PreparationSeconds => 0;
 
+    /// <summary>What is allocated of host memory for K and V that a GPU reaches (<see cref="Cache.HostKvCache"/>); not part of <see cref="Memory"/>.</summary>
+    public MemoryLedger HostMemory { get; } = new();
+
     /// <summary>Whether K and V can be stored as <paramref name="format"/>.</summary>
     public abstract bool Supports(KvFormat format);
 
@@ -107,6 +110,9 @@ public abstract class ComputeBackend : IDisposable
 
     /// <summary>As <see cref="Attend"/> over the tokens of <paramref name="sets"/> alone. Decode batches only.</summary>
     public abstract void AttendSelected(AttentionShape shape, KvLayer cache, StepBatch batch, DeviceSpan q, TokenSets sets, DeviceSpan y);
+
+    /// <summary>Begins to bring the rows of <paramref name="sets"/> for the next <see cref="AttendSelected"/> over <paramref name="cache"/>, where K and V lie in host memory.</summary>
+    internal virtual void Prefetch(KvLayer cache, StepBatch batch, TokenSets sets) { }
 
     /// <summary>As <see cref="MatMul"/> of normalised activations: y = norm(x) · Wᵀ + bias.</summary>
     public virtual void NormMatMul(WeightMatrix weight, NormedInput input, int rows, DeviceSpan y, WeightMatrix? bias = null)

@@ -1,3 +1,5 @@
+using IlgpuSparse.Compute.Gpu.Offload;
+
 namespace IlgpuSparse.Compute;
 
 /// <summary>
@@ -17,4 +19,10 @@ public sealed record KvLayer(KvFormat Format, DeviceBuffer K, DeviceBuffer V, De
 
     /// <summary>log2 of <see cref="BlockTokens"/>.</summary>
     public const int BlockShift = 8;
+
+    /// <summary>Blocks of the rows of a step where they are not those of <see cref="StepBatch.BlockTable"/>.</summary>
+    internal KvBlockTable? Table { get; init; }
+
+    /// <summary>What belongs to the layer on the device where <see cref="K"/> and <see cref="V"/> lie in host memory.</summary>
+    internal OffloadedLayer? Offload { get; init; }
 }

@@ -1,3 +1,5 @@
+using IlgpuSparse.Cache;
+
 namespace IlgpuSparse.Generation;
 
 /// <summary>What a generation took and read.</summary>
@@ -29,6 +31,9 @@ public sealed class GenerationStatistics
 
     /// <summary>Bytes of K and V that the same steps would have read densely.</summary>
     public long DenseBytesRead { get; internal set; }
+
+    /// <summary>What the decode steps read of K and V in host memory; null where they do not lie there, and before the end.</summary>
+    public OffloadCounts? Offload { get; internal set; }
 
     /// <summary>Bytes of weights that one token reads.</summary>
     public long WeightBytesPerToken { get; internal set; }

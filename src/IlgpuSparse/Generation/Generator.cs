@@ -1,4 +1,5 @@
 using System.Diagnostics;
+using System.Runtime.InteropServices;
 using IlgpuSparse.Cache;
 using IlgpuSparse.Llama;
 
@@ -8,6 +9,8 @@ namespace IlgpuSparse.Generation;
 public sealed class Generator(LlamaDecoder decoder) : IDisposable
 {
     private readonly CacheSequence _sequence = decoder.NewSequence();
+    private readonly List<int> _tokens = []; // those in the cache, then those drawn and not appended
+    private bool _resumed;
 
     /// <summary>Times and bytes of the generation in progress or just ended.</summary>
     public GenerationStatistics Statistics { get; private set; } = new();
@@ -33,47 +36,87 @@ public sealed class Generator(LlamaDecoder decoder) : IDisposable
         return Run(prompt, options, sampler, prefillProgress, cancellation);
     }
 
+    /// <summary>Writes the tokens so far with their K, V and labels to <paramref name="path"/>, for <see cref="LoadState"/>; the last one drawn, which is not in the cache, comes along.</summary>
+    /// <param name="path">A file of that name is replaced once all is written.</param>
+    /// <param name="fingerprint">The weights' (<see cref="Model.ModelFile.Fingerprint"/>).</param>
+    /// <exception cref="InvalidOperationException">There is nothing to save.</exception>
+    /// <exception cref="NotSupportedException">The attention keeps what cannot be saved.</exception>
+    public void SaveState(string path, string fingerprint)
+    {
+        if (_sequence.Length == 0) throw new InvalidOperationException("there is no sequence to save");
+        var tokens = CollectionsMarshal.AsSpan(_tokens);
+        SequenceState.Save(decoder, _sequence, fingerprint, tokens[.._sequence.Length], tokens[_sequence.Length..], path);
+    }
+
+    /// <summary>Takes up the sequence that <see cref="SaveState"/> wrote. Returns the tokens that were drawn and are not in the cache: a prompt that goes on from there begins with them.</summary>
+    /// <exception cref="Model.ModelFormatException">The file is damaged, or of another model, format or attention.</exception>
+    /// <exception cref="InvalidOperationException">The generator has a sequence already, or the cache is too small.</exception>
+    public IReadOnlyList<int> LoadState(string path, string fingerprint)
+    {
+        var header = SequenceState.Load(decoder, _sequence, fingerprint, path);
+        _tokens.Clear();
+        _tokens.AddRange(header.Tokens);
+        _resumed = true;
+        return header.Pending;
+    }
+
     private IEnumerable<int> Run(int[] prompt, GenerationOptions options, Sampler sampler, Action<int>? prefillProgress, CancellationToken cancellation)
     {
         var statistics = Statistics = new GenerationStatistics { WeightBytesPerToken = decoder.Weights.BytesReadPerToken };
         sampler.Observe(prompt);
         double prepared = decoder.PreparationSeconds;
+        _tokens.RemoveRange(_sequence.Length, _tokens.Count - _sequence.Length);
+        _tokens.AddRange(prompt);
         long start = Stopwatch.GetTimestamp();
-        int token = sampler.Next(decoder.Prefill(_sequence, prompt, done =>
+        var sequences = new[] { _sequence };
+        // what was drawn before a state was saved is a step like any other: dense attention would answer otherwise
+        bool step = _resumed && prompt.Length == 1;
+        _resumed = false;
+        int token = sampler.Next(step ? decoder.Decode(sequences, prompt) : decoder.Prefill(_sequence, prompt, done =>
         {
             statistics.PromptTokens = done;
             statistics.PrefillSeconds = Stopwatch.GetElapsedTime(start).TotalSeconds;
             prefillProgress?.Invoke(done);
         }, cancellation));
+        statistics.PromptTokens = prompt.Length;
         double preparation = decoder.PreparationSeconds - prepared;
         statistics.PrefillSeconds = Stopwatch.GetElapsedTime(start).TotalSeconds - preparation;
         statistics.PreparationSeconds = preparation;
         prepared = decoder.PreparationSeconds;
-        var sequences = new[] { _sequence };
         // only the host knows the text that a penalty needs
         using var queue = decoder.QueuesSteps && options.Sampling.RepetitionPenalty == 1 && options.MaxTokens > 1
             ? decoder.Queue(_sequence, token, options.Sampling, drawn: 1, options.MaxTokens - 1) : null;
+        var host = decoder.Cache as HostKvCache;
+        var counted = host?.Counts();
         long before = 0;
-        while (statistics.NewTokens < options.MaxTokens && !options.StopIds.Contains(token))
+        try
         {
-            statistics.NewTokens++;
-            yield return token;
-            if (statistics.NewTokens == options.MaxTokens || _sequence.Length == decoder.Cache.Capacity) yield break;
-            cancellation.ThrowIfCancellationRequested();
-            int position = _sequence.Length;
-            // queued steps run while the caller looks at a token, so that his time counts, too
-            if (queue is null || before == 0) before = Stopwatch.GetTimestamp();
-            token = queue?.Next() ?? sampler.Next(decoder.Decode(sequences, [token]));
-            long after = Stopwatch.GetTimestamp();
-            preparation = decoder.PreparationSeconds - prepared;
-            prepared += preparation;
-            statistics.PreparationSeconds += preparation;
-            statistics.DecodeSeconds += Stopwatch.GetElapsedTime(before, after).TotalSeconds - preparation;
-            before = after;
-            statistics.DecodeSteps++;
-            statistics.KernelsPerStep = decoder.StepNodes;
-            statistics.CacheBytesRead += decoder.Policy.BytesRead(position);
-            statistics.DenseBytesRead += decoder.DenseBytesRead(position);
+            while (statistics.NewTokens < options.MaxTokens && !options.StopIds.Contains(token))
+            {
+                statistics.NewTokens++;
+                _tokens.Add(token);
+                yield return token;
+                if (statistics.NewTokens == options.MaxTokens || _sequence.Length == decoder.Cache.Capacity) yield break;
+                cancellation.ThrowIfCancellationRequested();
+                int position = _sequence.Length;
+                // queued steps run while the caller looks at a token, so that his time counts, too
+                if (queue is null || before == 0) before = Stopwatch.GetTimestamp();
+                token = queue?.Next() ?? sampler.Next(decoder.Decode(sequences, [token]));
+                long after = Stopwatch.GetTimestamp();
+                preparation = decoder.PreparationSeconds - prepared;
+                prepared += preparation;
+                statistics.PreparationSeconds += preparation;
+                statistics.DecodeSeconds += Stopwatch.GetElapsedTime(before, after).TotalSeconds - preparation;
+                before = after;
+                statistics.DecodeSteps++;
+                statistics.KernelsPerStep = decoder.StepNodes;
+                statistics.CacheBytesRead += decoder.Policy.BytesRead(position);
+                statistics.DenseBytesRead += decoder.DenseBytesRead(position);
+            }
+        }
+        finally
+        {
+            if (host is not null) statistics.Offload = host.Counts().Since(counted!.Value);
         }
     }
 

@@ -1,4 +1,5 @@
 using IlgpuSparse.Attention;
+using IlgpuSparse.Cache;
 using IlgpuSparse.Calibration;
 using IlgpuSparse.Compute;
 using IlgpuSparse.Model;
@@ -15,6 +16,15 @@ public sealed record DecoderOptions
 
     /// <summary>Element type of K and V.</summary>
     public KvFormat KvFormat { get; init; } = KvFormat.F16;
+
+    /// <summary>Where K and V lie.</summary>
+    public KvPlacement KvPlacement { get; init; }
+
+    /// <summary>Rows of K and V that were read lately and stay on the device, a layer and kv head, where K and V lie in host memory; 0 for none.</summary>
+    public int HotTokens { get; init; }
+
+    /// <summary>Whether rows of K and V in host memory are brought a layer ahead; Double Sparsity alone predicts.</summary>
+    public KvPrediction KvPrediction { get; init; }
 
     /// <summary>How decode steps attend. Prefill is dense.</summary>
     public AttentionOptions Attention { get; init; } = AttentionOptions.Dense;

@@ -22,7 +22,7 @@ public sealed class LlamaDecoder : IDisposable
     private readonly RopeTable _rope;
     private readonly List<DeviceBuffer> _scratch = [];
     private readonly DeviceBuffer _ids, _x, _normed, _q, _k, _v, _attended, _gate, _up, _logits;
-    private readonly DeviceBuffer? _router;
+    private readonly DeviceBuffer? _router, _predicted;
     private readonly float[] _hostLogits;
     private readonly RecordedSteps _steps;
     private readonly int _maxRows;
@@ -43,6 +43,7 @@ public sealed class LlamaDecoder : IDisposable
         ArgumentOutOfRangeException.ThrowIfLessThan(options.Capacity, 1, nameof(options));
         ArgumentOutOfRangeException.ThrowIfNegative(options.PrefillChunk, nameof(options));
         ArgumentOutOfRangeException.ThrowIfLessThan(options.MaxSequences, 1, nameof(options));
+        ArgumentOutOfRangeException.ThrowIfNegative(options.HotTokens, nameof(options));
         options = options.Resolve(backend, weights.Config);
         _backend = backend;
         _weights = weights;
@@ -56,8 +57,10 @@ public sealed class LlamaDecoder : IDisposable
         try
         {
             backend.ReserveWorkingMemory(c, weights.Formats, _maxRows);
-            Cache = new KvCache(backend, c, options.KvFormat, options.Capacity);
+            var host = options.KvPlacement == KvPlacement.Host ? new HostKvCache(backend, c, options) : null;
+            Cache = host ?? new KvCache(backend, c, options.KvFormat, options.Capacity);
             Policy = createPolicy(Cache, options);
+            if (Policy.Selection is { } sets) host?.Reserve(sets);
             QueuesSteps = backend.Records && Policy.IsRecordable;
             _batch = new StepBatch(backend, _maxRows, options.MaxSequences, Cache.Blocks);
             Feedback = new TokenFeedback(backend);
@@ -72,6 +75,7 @@ public sealed class LlamaDecoder : IDisposable
             _gate = Scratch(c.Experts > 0 ? 1 : c.IntermediateSize);
             _up = Scratch(c.Experts > 0 ? 1 : c.IntermediateSize);
             _router = c.Experts > 0 ? Scratch(c.Experts) : null;
+            if (Predicts(options)) _scratch.Add(_predicted = backend.Allocate((long)options.MaxSequences * c.Heads * c.HeadDim * sizeof(float), "scratch"));
             _logits = backend.Allocate((long)Math.Max(LogitRows, options.MaxSequences) * c.VocabularySize * sizeof(float), "scratch");
             _scratch.Add(_logits);
             _hostLogits = new float[Math.Max(LogitRows, options.MaxSequences) * c.VocabularySize];
@@ -123,8 +127,10 @@ public sealed class LlamaDecoder : IDisposable
     {
         long blocks = KvCache.BlocksFor(options.Capacity);
         return sizeof(float) * (MaxRows(options) * RowFloats(c) + (long)Math.Max(LogitRows, options.MaxSequences) * c.VocabularySize
-            + MaxRows(options) + options.MaxSequences * blocks + c.HeadDim / 2 + TokenFeedback.Slots + 1);
+            + MaxRows(options) + options.MaxSequences * blocks + c.HeadDim / 2 + TokenFeedback.Slots + 1 + (Predicts(options) ? (long)options.MaxSequences * c.Heads * c.HeadDim : 0));
     }
+
+    private static bool Predicts(DecoderOptions options) => options is { KvPlacement: KvPlacement.Host, KvPrediction: not KvPrediction.Off };
 
     /// <summary>Floats of activations a token.</summary>
     internal static long RowFloats(LlamaConfig c) =>
@@ -196,6 +202,7 @@ public sealed class LlamaDecoder : IDisposable
             blocks[i] = sequences[i].Blocks;
         }
         _batch.SetDecode(positions, blocks);
+        Cache.Prepare(_batch);
         ((DeviceSpan)_ids).Upload(tokens);
         if (Policy.IsRecordable) _steps.Run(_batch, Policy.Mode(_batch), null, _plainStep);
         else Step();
@@ -238,6 +245,7 @@ public sealed class LlamaDecoder : IDisposable
         var kind = (_batch.GridLength, Policy.Mode(_batch));
         if (!alone && kind != _queuedKind) return false;
         _queuedKind = kind;
+        Cache.Prepare(_batch);
         _sampling = sampling;
         _steps.Run(_batch, _queuedKind.Mode, sampling, _drawingStep);
         _batch.NoteAdvanced();
@@ -263,6 +271,7 @@ public sealed class LlamaDecoder : IDisposable
             var chunk = tokens.Slice(start, Math.Min(Options.PrefillChunk, tokens.Length - start));
             sequence.Reserve(sequence.Length + chunk.Length);
             _batch.SetPrefill(sequence.Length, chunk.Length, sequence.Blocks);
+            Cache.Prepare(_batch);
             ((DeviceSpan)_ids).Upload(chunk);
             Forward();
             sequence.Advance(chunk.Length);
@@ -279,6 +288,7 @@ public sealed class LlamaDecoder : IDisposable
         for (int i = 0; i < c.Layers; i++)
         {
             var w = _weights.Layers[i];
+            if (_predicted is not null && !_batch.IsPrefill && Policy.Predicts(i + 1, _batch)) Predict(i + 1);
             _backend.Qkv(w.Qkv, new NormedInput(_x, w.InputNorm, c.NormEpsilon, _normed), _rope, _shape, Cache.Layers[i], _batch, _q, _k, _v);
             Observer?.Invoke(i, _batch, _q, _k);
             Policy.Append(i, _batch, _k);
@@ -296,6 +306,15 @@ public sealed class LlamaDecoder : IDisposable
             _backend.GateUp(w.GateUp, new NormedInput(_x, w.MlpNorm, c.NormEpsilon, _normed), rows, _gate, _up);
             _backend.MatMul(w.Down!, _gate, rows, _x, w.DownBias, accumulate: true);
         }
+    }
+
+    // The query that a layer would have if the one before it changed nothing.
+    private void Predict(int layer)
+    {
+        var w = _weights.Layers[layer];
+        _backend.NormMatMul(w.Qkv.Q, new NormedInput(_x, w.InputNorm, Config.NormEpsilon, _normed), _batch.Rows, _predicted!, w.Qkv.QBias);
+        _backend.Rope(_rope, _batch, Config.Heads, _predicted!);
+        Policy.Predict(layer, _batch, _predicted!);
     }
 
     // A decode step from the ids to the logits: nothing here depends on lengths that only the host knows.

@@ -11,7 +11,10 @@ namespace IlgpuSparse.Llama;
 /// <param name="Scratch">Activations, logits, and what the backend works with.</param>
 public sealed record MemoryPlan(long Weights, long KeysAndValues, long Labels, long Scratch)
 {
-    /// <summary>The sum.</summary>
+    /// <summary>K and V in pinned host memory, where they are kept there; <see cref="KeysAndValues"/> then is what of them is on the device, too.</summary>
+    public long HostKeysAndValues { get; init; }
+
+    /// <summary>The sum, host memory not counted.</summary>
     public long Total => Weights + KeysAndValues + Labels + Scratch;
 
     /// <summary>Plans a decoder for <paramref name="model"/> on a backend that allocates nothing for itself, as the CPU's.</summary>
@@ -30,10 +33,14 @@ public sealed record MemoryPlan(long Weights, long KeysAndValues, long Labels, l
     {
         ArgumentNullException.ThrowIfNull(options);
         options = options.Resolve(backend, config);
+        bool host = options.KvPlacement == KvPlacement.Host;
         return new MemoryPlan(
             weights,
-            KvCache.PlannedBytes(config, options.KvFormat, options.Capacity),
+            host ? HostKvCache.PlannedDeviceBytes(config, options) : KvCache.PlannedBytes(config, options.KvFormat, options.Capacity),
             options.Attention.PlannedBytes(config, options),
-            LlamaDecoder.ScratchBytes(config, options) + (backend?.WorkingBytes(config, formats, LlamaDecoder.MaxRows(options)) ?? 0));
+            LlamaDecoder.ScratchBytes(config, options) + (backend?.WorkingBytes(config, formats, LlamaDecoder.MaxRows(options)) ?? 0))
+        {
+            HostKeysAndValues = host ? HostKvCache.PlannedHostBytes(config, options) : 0,
+        };
     }
 }

@@ -1,3 +1,4 @@
+using System.Security.Cryptography;
 using IlgpuSparse.Cache;
 using IlgpuSparse.Calibration;
 using IlgpuSparse.Compute;
@@ -24,8 +25,10 @@ internal sealed class DoubleSparsityPolicy : AttentionPolicy
     private readonly ValueSums?[] _sums;
     private readonly TokenScores? _scores;
     private readonly TokenSets? _sets;
+    private readonly TokenSets?[] _predicted = new TokenSets?[2];
+    private readonly KvPrediction _prediction;
 
-    public DoubleSparsityPolicy(ComputeBackend backend, LlamaConfig config, KvCache cache, AttentionOptions options, ChannelMap channels, int maxRows)
+    public DoubleSparsityPolicy(ComputeBackend backend, LlamaConfig config, KvCache cache, AttentionOptions options, ChannelMap channels, int maxRows, KvPrediction prediction = KvPrediction.Off)
     {
         channels.CheckFits(config);
         if (options.Channels > config.HeadDim)
@@ -49,7 +52,11 @@ internal sealed class DoubleSparsityPolicy : AttentionPolicy
             int sets = SetsFor(config, options);
             _scores = new TokenScores(backend.Allocate((long)maxRows * sets * cache.Capacity * sizeof(float), "scratch"), sets, cache.Capacity);
             int budget = options.Rule.Budget(cache.Capacity);
-            _sets = new TokenSets(backend.Allocate((long)maxRows * sets * budget * sizeof(int), "scratch"), backend.Allocate((long)maxRows * sets * sizeof(int), "scratch"), sets, budget,
+            _sets = NewSets();
+            _prediction = cache is HostKvCache ? prediction : KvPrediction.Off;
+            for (int i = 0; i < _predicted.Length && _prediction != KvPrediction.Off; i++) _predicted[i] = NewSets();
+
+            TokenSets NewSets() => new(backend.Allocate((long)maxRows * sets * budget * sizeof(int), "scratch"), backend.Allocate((long)maxRows * sets * sizeof(int), "scratch"), sets, budget,
                 options.MeanValue ? backend.Allocate((long)maxRows * sets * sizeof(float), "scratch") : null);
         }
         catch
@@ -71,10 +78,11 @@ internal sealed class DoubleSparsityPolicy : AttentionPolicy
     public static long PlannedBytes(LlamaConfig config, AttentionOptions options, DecoderOptions decoder)
     {
         long capacity = (long)KvCache.BlocksFor(decoder.Capacity) * KvLayer.BlockTokens;
+        int lists = decoder is { KvPlacement: KvPlacement.Host, KvPrediction: not KvPrediction.Off } ? 3 : 1; // those of a step, and of two predicted layers
         long tables = (long)Math.Max(0, config.Layers - options.DenseLayers) * config.KvHeads * options.Channels * sizeof(float) * (HasTables(options) ? 3 : 1);
         long sums = options.MeanValue ? Math.Max(0, config.Layers - options.DenseLayers) * (capacity / KvLayer.BlockTokens) * ValueSums.BytesPerBlock(config.KvHeads, config.HeadDim) : 0;
         return capacity * LabelBytesPerToken(config, options) + tables + sums
-            + (long)decoder.MaxSequences * SetsFor(config, options) * sizeof(float) * (capacity + options.Rule.Budget((int)capacity) + (options.MeanValue ? 2 : 1));
+            + (long)decoder.MaxSequences * SetsFor(config, options) * sizeof(float) * (capacity + lists * (options.Rule.Budget((int)capacity) + (options.MeanValue ? 2 : 1)));
     }
 
     public override void Append(int layer, StepBatch batch, DeviceSpan k)
@@ -92,8 +100,23 @@ internal sealed class DoubleSparsityPolicy : AttentionPolicy
             _backend.Attend(_shape, _cache.Layers[layer], batch, q, y);
             return;
         }
+        // the first layer that selects has none before it to be predicted in
+        if (_prediction == KvPrediction.Trust && Predicts(layer, batch))
+        {
+            AttendTo(_predicted[layer & 1]!, layer, batch, q, y);
+            return;
+        }
         Select(layer, batch, q);
         AttendSelected(layer, batch, q, y);
+    }
+
+    internal override bool Predicts(int layer, StepBatch batch) => _prediction != KvPrediction.Off && layer > 0 && layer < _labels.Length && IsSparse(layer, batch);
+
+    internal override void Predict(int layer, StepBatch batch, DeviceSpan q)
+    {
+        var sets = _predicted[layer & 1]!;
+        _backend.ScoreAndSelect(_shape, _labels[layer]!, batch, q, _options.Reduction, _options.Rule, _scores!, sets);
+        _backend.Prefetch(_cache.Layers[layer], batch, sets);
     }
 
     /// <summary>Whether a step in <paramref name="layer"/> selects; it is dense otherwise.</summary>
@@ -104,10 +127,12 @@ internal sealed class DoubleSparsityPolicy : AttentionPolicy
         _backend.ScoreAndSelect(_shape, _labels[layer]!, batch, q, _options.Reduction, _options.Rule, _scores!, _sets!);
 
     /// <summary>Second part: attention over the sets that <see cref="Select"/> left.</summary>
-    internal void AttendSelected(int layer, StepBatch batch, DeviceSpan q, DeviceSpan y)
+    internal void AttendSelected(int layer, StepBatch batch, DeviceSpan q, DeviceSpan y) => AttendTo(_sets!, layer, batch, q, y);
+
+    private void AttendTo(TokenSets sets, int layer, StepBatch batch, DeviceSpan q, DeviceSpan y)
     {
-        _backend.AttendSelected(_shape, _cache.Layers[layer], batch, q, _sets!, y);
-        if (_sums[layer] is { } sums) _backend.BlendMeanValue(_shape, _cache.Layers[layer], sums, batch, _sets!, y);
+        _backend.AttendSelected(_shape, _cache.Layers[layer], batch, q, sets, y);
+        if (_sums[layer] is { } sums) _backend.BlendMeanValue(_shape, _cache.Layers[layer], sums, batch, sets, y);
     }
 
     /// <summary>Scores of the last step.</summary>
@@ -115,6 +140,23 @@ internal sealed class DoubleSparsityPolicy : AttentionPolicy
 
     /// <summary>Sets of the last step.</summary>
     internal TokenSets Sets => _sets!;
+
+    internal override TokenSets? Selection => _sets;
+
+    internal override IReadOnlyList<DeviceBuffer?> State(int layer) => [_labels[layer]?.Codes, _labels[layer]?.TokenScales, _sums[layer]?.Sums, _sums[layer]?.Counts];
+
+    // Labels of other channels look alike.
+    internal override string StateSignature
+    {
+        get
+        {
+            using var hash = IncrementalHash.CreateHash(HashAlgorithmName.SHA256);
+            foreach (var labels in _labels)
+                foreach (var table in (DeviceBuffer?[])[labels?.ChannelIndices, labels?.Offsets, labels?.Steps])
+                    if (table is not null) hash.AppendData(((DeviceSpan)table).ToArray<byte>((int)table.ByteLength));
+            return $"labels of {_options.Channels} channels in {_options.LabelFormat}, scaling {_options.Scaling}, from layer {_options.DenseLayers}{(_options.MeanValue ? ", sums of V" : "")}, map {Convert.ToHexStringLower(hash.GetHashAndReset().AsSpan(0, 8))}";
+        }
+    }
 
     /// <summary>The label cache of <paramref name="layer"/>; null where the layer is dense.</summary>
     internal LabelLayer? Labels(int layer) => _labels[layer];
@@ -137,6 +179,7 @@ internal sealed class DoubleSparsityPolicy : AttentionPolicy
         foreach (var sums in _sums) sums?.Dispose();
         _scores?.Dispose();
         _sets?.Dispose();
+        foreach (var sets in _predicted) sets?.Dispose();
     }
 
     private static int SetsFor(LlamaConfig config, AttentionOptions options) => options.SetPerQueryHead ? config.Heads : config.KvHeads;

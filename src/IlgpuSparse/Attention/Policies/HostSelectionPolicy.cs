@@ -48,6 +48,10 @@ internal abstract class HostSelectionPolicy : AttentionPolicy
 
     public override bool IsRecordable => false;
 
+    internal override TokenSets? Selection => _sets;
+
+    internal override IReadOnlyList<DeviceBuffer?> State(int layer) => throw new NotSupportedException($"what {Description} keeps of a sequence cannot be saved");
+
     /// <summary>Sizes.</summary>
     protected AttentionShape Shape { get; }
 
@@ -68,9 +72,12 @@ internal abstract class HostSelectionPolicy : AttentionPolicy
     {
         int capacity = KvCache.BlocksFor(decoder.Capacity) * KvLayer.BlockTokens;
         long sums = options.MeanValue ? Math.Max(0, config.Layers - options.DenseLayers) * (capacity / KvLayer.BlockTokens) * ValueSums.BytesPerBlock(config.KvHeads, config.HeadDim) : 0;
-        int most = options.Kind == AttentionKind.Quest ? QuestPolicy.MostTokens(options, capacity) : options.Rule.Budget(capacity);
-        return sums + (long)decoder.MaxSequences * config.Heads * sizeof(int) * (Math.Min(most, capacity) + (options.MeanValue ? 2L : 1));
+        return sums + (long)decoder.MaxSequences * config.Heads * sizeof(int) * (Lists(config, options, capacity).Capacity + (options.MeanValue ? 2L : 1));
     }
+
+    /// <summary>Lists of a row, and the room of each.</summary>
+    public static (int Sets, int Capacity) Lists(LlamaConfig config, AttentionOptions options, int capacity) =>
+        (config.Heads, Math.Min(options.Kind == AttentionKind.Quest ? QuestPolicy.MostTokens(options, capacity) : options.Rule.Budget(capacity), capacity));
 
     public override void Append(int layer, StepBatch batch, DeviceSpan k)
     {

@@ -35,6 +35,8 @@ internal sealed class StreamingPolicy : AttentionPolicy
 
     public override long AuxiliaryBytesPerToken => 0;
 
+    internal override TokenSets? Selection => _sets;
+
     /// <summary>Positions as scores, and the sets.</summary>
     public static long PlannedBytes(LlamaConfig config, AttentionOptions options, DecoderOptions decoder)
     {

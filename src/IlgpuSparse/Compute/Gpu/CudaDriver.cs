@@ -106,6 +106,8 @@ internal static unsafe partial class CudaDriver
 
     public static void CopyToDevice(IntPtr device, void* host, long bytes, IntPtr stream) => Check(cuMemcpyHtoDAsync_v2(device, host, (nuint)bytes, stream));
 
+    public static void CopyToDevice(IntPtr device, IntPtr host, long bytes, IntPtr stream) => CopyToDevice(device, (void*)host, bytes, stream);
+
     public static void CopyToHost(void* host, IntPtr device, long bytes, IntPtr stream) => Check(cuMemcpyDtoHAsync_v2(host, device, (nuint)bytes, stream));
 
     public static IntPtr CreateEvent(bool timing)
@@ -128,6 +130,9 @@ internal static unsafe partial class CudaDriver
     public static void DestroyEvent(IntPtr handle) => Check(cuEventDestroy_v2(handle));
 
     public static void RecordEvent(IntPtr handle, IntPtr stream) => Check(cuEventRecord(handle, stream));
+
+    /// <summary>Has what follows on <paramref name="stream"/> wait for <paramref name="handle"/>; the host does not.</summary>
+    public static void WaitOnStream(IntPtr stream, IntPtr handle) => Check(cuStreamWaitEvent(stream, handle, 0));
 
     public static void WaitForEvent(IntPtr handle) => Check(cuEventSynchronize(handle));
 
@@ -205,6 +210,8 @@ internal static unsafe partial class CudaDriver
                 Check(cuGraphNodeGetType(from[i], &first));
                 Check(cuGraphNodeGetType(to[i], &second));
                 if (first != kernel || second != kernel) continue;
+                // where a recording branches and joins, kernels wait for whole ones: only a single predecessor may be one that has not finished
+                if (Array.FindAll(from, node => node == from[i]).Length > 1 || Array.FindAll(to, node => node == to[i]).Length > 1) continue;
                 Check(cuGraphRemoveDependencies_v2(graph, source + i, target + i, edge + i, 1));
                 ulong early = programmatic;
                 Check(cuGraphAddDependencies_v2(graph, source + i, target + i, &early, 1));
@@ -274,6 +281,9 @@ internal static unsafe partial class CudaDriver
 
     [LibraryImport(Library)]
     private static partial int cuEventRecord(IntPtr handle, IntPtr stream);
+
+    [LibraryImport(Library)]
+    private static partial int cuStreamWaitEvent(IntPtr stream, IntPtr handle, uint flags);
 
     [LibraryImport(Library)]
     private static partial int cuEventSynchronize(IntPtr handle);

@@ -118,6 +118,13 @@ public sealed class GpuBackend : ComputeBackend
     /// <inheritdoc/>
     public override DeviceBuffer Allocate(long bytes, string purpose) => new GpuBuffer(_device, bytes, purpose, Memory);
 
+    /// <summary>Whether kernels can read and write host memory in place.</summary>
+    internal bool ReachesHost => _device.Kind != GpuKind.OpenCl;
+
+    /// <summary>Allocates pinned host memory for K and V that kernels use in place.</summary>
+    /// <exception cref="InsufficientMemoryException">The host has not that much.</exception>
+    internal DeviceBuffer AllocateHost(long bytes) => new GpuBuffer(_device, bytes, "kv", HostMemory, onHost: true);
+
     /// <inheritdoc/>
     /// <exception cref="ModelFormatException">The matrix has more rows than a kernel can count, or rows that are not whole groups of four numbers.</exception>
     public override unsafe WeightMatrix Load(ModelTensor tensor)
@@ -182,6 +189,12 @@ public sealed class GpuBackend : ComputeBackend
     /// <inheritdoc/>
     public override void Qkv(QkvWeights weights, NormedInput input, RopeTable rope, AttentionShape shape, KvLayer cache, StepBatch batch, DeviceSpan q, DeviceSpan k, DeviceSpan v)
     {
+        if (cache.Offload is { } offload)
+        {
+            Qkv(weights, input, rope, shape, offload.Owner.Target(cache, batch), batch, q, k, v);
+            offload.Owner.Store(cache, batch);
+            return;
+        }
         if (_linear.TryQkv(weights, Inputs(input, batch.Rows), rope, shape, cache, batch, q, k, v, Stream, out bool appended))
         {
             if (!appended) AppendKv(shape, cache, batch, k, v);
@@ -225,7 +238,11 @@ public sealed class GpuBackend : ComputeBackend
     public override void ExpertMlp(ExpertWeights experts, DeviceSpan x, int rows, DeviceSpan router, DeviceSpan y) => _experts.Run(experts, x, rows, router, y, Stream);
 
     /// <inheritdoc/>
-    public override void AppendKv(AttentionShape shape, KvLayer cache, StepBatch batch, DeviceSpan k, DeviceSpan v) => _appendKv.Run(shape, cache, batch, k, v, Stream);
+    public override void AppendKv(AttentionShape shape, KvLayer cache, StepBatch batch, DeviceSpan k, DeviceSpan v)
+    {
+        _appendKv.Run(shape, cache.Offload?.Owner.Target(cache, batch) ?? cache, batch, k, v, Stream);
+        cache.Offload?.Owner.Store(cache, batch);
+    }
 
     /// <inheritdoc/>
     public override void AppendLabels(AttentionShape shape, LabelLayer labels, StepBatch batch, DeviceSpan k) => _labels.Append(shape, labels, batch, k, Stream);
@@ -233,8 +250,10 @@ public sealed class GpuBackend : ComputeBackend
     /// <inheritdoc/>
     public override void Attend(AttentionShape shape, KvLayer cache, StepBatch batch, DeviceSpan q, DeviceSpan y)
     {
-        if (batch.IsPrefill && batch.Rows > 1) _prefill.Run(shape, cache, batch, q, y, Stream);
-        else _decode.Dense(shape, cache, batch, q, y, Stream);
+        var whole = cache.Offload?.Owner.Whole(shape, cache, batch) ?? cache;
+        if (batch.IsPrefill && batch.Rows > 1) _prefill.Run(shape, whole, batch, q, y, Stream);
+        else _decode.Dense(shape, whole, batch, q, y, Stream);
+        cache.Offload?.Owner.Leave(cache, batch);
     }
 
     /// <inheritdoc/>
@@ -249,8 +268,19 @@ public sealed class GpuBackend : ComputeBackend
         _select.ScoreAndSelect(shape, labels, batch, q, reduction, rule, scores, sets, Stream);
 
     /// <inheritdoc/>
-    public override void AttendSelected(AttentionShape shape, KvLayer cache, StepBatch batch, DeviceSpan q, TokenSets sets, DeviceSpan y) =>
-        _decode.Selected(shape, cache, batch, q, sets, y, Stream);
+    public override void AttendSelected(AttentionShape shape, KvLayer cache, StepBatch batch, DeviceSpan q, TokenSets sets, DeviceSpan y)
+    {
+        if (cache.Offload is not { } offload)
+        {
+            _decode.Selected(shape, cache, batch, q, sets, y, Stream);
+            return;
+        }
+        var (rows, lists) = offload.Owner.Fetch(cache, batch, sets);
+        _decode.Selected(shape, rows, batch, q, lists, y, Stream);
+        offload.Owner.Keep(cache, batch, sets);
+    }
+
+    internal override void Prefetch(KvLayer cache, StepBatch batch, TokenSets sets) => cache.Offload?.Owner.Prefetch(cache, batch, sets);
 
     /// <inheritdoc/>
     public override void Sample(DeviceSpan logits, int rows, int vocabulary, SamplingOptions options, DeviceSpan draws, DeviceSpan ids)

@@ -1,6 +1,8 @@
 using System.Runtime.CompilerServices;
 using ILGPU;
 using ILGPU.Runtime;
+using ILGPU.Runtime.CPU;
+using ILGPU.Runtime.Cuda;
 
 namespace IlgpuSparse.Compute.Gpu;
 
@@ -13,11 +15,17 @@ internal sealed class GpuBuffer : DeviceBuffer
     private readonly GpuDevice _device;
     private readonly string _purpose;
     private readonly MemoryLedger _ledger;
-    private MemoryBuffer1D<byte, Stride1D.Dense>? _memory;
+    private readonly IntPtr _pinned;
+    private MemoryBuffer? _memory;
 
     /// <summary>Allocates.</summary>
-    /// <exception cref="InsufficientMemoryException">The device has not that much.</exception>
-    public GpuBuffer(GpuDevice device, long bytes, string purpose, MemoryLedger ledger)
+    /// <param name="device">Whose kernels use it.</param>
+    /// <param name="bytes">Size.</param>
+    /// <param name="purpose">What it is accounted for.</param>
+    /// <param name="ledger">Where it is accounted.</param>
+    /// <param name="onHost">Pinned host memory that kernels read and write in place (on the CPU accelerator memory like any other), instead of the device's own.</param>
+    /// <exception cref="InsufficientMemoryException">The device, or the host, has not that much.</exception>
+    public GpuBuffer(GpuDevice device, long bytes, string purpose, MemoryLedger ledger, bool onHost = false)
     {
         ArgumentOutOfRangeException.ThrowIfNegative(bytes);
         if (device.IsCapturing) throw new InvalidOperationException($"memory for {purpose} cannot be allocated while a CUDA graph is recorded");
@@ -28,10 +36,21 @@ internal sealed class GpuBuffer : DeviceBuffer
         try
         {
             // whole vectors, and never nothing: a view of no memory has no address
-            _memory = device.Accelerator.Allocate1D<byte>(Math.Max(Alignment, (bytes + Alignment - 1) & ~(long)(Alignment - 1)));
+            long whole = Math.Max(Alignment, (bytes + Alignment - 1) & ~(long)(Alignment - 1));
+            if (onHost && device.IsCuda)
+            {
+                device.Accelerator.Bind();
+                _pinned = CudaDriver.AllocatePinned(whole);
+                _memory = CPUMemoryBuffer.Create(device.Accelerator, _pinned, whole, 1);
+            }
+            else
+            {
+                _memory = device.Accelerator.Allocate1D<byte>(whole);
+            }
         }
-        catch (Exception e) when (e is AcceleratorException or OutOfMemoryException or OverflowException)
+        catch (Exception e) when (e is AcceleratorException or OutOfMemoryException or OverflowException or CudaDriverException)
         {
+            if (onHost) throw new InsufficientMemoryException($"cannot pin {bytes:N0} bytes of host memory for {purpose}: {e.Message.TrimEnd('.')}; {ledger.LiveBytes:N0} bytes are pinned here", e);
             throw new InsufficientMemoryException($"cannot allocate {bytes:N0} bytes for {purpose} on {device.Report.Name}: {device.FreeMemory()}, {ledger.LiveBytes:N0} bytes in use here", e);
         }
         ledger.Add(purpose, bytes);
@@ -43,7 +62,7 @@ internal sealed class GpuBuffer : DeviceBuffer
     /// <summary>What belongs to this buffer and is disposed with it; null for nothing.</summary>
     public IDisposable? Companion { get; set; }
 
-    private MemoryBuffer1D<byte, Stride1D.Dense> Memory => _memory ?? throw new ObjectDisposedException(nameof(GpuBuffer), $"the buffer for {_purpose} is disposed");
+    private MemoryBuffer Memory => _memory ?? throw new ObjectDisposedException(nameof(GpuBuffer), $"the buffer for {_purpose} is disposed");
 
     /// <summary>The rest of <paramref name="span"/>'s buffer as elements of <typeparamref name="T"/>: what a kernel takes.</summary>
     public static ArrayView<T> View<T>(DeviceSpan span) where T : unmanaged
@@ -61,8 +80,7 @@ internal sealed class GpuBuffer : DeviceBuffer
             throw new ArgumentException($"byte {span.ByteOffset} of the buffer for {buffer._purpose} is not a multiple of {Alignment}", nameof(span));
         if (span.ByteOffset < 0 || count < 0 || count > (buffer.ByteLength - span.ByteOffset) / Unsafe.SizeOf<T>())
             throw new ArgumentException($"{count:N0} elements of {Unsafe.SizeOf<T>()} bytes from byte {span.ByteOffset:N0} are not inside the buffer for {buffer._purpose} of {buffer.ByteLength:N0} bytes", nameof(span));
-        ArrayView<byte> bytes = buffer.Memory.View;
-        return bytes.SubView(span.ByteOffset, count * Unsafe.SizeOf<T>()).Cast<T>();
+        return buffer.Bytes(span.ByteOffset, count * Unsafe.SizeOf<T>()).Cast<T>();
     }
 
     /// <summary>The device address of <paramref name="buffer"/>, for kernels that copy by address.</summary>
@@ -74,8 +92,9 @@ internal sealed class GpuBuffer : DeviceBuffer
     {
         CheckRange(offset, source.Length);
         if (source.IsEmpty) return;
-        if (_device.Staging is { } staging) staging.Upload(source, Memory.NativePtr + (nint)offset);
-        else ((ArrayView<byte>)Memory.View).SubView(offset, source.Length).CopyFromCPU(_device.Stream, source);
+        if (_pinned != IntPtr.Zero) source.CopyTo(Pinned(offset, source.Length));
+        else if (_device.Staging is { } staging) staging.Upload(source, Memory.NativePtr + (nint)offset);
+        else Bytes(offset, source.Length).CopyFromCPU(_device.Stream, source);
     }
 
     /// <inheritdoc/>
@@ -83,16 +102,45 @@ internal sealed class GpuBuffer : DeviceBuffer
     {
         CheckRange(offset, target.Length);
         if (target.IsEmpty) return;
-        ((ArrayView<byte>)Memory.View).SubView(offset, target.Length).CopyToCPU(_device.Stream, target);
+        if (_pinned != IntPtr.Zero) Pinned(offset, target.Length).CopyTo(target);
+        else Bytes(offset, target.Length).CopyToCPU(_device.Stream, target);
     }
 
     /// <inheritdoc/>
-    public override void Clear() => ((ArrayView<byte>)Memory.View).MemSetToZero(_device.Stream);
+    public override void Clear()
+    {
+        for (long start = 0; _pinned != IntPtr.Zero && start < ByteLength; start += int.MaxValue) Pinned(start, (int)Math.Min(int.MaxValue, ByteLength - start)).Clear();
+        if (_pinned == IntPtr.Zero) Bytes(0, Memory.LengthInBytes).MemSetToZero(_device.Stream);
+    }
+
+    /// <summary>Copies <paramref name="count"/> bytes from pinned host memory to the device on <paramref name="stream"/>; returns at once.</summary>
+    public static void Copy(GpuBuffer source, GpuBuffer target, long offset, long count, AcceleratorStream stream)
+    {
+        source.CheckInside(offset, count);
+        target.CheckInside(offset, count);
+        if (stream is CudaStream cuda && source._pinned != IntPtr.Zero) CudaDriver.CopyToDevice(target.Memory.NativePtr + (nint)offset, source.Memory.NativePtr + (nint)offset, count, cuda.StreamPtr);
+        else source.Bytes(offset, count).CopyTo(stream, target.Bytes(offset, count));
+    }
+
+    private ArrayView<byte> Bytes(long offset, long count) => Memory.AsArrayView<byte>(0, Memory.LengthInBytes).SubView(offset, count);
+
+    // The host's own view, once the device is done with it.
+    private unsafe Span<byte> Pinned(long offset, int count)
+    {
+        ObjectDisposedException.ThrowIf(_memory is null, this);
+        _device.Synchronize();
+        return new Span<byte>((byte*)_pinned + offset, count);
+    }
 
     private void CheckRange(long offset, long length)
     {
         if (_device.IsCapturing) throw new InvalidOperationException($"a copy between the host and the buffer for {_purpose} cannot be part of a CUDA graph");
-        if (offset < 0 || length > ByteLength - offset)
+        CheckInside(offset, length);
+    }
+
+    private void CheckInside(long offset, long length)
+    {
+        if (offset < 0 || length < 0 || length > ByteLength - offset)
             throw new ArgumentOutOfRangeException(nameof(offset), $"bytes {offset} to {offset + length} are not inside the buffer for {_purpose} of {ByteLength}");
     }
 
@@ -102,6 +150,12 @@ internal sealed class GpuBuffer : DeviceBuffer
         var memory = Interlocked.Exchange(ref _memory, null);
         if (memory is null) return;
         Companion?.Dispose();
+        if (_pinned != IntPtr.Zero)
+        {
+            _device.Accelerator.Bind();
+            _device.Synchronize(); // kernels may still write there
+            CudaDriver.FreePinned(_pinned);
+        }
         memory.Dispose();
         _ledger.Remove(_purpose, ByteLength);
     }

@@ -1,6 +1,7 @@
 using IlgpuSparse.Compute.Gpu.Kernels;
 using IlgpuSparse.Compute.Gpu.Kernels.Attention;
 using IlgpuSparse.Compute.Gpu.Kernels.Linear;
+using IlgpuSparse.Compute.Gpu.Kernels.Offload;
 using IlgpuSparse.Compute.Gpu.Kernels.Products;
 using IlgpuSparse.Compute.Gpu.Kernels.Selection;
 
@@ -56,5 +57,9 @@ internal static class KernelCatalog
         MassFilterKernel.Variant,
         MassCandidateKernel.Variant,
         MassPortableKernel.Variant,
+        CopyRowsKernel.Variant,
+        CountRowsKernel.Variant,
+        .. FetchKernel.Variants,
+        KeepKernel.Variant,
     ];
 }

@@ -58,8 +58,8 @@ internal sealed class GpuDecodeAttention(GpuDevice device, MemoryLedger ledger, 
         if (shape.Window > 0) entries = Math.Min(entries, shape.Window + TensorDecodeKernel.TileTokens);
         if (sets is not null) entries = Math.Min(entries, sets.Capacity);
         int slots = sets is not null && sets.Sets != shape.KvHeads ? 1 : Math.Min(TensorDecodeKernel.MaxSlots, shape.GroupSize);
-        if (WarpVariant(cache.Format, shape.HeadDim, slots, sets is not null) is var (variant, tuning)) Tensor(variant, tuning, shape, batch, sets, entries, view, queries, outputs, stream);
-        else Portable(shape, cache.Format, batch, sets, entries, view, queries, outputs, stream);
+        if (WarpVariant(cache.Format, shape.HeadDim, slots, sets is not null) is var (variant, tuning)) Tensor(variant, tuning, shape, batch, sets, cache.Table, entries, view, queries, outputs, stream);
+        else Portable(shape, cache, batch, sets, entries, view, queries, outputs, stream);
     }
 
     // The kernel for this device, format and head size, or null where there is none but the portable one.
@@ -83,9 +83,9 @@ internal sealed class GpuDecodeAttention(GpuDevice device, MemoryLedger ledger, 
         return (variant, tuning);
     }
 
-    private void Tensor(KernelVariant variant, DecodeTuning tuning, AttentionShape shape, StepBatch batch, TokenSets? sets, int entries, KvView view, ArrayView<float> q, ArrayView<float> y, AcceleratorStream stream)
+    private void Tensor(KernelVariant variant, DecodeTuning tuning, AttentionShape shape, StepBatch batch, TokenSets? sets, KvBlockTable? table, int entries, KvView view, ArrayView<float> q, ArrayView<float> y, AcceleratorStream stream)
     {
-        var args = AttentionLaunch.Args(shape, batch, TensorDecodeKernel.MaxSlots, sets);
+        var args = AttentionLaunch.Args(shape, batch, TensorDecodeKernel.MaxSlots, sets, table);
         args.MinSplitTokens = tuning.MinSplitTokens;
         int groups = args.KvHeads * args.Parts * batch.Rows;
         // each group's shared memory decides how many a multiprocessor holds; the driver keeps 1 KB of each for itself
@@ -97,10 +97,10 @@ internal sealed class GpuDecodeAttention(GpuDevice device, MemoryLedger ledger, 
             view, q, y, partials, sums, arrivals, args);
     }
 
-    private void Portable(AttentionShape shape, KvFormat format, StepBatch batch, TokenSets? sets, int entries, KvView view, ArrayView<float> q, ArrayView<float> y, AcceleratorStream stream)
+    private void Portable(AttentionShape shape, KvLayer cache, StepBatch batch, TokenSets? sets, int entries, KvView view, ArrayView<float> q, ArrayView<float> y, AcceleratorStream stream)
     {
-        var variant = PortableAttentionKernel.Variant(AttentionLaunch.Codec(format), sets is null ? typeof(DenseTokens) : typeof(SelectedTokens));
-        var args = AttentionLaunch.Args(shape, batch, PortableAttentionKernel.MaxSlots, sets);
+        var variant = PortableAttentionKernel.Variant(AttentionLaunch.Codec(cache.Format), sets is null ? typeof(DenseTokens) : typeof(SelectedTokens));
+        var args = AttentionLaunch.Args(shape, batch, PortableAttentionKernel.MaxSlots, sets, cache.Table);
         int groups = args.KvHeads * args.Parts;
         int splits = Splits(device.Multiprocessors * 8 / (groups * batch.Rows), entries, PortableMinSplitTokens);
         var (partials, sums) = Scratch(shape, batch, splits);

@@ -30,15 +30,15 @@ internal static class AttentionLaunch
             // memory that this form never reads still has to be valid
             KScales = cache.KScales is null ? GpuBuffer.View<float>(cache.K) : GpuBuffer.View<float>(cache.KScales),
             VScales = cache.VScales is null ? GpuBuffer.View<float>(cache.V) : GpuBuffer.View<float>(cache.VScales),
-            Blocks = GpuBuffer.View<int>(batch.BlockTable),
+            Blocks = GpuBuffer.View<int>(cache.Table?.Blocks ?? batch.BlockTable),
             Positions = positions,
             Tokens = sets is null ? positions : GpuBuffer.View<int>(sets.Indices),
             Counts = sets is null ? positions : GpuBuffer.View<int>(sets.Counts),
         };
     }
 
-    /// <summary>Sizes, with sets of at most <paramref name="maxSlots"/> query heads.</summary>
-    public static AttentionArgs Args(AttentionShape shape, StepBatch batch, int maxSlots, TokenSets? sets = null)
+    /// <summary>Sizes, with sets of at most <paramref name="maxSlots"/> query heads, and block ids from <paramref name="table"/> where it is not the batch's.</summary>
+    public static AttentionArgs Args(AttentionShape shape, StepBatch batch, int maxSlots, TokenSets? sets = null, KvBlockTable? table = null)
     {
         int group = shape.GroupSize;
         // a list a query head leaves nothing to share
@@ -53,7 +53,7 @@ internal static class AttentionLaunch
             Slots = slots,
             Parts = (group + slots - 1) / slots,
             Rows = batch.Rows,
-            MaxBlocks = batch.MaxBlocks,
+            MaxBlocks = table?.Width ?? batch.MaxBlocks,
             MinSplitTokens = 1,
             Capacity = sets?.Capacity ?? 0,
             Sets = sets?.Sets ?? 0,

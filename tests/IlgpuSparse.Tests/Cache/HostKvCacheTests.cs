@@ -1,0 +1,309 @@
+using IlgpuSparse.Attention;
+using IlgpuSparse.Attention.Policies;
+using IlgpuSparse.Cache;
+using IlgpuSparse.Compute;
+using IlgpuSparse.Compute.Cpu;
+using IlgpuSparse.Compute.Gpu;
+using IlgpuSparse.Llama;
+using IlgpuSparse.Model;
+using IlgpuSparse.Tests.Gpu;
+
+namespace IlgpuSparse.Tests.Cache;
+
+/// <summary>K and V in host memory: what a decoder computes with them is what it computes with K and V on the device, to the bit.</summary>
+[Collection("accelerators")]
+public abstract class HostKvCacheTests(Accelerators accelerators, GpuKind kind)
+{
+    private static readonly LlamaConfig s_config = ModelShapes.Find("llama-3-8b", layers: 2) with
+    {
+        VocabularySize = 12,
+        HiddenSize = 16,
+        IntermediateSize = 16,
+        Heads = 2,
+        KvHeads = 1,
+        HeadDim = 16,
+    };
+
+    private readonly int _seed = Random.Shared.Next();
+
+    [Theory]
+    [InlineData("double-sparsity:tokens=40,channels=8,sinks=4,window=140,sets=head", KvFormat.BF16, 60, true)]
+    [InlineData("double-sparsity:tokens=1/4,channels=8,dense-layers=1", KvFormat.Int8, 40, true)]
+    [InlineData("dense", KvFormat.F16, 0, true)]
+    [InlineData("double-sparsity:tokens=1/16,channels=8", KvFormat.F16, 0, false)]
+    [InlineData("double-sparsity:tokens=1/1,channels=8", KvFormat.F32, 1000, false)]
+    [InlineData("double-sparsity:tokens=1,channels=8", KvFormat.F16, 1, false)]
+    [InlineData("double-sparsity:tokens=1/16,channels=8,dense-below=10000", KvFormat.F16, 0, false)]
+    [InlineData("oracle:tokens=1/8", KvFormat.F16, 30, false)]
+    [InlineData("streaming:tokens=1/4", KvFormat.F16, 0, false)]
+    [InlineData("dense", KvFormat.Int8, 0, false)]
+    public void Steps_equal_those_of_a_cache_on_the_device(string attention, KvFormat format, int hot, bool everywhere)
+    {
+        Assert.SkipUnless(everywhere || kind == GpuKind.Cuda, "takes the CPU accelerator too long");
+        CompareWithDevice(attention, format, hot, Contents);
+    }
+
+    [Theory]
+    [InlineData("double-sparsity:tokens=1/8,channels=8,top-p=0.9,mean-value=on", KvFormat.F16, 16)]
+    [InlineData("quest:tokens=1/8,page=8", KvFormat.Int8, 20)]
+    [InlineData("sparq:tokens=1/8,r=4", KvFormat.F32, 20)]
+    public void Steps_equal_those_of_a_cache_on_the_device_after_appends(string attention, KvFormat format, int hot)
+    {
+        Assert.SkipUnless(kind == GpuKind.Cuda, "takes the CPU accelerator too long");
+        CompareWithDevice(attention, format, hot, Fill);
+    }
+
+    private void CompareWithDevice(string attention, KvFormat format, int hot, Action<LlamaDecoder, Random, CacheSequence, int> fill)
+    {
+        using var backend = Open();
+        using var weights = RandomModel.Create(backend, s_config, WeightFormat.F16, _seed);
+        var options = Options(attention, format) with { MaxSequences = 2 };
+        float[][] device = Run(backend, weights, options, fill, out _), host = Run(backend, weights, options with { KvPlacement = KvPlacement.Host, HotTokens = hot }, fill, out _);
+        for (int i = 0; i < device.Length; i++) Assert.True(device[i].SequenceEqual(host[i]), $"pass {i} (seed {_seed})");
+    }
+
+    [Theory]
+    [InlineData("double-sparsity:tokens=1/4,channels=8,sets=head", KvFormat.Int8, 0, true)]
+    [InlineData("double-sparsity:tokens=1/8,channels=8,dense-layers=1,mean-value=on", KvFormat.F16, 64, false)]
+    [InlineData("oracle:tokens=1/8", KvFormat.F32, 0, false)]
+    public void Rows_brought_ahead_change_nothing_where_what_they_miss_is_fetched_late(string attention, KvFormat format, int hot, bool everywhere)
+    {
+        Assert.SkipUnless(everywhere || kind == GpuKind.Cuda, "takes the CPU accelerator too long");
+        using var backend = Open();
+        using var weights = RandomModel.Create(backend, s_config, WeightFormat.F16, _seed);
+        var options = Options(attention, format) with { MaxSequences = 2, KvPlacement = KvPlacement.Host, HotTokens = hot };
+        float[][] expected = Run(backend, weights, options, Contents, out var plain), late = Run(backend, weights, options with { KvPrediction = KvPrediction.Late }, Contents, out var counts);
+        for (int i = 0; i < expected.Length; i++) Assert.True(expected[i].SequenceEqual(late[i]), $"pass {i} (seed {_seed})");
+        Assert.Equal(plain.HostRows, counts.HostRows + counts.AheadRows);
+        Assert.True(counts.AheadRows > 0 && counts.PredictedRows >= counts.AheadRows);
+        Assert.Equal(plain.ResidentRows, counts.ResidentRows);
+        float[][] trusted = Run(backend, weights, options with { KvPrediction = KvPrediction.Trust }, Contents, out counts);
+        Assert.All(trusted.SelectMany(logits => logits), logit => Assert.True(float.IsFinite(logit)));
+        // the first layer is not predicted
+        Assert.True(counts.HostRows <= plain.HostRows * 2 / 3, $"{counts} (seed {_seed})");
+    }
+
+    [Fact]
+    public void Hot_rows_are_hits_when_they_come_again_and_change_nothing()
+    {
+        using var backend = Open();
+        using var weights = RandomModel.Create(backend, s_config, WeightFormat.F16, _seed);
+        var options = Options("double-sparsity:tokens=1/3,channels=8", KvFormat.F16) with { MaxSequences = 2, KvPlacement = KvPlacement.Host };
+        Run(backend, weights, options, Contents, out var none);
+        Run(backend, weights, options with { HotTokens = 600 }, Contents, out var hot);
+        Assert.Equal(0, none.HotRows);
+        Assert.True(none.HostRows > 0 && none.ResidentRows > 0);
+        Assert.Equal(none.HostRows, hot.HostRows + hot.HotRows);
+        Assert.Equal(none.ResidentRows, hot.ResidentRows);
+        Assert.True(hot.HotRows > 0);
+        Assert.Equal((none.HostRows - hot.HostRows) * 2 * 16 * 2, none.BusBytes - hot.BusBytes);
+        if (kind != GpuKind.Cuda) return; // one run after the other, on the CPU accelerator
+        // the same again: what is kept depends on nothing but the selection
+        Run(backend, weights, options with { HotTokens = 600 }, Contents, out var again);
+        Assert.Equal(hot, again);
+    }
+
+    [Fact]
+    public void Rewound_sequences_do_not_find_their_old_rows()
+    {
+        using var backend = Open();
+        using var weights = RandomModel.Create(backend, s_config, WeightFormat.F16, _seed);
+        var options = Options("double-sparsity:tokens=1/4,channels=8", KvFormat.F16);
+        float[] expected = Rewound(options), actual = Rewound(options with { KvPlacement = KvPlacement.Host, HotTokens = 1024 });
+        Assert.Equal(expected, actual);
+
+        float[] Rewound(DecoderOptions options)
+        {
+            using var decoder = new LlamaDecoder(backend, weights, options);
+            using var sequence = decoder.NewSequence();
+            var random = new Random(_seed);
+            Contents(decoder, random, sequence, 1000);
+            for (int i = 0; i < 2; i++) decoder.Decode([sequence], [i]);
+            sequence.Rewind(0);
+            Contents(decoder, random, sequence, 900);
+            float[] logits = [];
+            for (int i = 0; i < 1; i++) logits = decoder.Decode([sequence], [i + 5]).ToArray();
+            return logits;
+        }
+    }
+
+    [Theory]
+    [InlineData("dense", KvFormat.Int8, 0, 1)]
+    [InlineData("double-sparsity:tokens=1/16,channels=8", KvFormat.F16, 0, 1)]
+    [InlineData("double-sparsity:tokens=1/16,channels=8,mean-value=on,sets=head", KvFormat.Int8, 70, 3)]
+    [InlineData("quest:tokens=1/16", KvFormat.BF16, 64, 2)]
+    [InlineData("double-sparsity:tokens=1/16,channels=8,mean-value=on", KvFormat.F16, 64, 2, KvPrediction.Late)]
+    public void The_plan_is_what_gets_allocated_and_nothing_stays(string attention, KvFormat format, int hot, int sequences, KvPrediction prediction = KvPrediction.Off)
+    {
+        using var backend = Open();
+        using var weights = RandomModel.Create(backend, s_config, WeightFormat.F16, _seed);
+        long before = backend.Memory.LiveBytes;
+        var options = Options(attention, format, 3000) with { KvPlacement = KvPlacement.Host, HotTokens = hot, MaxSequences = sequences, KvPrediction = prediction };
+        var plan = MemoryPlan.For(s_config, 0, weights.Formats, options, backend);
+        using (new LlamaDecoder(backend, weights, options))
+        {
+            Assert.Equal(plan.Total, backend.Memory.LiveBytes - before);
+            Assert.Equal(plan.HostKeysAndValues, backend.HostMemory.LiveBytes);
+        }
+        Assert.Equal(before, backend.Memory.LiveBytes);
+        Assert.Equal(0, backend.HostMemory.LiveBytes);
+    }
+
+    [Fact]
+    public void Too_little_host_memory_is_said_with_both_numbers()
+    {
+        using var backend = Open();
+        using var weights = RandomModel.Create(backend, s_config, WeightFormat.F16, _seed);
+        long before = backend.Memory.LiveBytes;
+        var config = s_config with { Layers = 80, KvHeads = 64, HeadDim = 128 };
+        var e = Assert.Throws<InsufficientMemoryException>(() => new HostKvCache(backend, config, Options("dense", KvFormat.F32, 1 << 28)));
+        Assert.Contains("--context", e.Message, StringComparison.Ordinal);
+        Assert.Contains($"{HostKvCache.PlannedHostBytes(config, Options("dense", KvFormat.F32, 1 << 28)):N0}", e.Message, StringComparison.Ordinal);
+        Assert.Equal(before, backend.Memory.LiveBytes);
+        Assert.Equal(0, backend.HostMemory.LiveBytes);
+    }
+
+    [Fact]
+    public void A_decoder_that_cannot_be_made_leaves_nothing()
+    {
+        using var backend = Open();
+        using var weights = RandomModel.Create(backend, s_config, WeightFormat.F16, _seed);
+        long before = backend.Memory.LiveBytes;
+        var options = Options("double-sparsity:tokens=1/4,channels=8", KvFormat.Int8) with { KvPlacement = KvPlacement.Host, HotTokens = 64 };
+        Assert.Throws<InsufficientMemoryException>(() => new LlamaDecoder(backend, weights, options, (_, _) => throw new InsufficientMemoryException()));
+        Assert.Throws<ArgumentException>(() => new LlamaDecoder(backend, weights, options with { Channels = null }));
+        Assert.Throws<NotSupportedException>(() => new HostKvCache(backend, s_config with { HeadDim = 12 }, options));
+        Assert.Equal(before, backend.Memory.LiveBytes);
+        Assert.Equal(0, backend.HostMemory.LiveBytes);
+    }
+
+    [Fact]
+    public void Cancelled_prompts_and_decoders_disposed_with_rows_on_their_way_leave_nothing()
+    {
+        using var backend = Open();
+        using var weights = RandomModel.Create(backend, s_config, WeightFormat.F16, _seed);
+        long before = backend.Memory.LiveBytes;
+        var options = Options("double-sparsity:tokens=1/4,channels=8", KvFormat.F16) with { KvPlacement = KvPlacement.Host, HotTokens = 64, PrefillChunk = 2, KvPrediction = KvPrediction.Late };
+        using (var decoder = new LlamaDecoder(backend, weights, options))
+        {
+            var sequence = decoder.NewSequence();
+            Contents(decoder, new Random(_seed), sequence, 1000);
+            using var cancel = new CancellationTokenSource();
+            Assert.Throws<OperationCanceledException>(() => decoder.Prefill(sequence, [1, 2, 3, 4, 5], _ => cancel.Cancel(), cancel.Token).Length);
+            Assert.Equal(1002, sequence.Length);
+            // it goes on from there
+            Assert.All(decoder.Decode([sequence], [6]).ToArray(), logit => Assert.True(float.IsFinite(logit)));
+            // rows that are brought for a layer which never comes
+            using var batch = new StepBatch(backend, 1, 1, decoder.Cache.Blocks);
+            batch.SetDecode([1002], [sequence.Blocks]);
+            decoder.Cache.Prepare(batch);
+            backend.Prefetch(decoder.Cache.Layers[1], batch, decoder.Policy.Selection!);
+        }
+        Assert.Equal(before, backend.Memory.LiveBytes);
+        Assert.Equal(0, backend.HostMemory.LiveBytes);
+    }
+
+    private GpuBackend Open() => GpuBackend.Create(accelerators.Open(kind), leaveOpen: true);
+
+    private static DecoderOptions Options(string attention, KvFormat format, int capacity = 2048)
+    {
+        var options = AttentionOptions.Parse(attention);
+        return new DecoderOptions { Capacity = capacity, KvFormat = format, Attention = options, Channels = options.NeedsChannels ? TestChannels.Create(s_config) : null };
+    }
+
+    // Random contents; a prompt behind them; then steps of one sequence, of both, and of both in another order.
+    private float[][] Run(GpuBackend backend, LlamaWeights weights, DecoderOptions options, Action<LlamaDecoder, Random, CacheSequence, int> fill, out OffloadCounts counts)
+    {
+        var passes = new List<float[]>();
+        using var decoder = new LlamaDecoder(backend, weights, options);
+        using var first = decoder.NewSequence();
+        using var second = decoder.NewSequence();
+        var random = new Random(_seed);
+        fill(decoder, random, first, 1021);
+        fill(decoder, random, second, 690);
+        passes.Add(decoder.Prefill(first, [1, 2, 3]).ToArray());
+        passes.Add(decoder.Decode([first], [4]).ToArray());
+        for (int i = 0; i < (kind == GpuKind.Cuda ? 4 : 1); i++) passes.Add(decoder.Decode([second, first], [5, 6 + i]).ToArray());
+        if (kind == GpuKind.Cuda) passes.Add(decoder.Decode([first, second], [8, 9]).ToArray());
+        counts = decoder.Cache is HostKvCache host ? host.Counts() : default;
+        return [.. passes];
+    }
+
+    // Random K, V and labels, written into memory as it is: appending takes the CPU accelerator seconds.
+    private static void Contents(LlamaDecoder decoder, Random random, CacheSequence sequence, int tokens)
+    {
+        int first = sequence.Length;
+        sequence.Reserve(first + tokens);
+        sequence.Advance(tokens);
+        for (int layer = 0; layer < s_config.Layers; layer++)
+        {
+            var (cache, labels) = (decoder.Cache.Layers[layer], (decoder.Policy as DoubleSparsityPolicy)?.Labels(layer));
+            for (int block = first / KvLayer.BlockTokens; block < KvCache.BlocksFor(sequence.Length); block++)
+            {
+                Write(cache.K, block, KvFormats(cache.Format));
+                Write(cache.V, block, KvFormats(cache.Format));
+                Write(cache.KScales, block, () => BitConverter.SingleToInt32Bits(random.NextSingle() / 100));
+                Write(cache.VScales, block, () => BitConverter.SingleToInt32Bits(random.NextSingle() / 100));
+                Write(labels?.Codes, block, random.Next);
+            }
+        }
+
+        Func<int> KvFormats(KvFormat format) => format switch
+        {
+            KvFormat.F32 => () => BitConverter.SingleToInt32Bits(random.NextSingle() * 2 - 1),
+            KvFormat.Int8 => () => random.Next(int.MinValue, int.MaxValue),
+            // exponents below those of infinities
+            _ => () => random.Next() & 0x3bff3bff | random.Next(4) << 14 & 0x8000,
+        };
+
+        void Write(DeviceBuffer? buffer, int index, Func<int> word)
+        {
+            if (buffer is null) return;
+            int bytes = (int)(buffer.ByteLength / decoder.Cache.Blocks);
+            int[] words = [.. Enumerable.Range(0, bytes / sizeof(int)).Select(_ => word())];
+            new DeviceSpan(buffer, (long)sequence.Blocks[index] * bytes).Upload<int>(words);
+        }
+    }
+
+    // Random K and V, and what the policy keeps of them.
+    private static void Fill(LlamaDecoder decoder, Random random, CacheSequence sequence, int tokens)
+    {
+        var shape = new AttentionShape(s_config.Heads, s_config.KvHeads, s_config.HeadDim);
+        int end = sequence.Length + tokens;
+        sequence.Reserve(end);
+        while (sequence.Length < end)
+        {
+            int rows = Math.Min(end - sequence.Length, random.Next(1, 500));
+            using var batch = new StepBatch(decoder.Backend, rows, 1, decoder.Cache.Blocks);
+            batch.SetPrefill(sequence.Length, rows, sequence.Blocks);
+            decoder.Cache.Prepare(batch);
+            for (int layer = 0; layer < s_config.Layers; layer++)
+            {
+                float[] k = new float[rows * s_config.KvHeads * s_config.HeadDim], v = new float[k.Length];
+                for (int i = 0; i < k.Length; i++) (k[i], v[i]) = (random.NextSingle() * 2 - 1, random.NextSingle() * 2 - 1);
+                using DeviceBuffer keys = decoder.Backend.Allocate(k.Length * sizeof(float), "test"), values = decoder.Backend.Allocate(k.Length * sizeof(float), "test");
+                ((DeviceSpan)keys).Upload<float>(k);
+                ((DeviceSpan)values).Upload<float>(v);
+                decoder.Backend.AppendKv(shape, decoder.Cache.Layers[layer], batch, keys, values);
+                decoder.Policy.Append(layer, batch, keys);
+                decoder.Backend.Synchronize();
+            }
+            sequence.Advance(rows);
+        }
+    }
+}
+
+public sealed class CpuAcceleratorHostKvCacheTests(Accelerators accelerators) : HostKvCacheTests(accelerators, GpuKind.CpuAccelerator)
+{
+    [Fact]
+    public void A_backend_without_memory_of_its_own_says_so()
+    {
+        using var backend = new CpuBackend();
+        var e = Assert.Throws<NotSupportedException>(() => new HostKvCache(backend, Llama.SmallConfig.Of(2, 1, 32, 512), new DecoderOptions { Capacity = 512 }));
+        Assert.Contains("cpu", e.Message, StringComparison.Ordinal);
+        Assert.Contains("--kv host", e.Message, StringComparison.Ordinal);
+        Assert.Equal(0, backend.Memory.LiveBytes);
+    }
+}
+
+public sealed class CudaHostKvCacheTests(Accelerators accelerators) : HostKvCacheTests(accelerators, GpuKind.Cuda);
