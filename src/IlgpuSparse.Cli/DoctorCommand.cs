@@ -1,5 +1,6 @@
 using System.CommandLine;
 using System.Runtime.InteropServices;
+using IlgpuSparse.Calibration;
 using IlgpuSparse.Compute;
 using IlgpuSparse.Compute.Cpu;
 using IlgpuSparse.Compute.Gpu;
@@ -62,8 +63,8 @@ internal static class DoctorCommand
         try
         {
             using var model = ModelFile.Open(EmbeddedModel.ModelPath);
-            string? map = EmbeddedModel.ChannelMapFor(model.Path);
-            if (map is not null) ChannelMapReader.Read(map, model);
+            string? map = ChannelMapFile.Find(model.Path);
+            if (map is not null) ChannelMapFile.Load(map, model);
             return new("default model", map is not null, $"{Path.GetFileName(model.Path)}, {model.Config.MaxContext:N0} tokens of context; channel map {(map is null ? "missing" : "fits")}");
         }
         catch (Exception e) when (e is ModelFormatException or IOException)

@@ -95,7 +95,7 @@ internal sealed class GenerateCommand
         };
         using var backend = ComputeBackends.Create(_arguments.GetValue(s_backend)!, _arguments.GetValue(s_threads), precision: _arguments.GetValue(s_precision) ?? ProductPrecision.Single);
         var plan = MemoryPlan.For(model, options, backend);
-        ModelOptions.CheckMemory(backend, plan, context);
+        plan.CheckFits(backend, context);
         if (!_json) PrintHead(model, backend, options, plan, prompt.Length, origin);
         if (context > model.Config.MaxContext && !_json)
             AnsiConsole.MarkupLine($"[yellow]The model was made for {model.Config.MaxContext:N0} tokens; {context:N0} may read as nonsense.[/]");

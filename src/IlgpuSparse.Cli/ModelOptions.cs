@@ -3,9 +3,7 @@ using IlgpuSparse.Attention;
 using IlgpuSparse.Calibration;
 using IlgpuSparse.Chat;
 using IlgpuSparse.Compute;
-using IlgpuSparse.Compute.Cpu;
 using IlgpuSparse.Compute.Gpu;
-using IlgpuSparse.Llama;
 using IlgpuSparse.Model;
 
 namespace IlgpuSparse.Cli;
@@ -40,9 +38,9 @@ internal static class ModelOptions
     public static (ChannelMap? Map, string? Path) LoadChannels(ModelFile model, string? given, IEnumerable<AttentionOptions> attentions)
     {
         if (!attentions.Any(a => a.NeedsChannels)) return (null, null);
-        string path = given ?? EmbeddedModel.ChannelMapFor(model.Path)
-            ?? throw new ArgumentException($"no channel map for this model: make one with 'ilgpusparse calibrate --model {model.Path}' (it is written to {EmbeddedModel.DefaultChannelMapPath(model.Path)}), or use --attention dense");
-        return (ChannelMapReader.Read(path, model), path);
+        string path = given ?? ChannelMapFile.Find(model.Path)
+            ?? throw new ArgumentException($"no channel map for this model: make one with 'ilgpusparse calibrate --model {model.Path}' (it is written to {ChannelMapFile.PathFor(model.Path)}), or use --attention dense");
+        return (ChannelMapFile.Load(path, model), path);
     }
 
     /// <summary>Machine-readable output.</summary>
@@ -69,20 +67,6 @@ internal static class ModelOptions
     /// <summary>Element type of K and V.</summary>
     public static Option<KvFormat?> KvType(KvFormat standard) =>
         NameOption.Create("--kv-type", "Element type of the stored K and V; int8 has a scale a token and kv head.", standard);
-
-    /// <summary>
-    /// Refuses a plan that this machine's memory cannot hold. The operating system would hand it out and end the process when it is filled; a GPU's allocator says so itself.
-    /// </summary>
-    /// <exception cref="InsufficientMemoryException">It cannot; the message has both numbers and the knobs.</exception>
-    public static void CheckMemory(ComputeBackend backend, MemoryPlan plan, long context)
-    {
-        long needed = plan.Total - plan.Weights, there = GC.GetGCMemoryInfo().TotalAvailableMemoryBytes;
-        if (backend is CpuBackend && needed > there)
-        {
-            throw new InsufficientMemoryException(
-                $"a context of {context:N0} tokens needs {Bytes.Text(needed)} (K and V {Bytes.Text(plan.KeysAndValues)}), this machine has {Bytes.Text(there)}: ask for a shorter one (--context) or a smaller format (--kv-type)");
-        }
-    }
 
     /// <summary>Attention of decode steps.</summary>
     public static Option<AttentionOptions> Attention()
