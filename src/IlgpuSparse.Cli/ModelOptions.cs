@@ -43,6 +43,13 @@ internal static class ModelOptions
         return (ChannelMapFile.Load(path, model), path);
     }
 
+    /// <summary>Which chat template.</summary>
+    public static Option<string?> Template() => new("--chat-template")
+    {
+        Description = $"How conversations are written down: {string.Join(", ", ChatTemplate.Names)}, or a file with a template in Jinja. Default: the one that the model carries, plain where it carries none.",
+        HelpName = "name|path",
+    };
+
     /// <summary>Machine-readable output.</summary>
     public static Option<bool> Json() => new("--json") { Description = "Print one JSON document instead of text, tables and progress." };
 
