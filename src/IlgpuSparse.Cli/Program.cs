@@ -23,6 +23,7 @@ var root = new RootCommand("""
     BenchCommand.Create(),
     InspectCommand.Create(),
     DoctorCommand.Create(),
+    CompletionCommand.Create(),
 };
 var help = root.Options.OfType<HelpOption>().Single();
 help.Action = new HelpWithExamples((HelpAction)help.Action!);

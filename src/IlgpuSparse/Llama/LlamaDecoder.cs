@@ -40,8 +40,8 @@ public sealed class LlamaDecoder : IDisposable
     public LlamaDecoder(ComputeBackend backend, LlamaWeights weights, DecoderOptions options)
         : this(backend, weights, options, (cache, resolved) => resolved.Attention.Create(backend, weights.Config, cache, resolved)) { }
 
-    /// <summary>As the other, with the policy that <paramref name="createPolicy"/> makes of the cache and the options.</summary>
-    internal LlamaDecoder(ComputeBackend backend, LlamaWeights weights, DecoderOptions options, Func<KvCache, DecoderOptions, AttentionPolicy> createPolicy)
+    /// <summary>As the other, with an attention of one's own: what <paramref name="createPolicy"/> makes of the cache and the options. The decoder disposes it.</summary>
+    public LlamaDecoder(ComputeBackend backend, LlamaWeights weights, DecoderOptions options, Func<KvCache, DecoderOptions, AttentionPolicy> createPolicy)
     {
         ArgumentOutOfRangeException.ThrowIfLessThan(options.Capacity, 1, nameof(options));
         ArgumentOutOfRangeException.ThrowIfNegative(options.PrefillChunk, nameof(options));
