@@ -23,7 +23,7 @@ public sealed class ChatModel : IDisposable
             Template = FindTemplate(options.Template, File.Tokenizer.ChatTemplate);
             Backend = Own(ComputeBackends.Create(options.Backend, options.Threads, notTaken, options.Precision));
             string? channels = options.ChannelMap ?? ChannelMapFile.Find(File.Path);
-            var attention = options.Attention ?? (channels is null ? AttentionOptions.Dense : AttentionOptions.DoubleSparsity);
+            var attention = options.AttentionFor(channels is not null);
             if (attention.NeedsChannels && channels is null)
                 throw new ArgumentException($"no channel map for this model: make one with 'ilgpusparse calibrate --model {File.Path}' (it is written to {ChannelMapFile.PathFor(File.Path)}), or use full attention", nameof(options));
             var decoding = new DecoderOptions

@@ -8,6 +8,9 @@ namespace IlgpuSparse.Chat;
 /// <summary>How a <see cref="ChatModel"/> is opened.</summary>
 public sealed record ChatModelOptions
 {
+    /// <summary>Double Sparsity that leaves short contexts dense: a sixteenth of a few tokens is none.</summary>
+    private static readonly AttentionOptions s_sparse = AttentionOptions.Parse("double-sparsity:tokens=1/16,min-tokens=128,dense-below=512");
+
     /// <summary>The longest context that is taken when <see cref="Context"/> says nothing.</summary>
     private const int UsualContext = 8192;
 
@@ -29,7 +32,7 @@ public sealed record ChatModelOptions
     /// <summary>Element type of K and V.</summary>
     public KvFormat KvFormat { get; init; } = KvFormat.F16;
 
-    /// <summary>How decode steps attend; null for Double Sparsity where the model has a channel map, else full attention.</summary>
+    /// <summary>How decode steps attend; null for Double Sparsity (a sixteenth of the tokens, at least 128; dense below 512) where the model has a channel map, else full attention.</summary>
     public AttentionOptions? Attention { get; init; }
 
     /// <summary>The channel map; null for the one beside the model.</summary>
@@ -43,6 +46,9 @@ public sealed record ChatModelOptions
 
     /// <summary>Most tokens of an answer where the request says nothing.</summary>
     public int MaxTokens { get; init; } = 512;
+
+    /// <summary><see cref="Attention"/> for a model with or without a channel map.</summary>
+    internal AttentionOptions AttentionFor(bool hasChannels) => Attention ?? (hasChannels ? s_sparse : AttentionOptions.Dense);
 
     /// <summary><see cref="Context"/> for a model that was made for <paramref name="made"/> tokens.</summary>
     internal int ContextFor(int made) => Context > 0 ? Context : Math.Min(made, UsualContext);

@@ -16,7 +16,7 @@ internal sealed class ChatCommand
     private static readonly Option<string?> s_template = ModelOptions.Template();
     private static readonly Option<int> s_maxTokens = NumberOption.Create("--max-tokens", "Most tokens of an answer.", 1, ModelOptions.MostTokens, 512, aliases: "-n");
     private static readonly Option<int> s_context = ModelOptions.Context("Tokens that the cache holds; 0 for what the model was made for, at most 8,192.");
-    private static readonly Option<AttentionOptions> s_attention = ModelOptions.Attention();
+    private static readonly Option<AttentionOptions> s_attention = ModelOptions.AttentionOrNone();
     private static readonly Option<string?> s_channels = ModelOptions.Channels();
     private static readonly Option<KvFormat?> s_kvType = ModelOptions.KvType(KvFormat.F16);
     private static readonly Option<float> s_temperature = SamplingOption.Temperature();

@@ -75,8 +75,16 @@ internal static class ModelOptions
     public static Option<KvFormat?> KvType(KvFormat standard) =>
         NameOption.Create("--kv-type", "Element type of the stored K and V; int8 has a scale a token and kv head.", standard);
 
-    /// <summary>Attention of decode steps.</summary>
+    /// <summary>Attention of decode steps: Double Sparsity where nothing else is said.</summary>
     public static Option<AttentionOptions> Attention()
+    {
+        var option = AttentionOrNone();
+        option.DefaultValueFactory = _ => AttentionOptions.DoubleSparsity;
+        return option;
+    }
+
+    /// <summary>Attention of decode steps; null where nothing is said.</summary>
+    public static Option<AttentionOptions> AttentionOrNone()
     {
         var option = new Option<AttentionOptions>("--attention", "-a")
         {
@@ -102,7 +110,6 @@ internal static class ModelOptions
                 Example: double-sparsity:tokens=1/32,channels=32,bits=4,sinks=4,window=64
                 """,
             HelpName = "method[:settings]",
-            DefaultValueFactory = _ => AttentionOptions.DoubleSparsity,
             CustomParser = result =>
             {
                 try

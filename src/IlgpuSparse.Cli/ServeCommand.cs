@@ -26,7 +26,7 @@ internal static class ServeCommand
     private static readonly Option<int> s_timeout = NumberOption.Create("--timeout", "Longest time of an answer, waiting included, in seconds.", 1, 86400, 600, "s");
     private static readonly Option<int> s_grace = NumberOption.Create("--grace", "How long running answers may go on when the server is stopped, in seconds.", 0, 3600, 30, "s");
     private static readonly Option<string?> s_template = ModelOptions.Template();
-    private static readonly Option<AttentionOptions> s_attention = ModelOptions.Attention();
+    private static readonly Option<AttentionOptions> s_attention = ModelOptions.AttentionOrNone();
     private static readonly Option<string?> s_channels = ModelOptions.Channels();
     private static readonly Option<KvFormat?> s_kvType = ModelOptions.KvType(KvFormat.F16);
     private static readonly Option<ProductPrecision?> s_precision = ModelOptions.Precision(ProductPrecision.Single);

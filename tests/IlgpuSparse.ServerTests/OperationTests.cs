@@ -82,7 +82,8 @@ public class OperationTests(ServerFixture server)
             var late = await http.PostAsJsonAsync("v1/chat/completions", Question(3));
             Assert.Equal(HttpStatusCode.ServiceUnavailable, late.StatusCode);
             var answer = await (await running).Content.ReadFromJsonAsync<JsonElement>();
-            Assert.Equal(400, answer.GetProperty("usage").GetProperty("completion_tokens").GetInt32());
+            Assert.InRange(answer.GetProperty("usage").GetProperty("completion_tokens").GetInt32(), 1, 400);
+            Assert.Contains(answer.GetProperty("choices")[0].GetProperty("finish_reason").GetString(), new[] { "stop", "length" });
             Assert.Equal(HttpStatusCode.OK, (await waiting).StatusCode);
             await stopped;
             await Assert.ThrowsAsync<HttpRequestException>(() => http.GetAsync("healthz"));
@@ -92,7 +93,7 @@ public class OperationTests(ServerFixture server)
     [Fact]
     public async Task An_answer_that_takes_too_long_ends_with_a_message()
     {
-        var (hasty, http) = await Start(server.Model, new ServerOptions { Timeout = TimeSpan.FromMilliseconds(300) });
+        var (hasty, http) = await Start(server.Model, new ServerOptions { Timeout = TimeSpan.FromMilliseconds(60) });
         await using (hasty)
         using (http)
         {

@@ -10,6 +10,7 @@ using Microsoft.AspNetCore.Http;
 using Microsoft.AspNetCore.Routing;
 using Microsoft.Extensions.DependencyInjection;
 using Microsoft.Extensions.Logging;
+using Microsoft.Extensions.Logging.Console;
 using OpenTelemetry.Metrics;
 using OpenTelemetry.Trace;
 
@@ -38,7 +39,11 @@ internal sealed class ChatServer : IAsyncDisposable
     {
         var builder = WebApplication.CreateSlimBuilder(new WebApplicationOptions { ContentRootPath = AppContext.BaseDirectory });
         builder.Logging.ClearProviders();
-        if (options.Log) builder.Logging.AddSimpleConsole(o => o.SingleLine = true).AddFilter("Microsoft.AspNetCore", LogLevel.Warning);
+        if (options.Log)
+        {
+            builder.Logging.AddSimpleConsole(o => o.SingleLine = true).AddFilter(level => level >= LogLevel.Warning);
+            builder.Services.Configure<ConsoleLoggerOptions>(o => o.LogToStandardErrorThreshold = LogLevel.Trace);
+        }
         var addresses = await ResolveAsync(options.Host);
         bool local = addresses.All(IPAddress.IsLoopback);
         builder.WebHost.ConfigureKestrel(kestrel =>
@@ -119,6 +124,7 @@ internal sealed class ChatServer : IAsyncDisposable
         catch (Exception e) when (ErrorAnswer.For(e, limit.IsCancellationRequested, options) is { } refusal)
         {
             context.RequestAborted = aborted;
+            if (refusal.Status == StatusCodes.Status500InternalServerError) context.RequestServices.GetRequiredService<ILogger<ChatServer>>().LogError(e, "{Method} {Path} failed", context.Request.Method, context.Request.Path);
             await ErrorAnswer.WriteAsync(context, refusal);
         }
     }

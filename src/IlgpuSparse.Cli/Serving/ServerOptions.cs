@@ -21,6 +21,6 @@ internal sealed record ServerOptions
     /// <summary>How long running answers may go on when the server stops.</summary>
     public TimeSpan Grace { get; init; } = TimeSpan.FromSeconds(30);
 
-    /// <summary>Whether requests are logged to standard error.</summary>
+    /// <summary>Whether failures and warnings are logged to standard error.</summary>
     public bool Log { get; init; }
 }

@@ -56,9 +56,9 @@ internal sealed class ActiveText
     }
 
     /// <summary>Ends it.</summary>
-    public void Finish(FinishReason reason, EngineTelemetry telemetry, Exception? error = null)
+    public void Finish(FinishReason reason, Exception? error = null)
     {
         Ticket.Finish(reason, error);
-        telemetry.Finished(Ticket, _activity);
+        EngineTelemetry.Finished(Ticket, _activity);
     }
 }

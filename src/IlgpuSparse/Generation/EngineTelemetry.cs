@@ -1,3 +1,4 @@
+using System.Collections.Concurrent;
 using System.Diagnostics;
 using System.Diagnostics.Metrics;
 
@@ -11,29 +12,33 @@ public sealed class EngineTelemetry : IDisposable
 
     private static readonly ActivitySource s_source = new(Name);
 
-    private readonly Meter _meter = new(Name);
-    private readonly Counter<long> _requests, _promptTokens, _reusedTokens, _newTokens, _bytesRead, _denseBytes;
-    private readonly Histogram<double> _queue, _firstToken, _step;
-    private readonly Histogram<int> _batch;
+    // One meter for all engines of a process: two of a name would end each other's series.
+    private static readonly Meter s_meter = new(Name);
+    private static readonly ConcurrentDictionary<EngineTelemetry, Func<EngineStatus>> s_engines = new();
+    private static readonly Counter<long> s_requests = s_meter.CreateCounter<long>("ilgpusparse.requests", "{request}", "Requests that ended, by how.");
+    private static readonly Counter<long> s_promptTokens = s_meter.CreateCounter<long>("ilgpusparse.prompt.tokens", "{token}", "Prompt tokens that were computed.");
+    private static readonly Counter<long> s_reusedTokens = s_meter.CreateCounter<long>("ilgpusparse.prompt.reused_tokens", "{token}", "Prompt tokens that were found in the cache.");
+    private static readonly Counter<long> s_newTokens = s_meter.CreateCounter<long>("ilgpusparse.generated.tokens", "{token}", "Tokens generated.");
+    private static readonly Counter<long> s_bytesRead = s_meter.CreateCounter<long>("ilgpusparse.cache.read", "By", "Bytes of K, V and labels that decode steps read.");
+    private static readonly Counter<long> s_denseBytes = s_meter.CreateCounter<long>("ilgpusparse.cache.dense_read", "By", "Bytes of K and V that full attention would have read in these steps; the quotient of the two is the density.");
+    private static readonly Histogram<double> s_queue = s_meter.CreateHistogram<double>("ilgpusparse.queue.time", "s", "Time from a request to its admission.");
+    private static readonly Histogram<double> s_firstToken = s_meter.CreateHistogram<double>("ilgpusparse.first_token.time", "s", "Time from a request to its first token.");
+    private static readonly Histogram<double> s_step = s_meter.CreateHistogram<double>("ilgpusparse.step.time", "s", "Time of a decode step.");
+    private static readonly Histogram<int> s_batch = s_meter.CreateHistogram<int>("ilgpusparse.step.sequences", "{sequence}", "Sequences in a decode step.");
 
-    internal EngineTelemetry(Func<EngineStatus> status)
+    static EngineTelemetry()
     {
-        _requests = _meter.CreateCounter<long>("ilgpusparse.requests", "{request}", "Requests that ended, by how.");
-        _promptTokens = _meter.CreateCounter<long>("ilgpusparse.prompt.tokens", "{token}", "Prompt tokens that were computed.");
-        _reusedTokens = _meter.CreateCounter<long>("ilgpusparse.prompt.reused_tokens", "{token}", "Prompt tokens that were found in the cache.");
-        _newTokens = _meter.CreateCounter<long>("ilgpusparse.generated.tokens", "{token}", "Tokens generated.");
-        _bytesRead = _meter.CreateCounter<long>("ilgpusparse.cache.read", "By", "Bytes of K, V and labels that decode steps read.");
-        _denseBytes = _meter.CreateCounter<long>("ilgpusparse.cache.dense_read", "By", "Bytes of K and V that full attention would have read in these steps; the quotient of the two is the density.");
-        _queue = _meter.CreateHistogram<double>("ilgpusparse.queue.time", "s", "Time from a request to its admission.");
-        _firstToken = _meter.CreateHistogram<double>("ilgpusparse.first_token.time", "s", "Time from a request to its first token.");
-        _step = _meter.CreateHistogram<double>("ilgpusparse.step.time", "s", "Time of a decode step.");
-        _batch = _meter.CreateHistogram<int>("ilgpusparse.step.sequences", "{sequence}", "Sequences in a decode step.");
-        _meter.CreateObservableGauge("ilgpusparse.requests.active", () => status().Active, "{request}", "Requests that are computed.");
-        _meter.CreateObservableGauge("ilgpusparse.requests.queued", () => status().Queued, "{request}", "Requests that wait.");
-        _meter.CreateObservableGauge("ilgpusparse.cache.prefixes", () => status().Prefixes, "{sequence}", "Finished texts kept in the cache.");
-        _meter.CreateObservableGauge("ilgpusparse.cache.used_tokens", () => status() is var s ? s.Capacity - s.FreeTokens : 0, "{token}", "Tokens in blocks of the cache that are held.");
-        _meter.CreateObservableGauge("ilgpusparse.cache.capacity", () => status().Capacity, "{token}", "Tokens of the whole cache.");
+        Gauge("ilgpusparse.requests.active", "{request}", "Requests that are computed.", s => s.Active);
+        Gauge("ilgpusparse.requests.queued", "{request}", "Requests that wait.", s => s.Queued);
+        Gauge("ilgpusparse.cache.prefixes", "{sequence}", "Finished texts kept in the cache.", s => s.Prefixes);
+        Gauge("ilgpusparse.cache.used_tokens", "{token}", "Tokens in blocks of the cache that are held.", s => s.Capacity - s.FreeTokens);
+        Gauge("ilgpusparse.cache.capacity", "{token}", "Tokens of the whole cache.", s => s.Capacity);
     }
+
+    internal EngineTelemetry(Func<EngineStatus> status) => s_engines[this] = status;
+
+    private static void Gauge(string name, string unit, string description, Func<EngineStatus, int> value) =>
+        s_meter.CreateObservableGauge(name, () => s_engines.Values.Sum(status => value(status())), unit, description);
 
     /// <summary>Starts the activity of a request, below the caller's, which stays the current one.</summary>
     internal static Activity? Start(GenerationRequest request)
@@ -45,29 +50,29 @@ public sealed class EngineTelemetry : IDisposable
         return activity;
     }
 
-    internal void Admitted(GenerationStatistics s) => _queue.Record(s.QueueSeconds);
+    internal static void Admitted(GenerationStatistics s) => s_queue.Record(s.QueueSeconds);
 
-    internal void Prefilled(GenerationStatistics s)
+    internal static void Prefilled(GenerationStatistics s)
     {
-        _promptTokens.Add(s.PromptTokens);
-        _reusedTokens.Add(s.ReusedTokens);
-        _firstToken.Record(s.FirstTokenSeconds);
+        s_promptTokens.Add(s.PromptTokens);
+        s_reusedTokens.Add(s.ReusedTokens);
+        s_firstToken.Record(s.FirstTokenSeconds);
     }
 
-    internal void Stepped(double seconds, int sequences)
+    internal static void Stepped(double seconds, int sequences)
     {
-        _step.Record(seconds);
-        _batch.Record(sequences);
+        s_step.Record(seconds);
+        s_batch.Record(sequences);
     }
 
-    internal void Finished(GenerationTicket ticket, Activity? activity)
+    internal static void Finished(GenerationTicket ticket, Activity? activity)
     {
         var s = ticket.Statistics;
         string reason = ticket.FinishReason.ToString().ToLowerInvariant();
-        _requests.Add(1, new KeyValuePair<string, object?>("outcome", reason));
-        _newTokens.Add(s.NewTokens);
-        _bytesRead.Add(s.CacheBytesRead);
-        _denseBytes.Add(s.DenseBytesRead);
+        s_requests.Add(1, new KeyValuePair<string, object?>("outcome", reason));
+        s_newTokens.Add(s.NewTokens);
+        s_bytesRead.Add(s.CacheBytesRead);
+        s_denseBytes.Add(s.DenseBytesRead);
         if (activity is null) return;
         activity.SetTag("ilgpusparse.outcome", reason);
         activity.SetTag("ilgpusparse.new_tokens", s.NewTokens);
@@ -81,5 +86,5 @@ public sealed class EngineTelemetry : IDisposable
     }
 
     /// <inheritdoc/>
-    public void Dispose() => _meter.Dispose();
+    public void Dispose() => s_engines.TryRemove(this, out _);
 }

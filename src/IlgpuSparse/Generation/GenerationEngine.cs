@@ -114,7 +114,7 @@ public sealed class GenerationEngine : IDisposable
                 foreach (var text in _active)
                 {
                     text.Text.Sequence.Dispose();
-                    text.Finish(FinishReason.Failed, _telemetry, e);
+                    text.Finish(FinishReason.Failed, e);
                 }
                 _active.Clear();
             }
@@ -158,7 +158,7 @@ public sealed class GenerationEngine : IDisposable
     private void Cancel(ActiveText text)
     {
         if (text.Text is not null) _prefixes.Keep(text.Text);
-        text.Finish(FinishReason.Cancelled, _telemetry, new OperationCanceledException(text.Ticket.Cancellation));
+        text.Finish(FinishReason.Cancelled, new OperationCanceledException(text.Ticket.Cancellation));
     }
 
     private void DropCancelled()
@@ -204,7 +204,7 @@ public sealed class GenerationEngine : IDisposable
             lock (_gate) _waiting.RemoveFirst();
             text.Statistics.QueueSeconds = Stopwatch.GetElapsedTime(text.Asked).TotalSeconds;
             text.Statistics.WeightBytesPerToken = _decoder.Weights.BytesReadPerToken;
-            _telemetry.Admitted(text.Statistics);
+            EngineTelemetry.Admitted(text.Statistics);
             _active.Add(text);
         }
     }
@@ -241,7 +241,7 @@ public sealed class GenerationEngine : IDisposable
             text.IsPrefilling = false;
             text.Statistics.PrefillSeconds = Stopwatch.GetElapsedTime(text.Started).TotalSeconds;
             text.Statistics.FirstTokenSeconds = Stopwatch.GetElapsedTime(text.Asked).TotalSeconds;
-            _telemetry.Prefilled(text.Statistics);
+            EngineTelemetry.Prefilled(text.Statistics);
             text.Sampler.Observe(prompt);
             Draw(text, logits, null);
         }
@@ -272,10 +272,13 @@ public sealed class GenerationEngine : IDisposable
         EndAlone();
         foreach (bool dense in (ReadOnlySpan<bool>)[false, true])
         {
-            var group = texts.Where(t => t.Request.FullAttention == dense).ToList();
+            var group = texts.Where(t => IsDense(t) == dense).ToList();
             if (group.Count > 0) Step(group, dense);
         }
     }
+
+    // By its own length, where short contexts stay dense: what others it shares a step with must not matter.
+    private bool IsDense(ActiveText text) => text.Request.FullAttention || text.Text.Tokens.Count + 1 <= _decoder.Options.Attention.DenseBelow;
 
     private void Step(List<ActiveText> group, bool dense)
     {
@@ -284,7 +287,7 @@ public sealed class GenerationEngine : IDisposable
         var logits = _decoder.Decode(group.ConvertAll(t => t.Text.Sequence), CollectionsMarshal.AsSpan(group.ConvertAll(t => t.Next)), dense);
         _tracer.End();
         double seconds = Stopwatch.GetElapsedTime(start).TotalSeconds;
-        _telemetry.Stepped(seconds, group.Count);
+        EngineTelemetry.Stepped(seconds, group.Count);
         int vocabulary = _decoder.Config.VocabularySize;
         for (int i = 0; i < group.Count; i++)
         {
@@ -307,7 +310,7 @@ public sealed class GenerationEngine : IDisposable
         long start = Stopwatch.GetTimestamp();
         int token = _alone.Value.Steps.Next();
         double seconds = Stopwatch.GetElapsedTime(start).TotalSeconds;
-        _telemetry.Stepped(seconds, 1);
+        EngineTelemetry.Stepped(seconds, 1);
         Count(text, seconds, dense: false);
         Accept(text, new GeneratedToken(token, null, [], null));
     }
@@ -371,7 +374,7 @@ public sealed class GenerationEngine : IDisposable
         double took = Stopwatch.GetElapsedTime(text.Asked).TotalSeconds - text.Statistics.QueueSeconds;
         lock (_gate) _usualSeconds += 0.1 * (took - _usualSeconds);
         _prefixes.Keep(text.Text);
-        text.Finish(reason, _telemetry);
+        text.Finish(reason);
     }
 
     private void EndAloneOf(ActiveText text)

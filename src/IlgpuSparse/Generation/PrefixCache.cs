@@ -31,7 +31,7 @@ internal sealed class PrefixCache(KvCache cache, int most) : IDisposable
         {
             var kept = _kept[i];
             int common = kept.Common(prompt, exact), whole = common / KvLayer.BlockTokens * KvLayer.BlockTokens, rewound = kept.Sequence.Writable(common);
-            bool better = kept.Tokens.Count - rewound <= rewound - whole; // no more is lost than is saved
+            bool better = kept.Tokens.Count - rewound <= rewound - whole + KvLayer.BlockTokens; // not much more is lost than is saved
             Consider(kept, better ? rewound : whole, better);
         }
         foreach (var text in running) Consider(text, text.Common(prompt, exact) / KvLayer.BlockTokens * KvLayer.BlockTokens, false);

@@ -74,15 +74,29 @@ public sealed class GenerationEngineTests : IDisposable
     [Fact]
     public async Task Full_attention_can_be_asked_for_beside_sparse_texts()
     {
-        using var dense = Decoder(1024, 1, "dense");
+        GenerationRequest sparse = Request(7, 300, 20), full = sparse with { FullAttention = true };
+        int[] expected;
+        using (var dense = Decoder(1024, 1, "dense")) expected = Alone(dense, full);
         using var decoder = Decoder(2048, 4);
         using var engine = new GenerationEngine(decoder);
-        GenerationRequest sparse = Request(7, 300, 20), full = sparse with { FullAttention = true };
         var tickets = new[] { engine.Submit(sparse), engine.Submit(full), engine.Submit(Request(8, 200, 20)) };
         var texts = await Task.WhenAll(tickets.Select(Read));
-        Assert.Equal(Alone(dense, full), texts[1]);
+        Assert.Equal(expected, texts[1]);
         Assert.Equal(1, tickets[1].Statistics.Density);
         Assert.InRange(tickets[0].Statistics.Density, 0.1, 0.3);
+    }
+
+    [Fact]
+    public async Task Short_contexts_stay_dense_beside_long_ones()
+    {
+        const string Attention = "double-sparsity:tokens=1/8,dense-below=256";
+        GenerationRequest[] requests = [Request(1, 20, 20), Request(2, 250, 20), Request(3, 400, 20)];
+        int[][] expected;
+        using (var lone = Decoder(1024, 1, Attention)) expected = [.. requests.Select(r => Alone(lone, r))];
+        using var decoder = Decoder(2048, 4, Attention);
+        using var engine = new GenerationEngine(decoder);
+        var texts = await Task.WhenAll(requests.Select(r => engine.Submit(r)).ToList().Select(Read));
+        Assert.Equal(expected, texts);
     }
 
     [Fact]
