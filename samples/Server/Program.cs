@@ -4,6 +4,7 @@ using Microsoft.Extensions.AI;
 
 string path = args.FirstOrDefault(a => !a.StartsWith("--", StringComparison.Ordinal)) ?? Path.Combine(AppContext.BaseDirectory, "models", "books-16m-q8_0.gguf");
 var builder = WebApplication.CreateBuilder();
+if (args.Contains("--once")) builder.Logging.SetMinimumLevel(LogLevel.Warning);
 builder.Services.AddLlamaChatClient(path, new ChatModelOptions { Parallel = 4, MaxTokens = 64 });
 builder.WebHost.UseUrls(args.Contains("--once") ? "http://127.0.0.1:0" : "http://127.0.0.1:5080");
 var app = builder.Build();

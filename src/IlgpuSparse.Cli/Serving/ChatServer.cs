@@ -17,7 +17,7 @@ using OpenTelemetry.Trace;
 namespace IlgpuSparse.Cli.Serving;
 
 /// <summary>A model behind HTTP: the endpoints of OpenAI and Ollama, a page to look at it, health, metrics. It serves the one model that it was given and touches no file on a request's behalf.</summary>
-internal sealed class ChatServer : IAsyncDisposable
+internal sealed partial class ChatServer : IAsyncDisposable
 {
     private readonly WebApplication _app;
     private readonly ServerOptions _options;
@@ -124,10 +124,13 @@ internal sealed class ChatServer : IAsyncDisposable
         catch (Exception e) when (ErrorAnswer.For(e, limit.IsCancellationRequested, options) is { } refusal)
         {
             context.RequestAborted = aborted;
-            if (refusal.Status == StatusCodes.Status500InternalServerError) context.RequestServices.GetRequiredService<ILogger<ChatServer>>().LogError(e, "{Method} {Path} failed", context.Request.Method, context.Request.Path);
+            if (refusal.Status == StatusCodes.Status500InternalServerError) LogFailure(context.RequestServices.GetRequiredService<ILogger<ChatServer>>(), e, context.Request.Method, context.Request.Path.Value!);
             await ErrorAnswer.WriteAsync(context, refusal);
         }
     }
+
+    [LoggerMessage(Level = LogLevel.Error, Message = "{Method} {Path} failed")]
+    private static partial void LogFailure(ILogger logger, Exception error, string method, string path);
 
     /// <summary>Refuses new requests, lets running ones end within the grace, and stops listening.</summary>
     public async Task StopAsync()

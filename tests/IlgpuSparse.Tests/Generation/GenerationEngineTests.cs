@@ -86,6 +86,29 @@ public sealed class GenerationEngineTests : IDisposable
         Assert.InRange(tickets[0].Statistics.Density, 0.1, 0.3);
     }
 
+    [Theory]
+    [InlineData(0f)]
+    [InlineData(0.8f)]
+    public async Task A_text_whose_steps_are_queued_goes_on_when_others_join(float temperature)
+    {
+        GenerationRequest first = Request(1, 60, 60, temperature), second = Request(2, 40, 10, temperature), penalised = Request(3, 40, 10, temperature);
+        penalised = penalised with { Options = penalised.Options with { Sampling = penalised.Options.Sampling with { RepetitionPenalty = 1.2f } } };
+        int[][] expected;
+        using (var lone = Decoder(1024, 1)) expected = [Alone(lone, first), Alone(lone, second), Alone(lone, penalised)];
+        using var decoder = Decoder(2048, 4);
+        decoder.QueuesSteps = true; // as where steps are recorded
+        using var engine = new GenerationEngine(decoder);
+        var ids = new List<int>();
+        var others = new List<Task<int[]>>();
+        await foreach (var token in engine.Submit(first))
+        {
+            ids.Add(token.Id);
+            if (ids.Count is 5 or 30) others.Add(Read(engine.Submit(ids.Count == 5 ? second : penalised)));
+        }
+        Assert.Equal(expected[0], ids);
+        Assert.Equal(expected[1..], await Task.WhenAll(others));
+    }
+
     [Fact]
     public async Task Short_contexts_stay_dense_beside_long_ones()
     {
