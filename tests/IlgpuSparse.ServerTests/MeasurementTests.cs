@@ -9,7 +9,7 @@ namespace IlgpuSparse.ServerTests;
 /// <summary>Numbers of docs/numbers/server.md; only when asked for by name (<c>-explicit only</c>), since they want a quiet machine. BACKEND says what computes.</summary>
 public class MeasurementTests(ITestOutputHelper output)
 {
-    private static ChatModel Open(int parallel, int context) => ChatModel.Open(ServerFixture.ModelPath, new ChatModelOptions { Backend = Environment.GetEnvironmentVariable("BACKEND") ?? "cpu", Parallel = parallel, Context = context });
+    private static ChatModel Open(int parallel, int context) => ChatModel.Open(ServerFixture.ModelPath, new ChatModelOptions { Backend = ServerFixture.Backend, Parallel = parallel, Context = context });
 
     private static async Task<JsonElement> Complete(HttpClient http, string prompt, int tokens) =>
         await (await http.PostAsJsonAsync("v1/completions", new { prompt, max_tokens = tokens, temperature = 0 })).EnsureSuccessStatusCode().Content.ReadFromJsonAsync<JsonElement>();

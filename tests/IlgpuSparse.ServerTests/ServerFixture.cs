@@ -15,6 +15,9 @@ public sealed class ServerFixture : IAsyncLifetime
 
     public static string ModelPath => Path.Combine(AppContext.BaseDirectory, "models", "books-16m-q8_0.gguf");
 
+    /// <summary>What computes: the environment's BACKEND, for a run on a GPU.</summary>
+    internal static string Backend => Environment.GetEnvironmentVariable("BACKEND") ?? "cpu";
+
     public ChatModel Model { get; private set; } = null!;
 
     public Uri Address => _server.Address;
@@ -29,7 +32,7 @@ public sealed class ServerFixture : IAsyncLifetime
     }
 
     // K and V in fp32: where sums of other orders are rounded to 16 bits, a draw on the edge between two tokens goes the other way a hundred times more often
-    internal static ChatModel Open(ChatModelOptions options) => ChatModel.Open(ModelPath, options with { Backend = "cpu", Threads = 2, KvFormat = KvFormat.F32 });
+    internal static ChatModel Open(ChatModelOptions options) => ChatModel.Open(ModelPath, options with { Backend = Backend, Threads = 2, KvFormat = KvFormat.F32 });
 
     public async ValueTask DisposeAsync()
     {

@@ -75,7 +75,7 @@ public class SoakTests(ITestOutputHelper output)
         Assert.Equal(requests, answered + cancelled);
         Assert.True(cancelled > 0);
         Assert.InRange(different, 0, requests / 100);
-        Assert.Equal(device, model.Backend.Memory.LiveBytes);
+        Assert.InRange(model.Backend.Memory.LiveBytes, device, device + (1 << 20)); // the caches are there from the start; scratch grows to the largest batch
         var status = model.Engine.Status;
         Assert.Equal((0, 0), (status.Active, status.Queued));
         Assert.InRange(status.Prefixes, 1, 8);
