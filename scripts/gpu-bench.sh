@@ -1,5 +1,5 @@
 #!/usr/bin/env bash
-# Measures attention on a machine with a GPU driver and the .NET runtime, from a published copy: no SDK is needed.
+# Measures attention on a machine with a GPU driver and the ASP.NET Core runtime, from a published copy: no SDK is needed.
 #
 #   scripts/gpu-bench.sh PUBLISHED RESULTS [options of bench attention]
 #

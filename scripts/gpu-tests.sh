@@ -1,5 +1,5 @@
 #!/usr/bin/env bash
-# Runs the tests on a machine with a GPU driver and the .NET runtime, from a published copy: no SDK is needed.
+# Runs the tests on a machine with a GPU driver and the ASP.NET Core runtime, from a published copy: no SDK is needed.
 #
 #   scripts/gpu-tests.sh PUBLISHED [LOG] [-- runner options]
 #

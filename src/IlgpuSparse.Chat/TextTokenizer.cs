@@ -8,6 +8,8 @@ namespace IlgpuSparse.Chat;
 /// </summary>
 public sealed class TextTokenizer
 {
+    private static readonly string GuardText = Guard.ToString();
+
     private readonly PieceEncoder _encoder;
     private readonly PieceBytes _pieces;
     private readonly TokenSplitter _always;
@@ -130,14 +132,44 @@ public sealed class TextTokenizer
         {
             var (start, length, id) = special.Next(text, from);
             if (length == 0) break;
-            if (start > from) _encoder.Encode(text[from..start], afterControl, ids);
+            if (start > from) _encoder.Encode(Plain(text[from..start]), afterControl, ids);
             ids.Add(id);
             afterControl = _control.Contains(id);
             from = start + length;
         }
-        if (from < text.Length) _encoder.Encode(text[from..], afterControl, ids);
+        if (from < text.Length) _encoder.Encode(Plain(text[from..]), afterControl, ids);
         return [.. ids];
+
+        string Plain(string part) => parseSpecial ? part.Replace(GuardText, "", StringComparison.Ordinal) : part;
     }
+
+    /// <summary>
+    /// What stands in the spellings of control tokens that came from outside, between their first two characters: a noncharacter, so that it is in no text. It keeps them from becoming tokens and is then left out.
+    /// </summary>
+    internal const char Guard = '\uFDD0';
+
+    /// <summary><paramref name="text"/> from outside, to be written into a chat template: whatever it spells, it stays text.</summary>
+    internal string Guarded(string text)
+    {
+        text = text.Replace(Guard, '\uFFFD');
+        foreach (string special in SpecialTokens.Keys)
+            if (special.Length > 1) text = text.Replace(special, $"{special[0]}{Guard}{special[1..]}", StringComparison.Ordinal);
+        return text;
+    }
+
+    /// <summary>The spelling of the control token <paramref name="id"/>; empty when there is none.</summary>
+    internal string Spelling(int? id) => SpecialTokens.FirstOrDefault(t => t.Value == id).Key ?? "";
+
+    /// <summary>Encodes a rendered chat template, in which texts from outside are guarded (<see cref="Guarded"/>). It begins with <see cref="BosId"/> if the model wants that, written or not.</summary>
+    internal int[] EncodeRendered(string text)
+    {
+        int[] ids = Encode(text, addBos: false, parseSpecial: true);
+        return _addBos && BosId is int bos && (ids.Length == 0 || ids[0] != bos) ? [bos, .. ids] : ids;
+    }
+
+    /// <summary>The UTF-8 bytes that <paramref name="id"/> adds to a text; may be a part of a character.</summary>
+    /// <exception cref="ArgumentOutOfRangeException">The id is negative.</exception>
+    public ReadOnlySpan<byte> Bytes(int id) => _pieces[id];
 
     /// <summary>
     /// Decodes <paramref name="ids"/> as a text of its own: the space that the tokenizer puts before a text is taken away again, control tokens show as nothing, bytes that

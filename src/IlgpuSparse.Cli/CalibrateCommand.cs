@@ -55,7 +55,7 @@ internal sealed class CalibrateCommand
         var tokenizer = ModelOptions.Tokenizer(model, path);
         int window = Math.Min(_arguments.GetValue(s_window), model.Config.MaxContext), windows = _arguments.GetValue(s_windows);
         if (window < 256) throw new ArgumentException($"the model's context of {window} tokens is too short to calibrate: at least 256");
-        string output = _arguments.GetValue(s_output) ?? EmbeddedModel.DefaultChannelMapPath(path);
+        string output = _arguments.GetValue(s_output) ?? ChannelMapFile.PathFor(path);
         if (Directory.Exists(output) || !Directory.Exists(Path.GetDirectoryName(Path.GetFullPath(output)))) throw new ArgumentException($"--output {output}: not a file in an existing directory");
         var texts = MakeTexts(tokenizer, window, windows);
 

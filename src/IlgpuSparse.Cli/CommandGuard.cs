@@ -1,6 +1,8 @@
 using System.Text.RegularExpressions;
 using ILGPU.Runtime;
+using IlgpuSparse.Chat;
 using IlgpuSparse.Compute.Gpu;
+using IlgpuSparse.Generation;
 using IlgpuSparse.Model;
 using Spectre.Console;
 
@@ -24,7 +26,7 @@ internal static class CommandGuard
             Write("[yellow]cancelled[/]", "");
             return Cancelled;
         }
-        catch (Exception e) when (e is ModelFormatException or ArgumentException or FormatException or IOException or UnauthorizedAccessException or OutOfMemoryException
+        catch (Exception e) when (e is ModelFormatException or ChatTemplateException or EngineBusyException or ArgumentException or FormatException or IOException or UnauthorizedAccessException or OutOfMemoryException
             or NotSupportedException or InvalidOperationException or ArithmeticException or RegexMatchTimeoutException or AcceleratorException or CudaDriverException)
         {
             Write("[red]error:[/] ", Message(e));

@@ -13,16 +13,4 @@ internal static class EmbeddedModel
 
     /// <summary>Prose that the default model's channels were calibrated on, a part of it.</summary>
     public static string CalibrationTextPath => Path.Combine(s_folder, "calibration.txt");
-
-    /// <summary>The channel map that belongs to <paramref name="modelPath"/>: beside it, its name with <c>.channels.json</c>; null when there is none.</summary>
-    public static string? ChannelMapFor(string modelPath)
-    {
-        string path = DefaultChannelMapPath(modelPath);
-        return File.Exists(path) ? path : null;
-    }
-
-    /// <summary>Where <see cref="ChannelMapFor"/> looks.</summary>
-    public static string DefaultChannelMapPath(string modelPath) => Directory.Exists(modelPath)
-        ? Path.Combine(modelPath, "model.channels.json")
-        : Path.ChangeExtension(modelPath, ".channels.json");
 }

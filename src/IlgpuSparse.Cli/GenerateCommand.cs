@@ -30,12 +30,12 @@ internal sealed class GenerateCommand
     private static readonly Option<KvPrediction?> s_kvPredict = ModelOptions.KvPredict();
     private static readonly Option<string?> s_saveState = new("--save-state") { Description = "Write the tokens with their K, V and labels to this file at the end, for --load-state.", HelpName = "path" };
     private static readonly Option<string?> s_loadState = new("--load-state") { Description = "Go on from where --save-state left off, with the same model, --kv-type and --attention; a prompt given is appended.", HelpName = "path" };
-    private static readonly Option<float> s_temperature = NumberOption.Create("--temperature", "1 samples the model's own distribution, less prefers likely tokens, 0 takes the most likely one.", 0f, 100f, 0.7f, "x", "-t");
-    private static readonly Option<int> s_topK = NumberOption.Create("--top-k", "Draw among the k most likely tokens; 0 for all.", 0, int.MaxValue, 0, "k");
-    private static readonly Option<float> s_topP = NumberOption.Create("--top-p", "Draw among the most likely tokens that have this probability together; 1 for all.", 0f, 1f, 0.9f, "p");
-    private static readonly Option<float> s_minP = NumberOption.Create("--min-p", "Drop tokens less likely than this share of the most likely one.", 0f, 1f, 0f, "p");
-    private static readonly Option<float> s_penalty = NumberOption.Create("--repetition-penalty", "Divides the logits of tokens already seen; 1 for none.", 0f, 10f, 1f, "x");
-    private static readonly Option<ulong> s_seed = NumberOption.Create("--seed", "Seed of the draws: the same seed gives the same text.", ulong.MinValue, ulong.MaxValue, 0ul);
+    private static readonly Option<float> s_temperature = SamplingOption.Temperature();
+    private static readonly Option<int> s_topK = SamplingOption.TopK();
+    private static readonly Option<float> s_topP = SamplingOption.TopP();
+    private static readonly Option<float> s_minP = SamplingOption.MinP();
+    private static readonly Option<float> s_penalty = SamplingOption.RepetitionPenalty();
+    private static readonly Option<ulong> s_seed = SamplingOption.Seed();
     private static readonly Option<int> s_chunk = NumberOption.Create("--prefill-chunk", "Prompt tokens computed at a time; bounds scratch memory. 0 for what suits the backend.", 0, 1 << 16, 0);
     private static readonly Option<ProductPrecision?> s_precision = ModelOptions.Precision(ProductPrecision.Single);
     private static readonly Option<string> s_backend = ModelOptions.Backend();
@@ -108,7 +108,7 @@ internal sealed class GenerateCommand
         options = ModelOptions.Place(options, _arguments.GetValue(s_kv) ?? KvPlacement.Device, _arguments.GetValue(s_kvHot)!, model.Config);
         using var backend = ComputeBackends.Create(_arguments.GetValue(s_backend)!, _arguments.GetValue(s_threads), precision: _arguments.GetValue(s_precision) ?? ProductPrecision.Single);
         var plan = MemoryPlan.For(model, options, backend);
-        ModelOptions.CheckMemory(backend, plan, context);
+        plan.CheckFits(backend, context);
         if (!_json) PrintHead(model, backend, options, plan, prompt.Length, origin);
         if (context > model.Config.MaxContext && !_json)
             AnsiConsole.MarkupLine($"[yellow]The model was made for {model.Config.MaxContext:N0} tokens; {context:N0} may read as nonsense.[/]");

@@ -21,6 +21,15 @@ internal sealed class HelpWithExamples(HelpAction help) : SynchronousCommandLine
             Reported in the end: the bytes that a decoded token read. Density is what was read of the cache
             (labels, and K and V of the selected tokens) over the bytes of all K and V.
             """,
+        ["serve"] = """
+              ilgpusparse serve                          the tool's own model, for this machine alone
+              ilgpusparse serve -m model.gguf --context 32768 --parallel 16
+              ILGPUSPARSE_API_KEY=… ilgpusparse serve -m model.gguf --host 0.0.0.0 --port 80
+            """,
+        ["chat"] = """
+              ilgpusparse chat -m model.gguf --system "Answer briefly."
+              printf 'First question\nSecond question\n' | ilgpusparse chat -m model.gguf --json
+            """,
         ["calibrate"] = """
               ilgpusparse calibrate -m model.gguf        writes model.channels.json, where generate looks for it
               ilgpusparse calibrate -m model.gguf --text one.txt --text two.txt

@@ -1,13 +1,12 @@
 using System.CommandLine;
 using System.Globalization;
+using IlgpuSparse.Llama;
 using IlgpuSparse.Attention;
 using IlgpuSparse.Cache;
 using IlgpuSparse.Calibration;
 using IlgpuSparse.Chat;
 using IlgpuSparse.Compute;
-using IlgpuSparse.Compute.Cpu;
 using IlgpuSparse.Compute.Gpu;
-using IlgpuSparse.Llama;
 using IlgpuSparse.Model;
 
 namespace IlgpuSparse.Cli;
@@ -42,9 +41,9 @@ internal static class ModelOptions
     public static (ChannelMap? Map, string? Path) LoadChannels(ModelFile model, string? given, IEnumerable<AttentionOptions> attentions)
     {
         if (!attentions.Any(a => a.NeedsChannels)) return (null, null);
-        string path = given ?? EmbeddedModel.ChannelMapFor(model.Path)
-            ?? throw new ArgumentException($"no channel map for this model: make one with 'ilgpusparse calibrate --model {model.Path}' (it is written to {EmbeddedModel.DefaultChannelMapPath(model.Path)}), or use --attention dense");
-        return (ChannelMapReader.Read(path, model), path);
+        string path = given ?? ChannelMapFile.Find(model.Path)
+            ?? throw new ArgumentException($"no channel map for this model: make one with 'ilgpusparse calibrate --model {model.Path}' (it is written to {ChannelMapFile.PathFor(model.Path)}), or use --attention dense");
+        return (ChannelMapFile.Load(path, model), path);
     }
 
     /// <summary>Which model's sizes a benchmark takes.</summary>
@@ -53,6 +52,13 @@ internal static class ModelOptions
         Description = "The model whose sizes are taken: " + string.Join(", ", ModelShapes.Names) + ".",
         DefaultValueFactory = _ => standard,
         HelpName = "name",
+    };
+
+    /// <summary>Which chat template.</summary>
+    public static Option<string?> Template() => new("--chat-template")
+    {
+        Description = $"How conversations are written down: {string.Join(", ", ChatTemplate.Names)}, or a file with a template in Jinja. Default: the one that the model carries, plain where it carries none.",
+        HelpName = "name|path",
     };
 
     /// <summary>Machine-readable output.</summary>
@@ -112,22 +118,16 @@ internal static class ModelOptions
         return options with { HotTokens = Math.Min(options.Capacity, parts.Length == 1 ? share : (int)((long)options.Capacity * share / whole)) };
     }
 
-    /// <summary>
-    /// Refuses a plan that this machine's memory cannot hold. The operating system would hand it out and end the process when it is filled; a GPU's allocator says so itself.
-    /// </summary>
-    /// <exception cref="InsufficientMemoryException">It cannot; the message has both numbers and the knobs.</exception>
-    public static void CheckMemory(ComputeBackend backend, MemoryPlan plan, long context)
+    /// <summary>Attention of decode steps: Double Sparsity where nothing else is said.</summary>
+    public static Option<AttentionOptions> Attention()
     {
-        long needed = plan.Total - plan.Weights, there = GC.GetGCMemoryInfo().TotalAvailableMemoryBytes;
-        if (backend is CpuBackend && needed > there)
-        {
-            throw new InsufficientMemoryException(
-                $"a context of {context:N0} tokens needs {Bytes.Text(needed)} (K and V {Bytes.Text(plan.KeysAndValues)}), this machine has {Bytes.Text(there)}: ask for a shorter one (--context) or a smaller format (--kv-type)");
-        }
+        var option = AttentionOrNone();
+        option.DefaultValueFactory = _ => AttentionOptions.DoubleSparsity;
+        return option;
     }
 
-    /// <summary>Attention of decode steps.</summary>
-    public static Option<AttentionOptions> Attention()
+    /// <summary>Attention of decode steps; null where nothing is said.</summary>
+    public static Option<AttentionOptions> AttentionOrNone()
     {
         var option = new Option<AttentionOptions>("--attention", "-a")
         {
@@ -153,7 +153,6 @@ internal static class ModelOptions
                 Example: double-sparsity:tokens=1/32,channels=32,bits=4,sinks=4,window=64
                 """,
             HelpName = "method[:settings]",
-            DefaultValueFactory = _ => AttentionOptions.DoubleSparsity,
             CustomParser = result =>
             {
                 try

@@ -11,14 +11,19 @@ var root = new RootCommand("""
       ilgpusparse generate                                   continue a long text with Double Sparsity, and see what was read
       ilgpusparse generate --attention dense                 the same with full attention
       ilgpusparse generate -m model.gguf -p "Once upon a"    any Llama, Mistral, Mixtral or Qwen 2 model
+      ilgpusparse chat -m model.gguf                         talk to it here
+      ilgpusparse serve -m model.gguf                        for clients of OpenAI and Ollama, and a page to look at
     """)
 {
     GenerateCommand.Create(),
+    ChatCommand.Create(),
+    ServeCommand.Create(),
     CalibrateCommand.Create(),
     EvaluateCommand.Create(),
     BenchCommand.Create(),
     InspectCommand.Create(),
     DoctorCommand.Create(),
+    CompletionCommand.Create(),
 };
 var help = root.Options.OfType<HelpOption>().Single();
 help.Action = new HelpWithExamples((HelpAction)help.Action!);
@@ -38,3 +43,6 @@ void Stop(PosixSignalContext context)
     context.Cancel = true;
     cancel.Cancel();
 }
+
+/// <summary>The entry point; spelt out so that the web SDK's generator does not make it public.</summary>
+internal sealed partial class Program;

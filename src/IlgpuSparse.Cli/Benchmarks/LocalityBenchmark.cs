@@ -31,7 +31,7 @@ internal sealed class LocalityBenchmark(BenchSession session)
         {
             Capacity = prompt.Length + NewTokens,
             Attention = attention,
-            Channels = ChannelMap.Load(EmbeddedModel.ChannelMapFor(EmbeddedModel.ModelPath)!),
+            Channels = ChannelMap.Load(ChannelMapFile.Find(EmbeddedModel.ModelPath)!),
         }, KvPlacement.Host, hot, model.Config);
         using var decoder = new LlamaDecoder(session.Backend, weights, options);
         using var generator = new Generator(decoder);

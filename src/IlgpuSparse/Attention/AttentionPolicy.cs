@@ -27,6 +27,9 @@ public abstract class AttentionPolicy : IDisposable
     /// <summary>Whether its operations leave the host out, so that a backend may record a step and run it again. A policy that computes on the host has its steps done operation by operation.</summary>
     public virtual bool IsRecordable => true;
 
+    /// <summary>The token sets that the last attention of <paramref name="layer"/> read; null where it read every token.</summary>
+    internal virtual TokenSets? SetsOf(int layer, StepBatch batch) => null;
+
     /// <summary>Bytes of K, V and auxiliary data that a step at <paramref name="position"/> reads over all layers.</summary>
     public abstract long BytesRead(int position);
 

@@ -87,7 +87,7 @@ public sealed class HostKvCache : KvCache
 
     internal override void Return(int block)
     {
-        _offload?.Release(block);
+        if (!IsShared(block)) _offload?.Release(block);
         base.Return(block);
     }
 

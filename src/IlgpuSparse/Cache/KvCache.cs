@@ -10,6 +10,7 @@ namespace IlgpuSparse.Cache;
 public class KvCache : IDisposable
 {
     private readonly Stack<int> _free = new();
+    private readonly int[] _holders;
     private readonly List<KvLayer> _layers = [];
 
     /// <summary>Makes room for <paramref name="capacity"/> tokens (rounded up to whole blocks).</summary>
@@ -28,6 +29,7 @@ public class KvCache : IDisposable
         if (!backend.Supports(format)) throw new NotSupportedException($"the {backend.Name} backend does not store K and V as {format}");
         Format = format;
         Blocks = BlocksFor(capacity);
+        _holders = new int[Blocks];
         for (int block = Blocks - 1; block >= 0; block--) _free.Push(block);
         long rows = (long)Blocks * KvLayer.BlockTokens * config.KvHeads;
         long bytes = rows * config.HeadDim * format.ElementBytes();
@@ -93,10 +95,21 @@ public class KvCache : IDisposable
     {
         if (!_free.TryPop(out int block))
             throw new InvalidOperationException($"the cache is full: all {Blocks} blocks of {KvLayer.BlockTokens} tokens ({Capacity:N0} tokens) are in use. Ask for a longer context (--context).");
+        _holders[block] = 1;
         return block;
     }
 
-    internal virtual void Return(int block) => _free.Push(block);
+    /// <summary>Lets another sequence hold <paramref name="block"/>, too.</summary>
+    internal void Share(int block) => _holders[block]++;
+
+    /// <summary>Whether several sequences hold <paramref name="block"/>: none of them may write to it.</summary>
+    internal bool IsShared(int block) => _holders[block] > 1;
+
+    /// <summary>Ends one sequence's hold of <paramref name="block"/>; it is free when nobody holds it.</summary>
+    internal virtual void Return(int block)
+    {
+        if (--_holders[block] == 0) _free.Push(block);
+    }
 
     /// <summary>Tokens that steps may have read are gone from a sequence: what lies at their places will be other tokens.</summary>
     internal virtual void Forget() { }

@@ -39,6 +39,9 @@ public sealed class StepBatch : IDisposable
     /// <summary>Whether the rows are consecutive tokens of one sequence; row 0 of <see cref="BlockTable"/> serves all of them then.</summary>
     public bool IsPrefill { get; private set; }
 
+    /// <summary>Whether a decode step attends to every token, whatever the policy.</summary>
+    public bool IsDense { get; private set; }
+
     /// <summary>Largest position + 1 of the pass.</summary>
     public int MaxLength { get; private set; }
 
@@ -65,19 +68,20 @@ public sealed class StepBatch : IDisposable
     {
         ArgumentOutOfRangeException.ThrowIfGreaterThan(rows, MaxRows);
         Rows = rows;
-        IsPrefill = true;
+        IsPrefill = IsDense = true;
         MaxLength = GridLength = start + rows;
         for (int i = 0; i < rows; i++) _positions[i] = start + i;
         blocks.CopyTo(_blockTable);
         Send(sequences: 1);
     }
 
-    /// <summary>Sets up a decode step: one token of each sequence, at <paramref name="positions"/>, with <paramref name="blocks"/> of each.</summary>
-    public void SetDecode(ReadOnlySpan<int> positions, IReadOnlyList<int[]> blocks)
+    /// <summary>Sets up a decode step: one token of each sequence, at <paramref name="positions"/>, with <paramref name="blocks"/> of each; <paramref name="dense"/> as <see cref="IsDense"/>.</summary>
+    public void SetDecode(ReadOnlySpan<int> positions, IReadOnlyList<int[]> blocks, bool dense = false)
     {
         ArgumentOutOfRangeException.ThrowIfGreaterThan(positions.Length, MaxRows);
         Rows = positions.Length;
         IsPrefill = false;
+        IsDense = dense;
         MaxLength = 0;
         for (int i = 0; i < Rows; i++)
         {

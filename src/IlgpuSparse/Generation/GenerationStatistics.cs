@@ -11,6 +11,15 @@ public sealed class GenerationStatistics
     /// <summary>Seconds in which kernels were compiled and loaded and steps recorded: once a process or shape, counted neither as prefill nor as decode.</summary>
     public double PreparationSeconds { get; internal set; }
 
+    /// <summary>Tokens of the prompt that were found in the cache, because an earlier text began alike.</summary>
+    public int ReusedTokens { get; internal set; }
+
+    /// <summary>Seconds that the request waited for others; of a <see cref="GenerationEngine"/>.</summary>
+    public double QueueSeconds { get; internal set; }
+
+    /// <summary>Seconds from the request to the first token, waiting included; of a <see cref="GenerationEngine"/>.</summary>
+    public double FirstTokenSeconds { get; internal set; }
+
     /// <summary>Seconds from the start to the logits of the prompt's last token.</summary>
     public double PrefillSeconds { get; internal set; }
 

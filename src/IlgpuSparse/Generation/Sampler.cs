@@ -6,6 +6,9 @@ public sealed class Sampler
     /// <summary>Share of the most likely token's probability below which a token cannot matter: e^-40 is below what a float sum resolves.</summary>
     internal const float LeastProbability = 4e-18f;
 
+    // SplitMix64's increment
+    private const ulong DrawStep = 0x9E3779B97F4A7C15;
+
     private readonly SamplingOptions _options;
     private readonly HashSet<int> _seen = [];
     private ulong _state;
@@ -42,6 +45,9 @@ public sealed class Sampler
         _state = state;
         return Find(logits);
     }
+
+    /// <summary>Goes on behind <paramref name="draws"/> draws that were made elsewhere (<see cref="Compute.ComputeBackend.Sample"/>).</summary>
+    internal void SkipTo(int draws) => _state = _options.Temperature == 0 ? _options.Seed : _options.Seed + (ulong)draws * DrawStep;
 
     private int Find(ReadOnlySpan<float> logits)
     {
@@ -123,7 +129,7 @@ public sealed class Sampler
 
     private double NextUniform()
     {
-        ulong z = _state += 0x9E3779B97F4A7C15;
+        ulong z = _state += DrawStep;
         z = (z ^ (z >> 30)) * 0xBF58476D1CE4E5B9;
         z = (z ^ (z >> 27)) * 0x94D049BB133111EB;
         return ((z ^ (z >> 31)) >> 11) * (1.0 / (1UL << 53));

@@ -15,6 +15,9 @@ public sealed class LlamaDecoder : IDisposable
     /// <summary>Rows whose logits are computed at a time.</summary>
     private const int LogitRows = 16;
 
+    /// <summary>What marks recordings of dense steps, beside the modes of the policy.</summary>
+    private const int DenseMode = -1;
+
     private readonly ComputeBackend _backend;
     private readonly LlamaWeights _weights;
     private readonly AttentionShape _shape;
@@ -37,8 +40,8 @@ public sealed class LlamaDecoder : IDisposable
     public LlamaDecoder(ComputeBackend backend, LlamaWeights weights, DecoderOptions options)
         : this(backend, weights, options, (cache, resolved) => resolved.Attention.Create(backend, weights.Config, cache, resolved)) { }
 
-    /// <summary>As the other, with the policy that <paramref name="createPolicy"/> makes of the cache and the options.</summary>
-    internal LlamaDecoder(ComputeBackend backend, LlamaWeights weights, DecoderOptions options, Func<KvCache, DecoderOptions, AttentionPolicy> createPolicy)
+    /// <summary>As the other, with an attention of one's own: what <paramref name="createPolicy"/> makes of the cache and the options. The decoder disposes it.</summary>
+    public LlamaDecoder(ComputeBackend backend, LlamaWeights weights, DecoderOptions options, Func<KvCache, DecoderOptions, AttentionPolicy> createPolicy)
     {
         ArgumentOutOfRangeException.ThrowIfLessThan(options.Capacity, 1, nameof(options));
         ArgumentOutOfRangeException.ThrowIfNegative(options.PrefillChunk, nameof(options));
@@ -122,6 +125,11 @@ public sealed class LlamaDecoder : IDisposable
     /// </summary>
     internal Action<int, StepBatch, DeviceSpan, DeviceSpan>? Observer { get; set; }
 
+    /// <summary>
+    /// Called after the attention of every layer of a decode step with the queries <c>[row, head, headDim]</c>; <see cref="AttentionPolicy.SetsOf"/> then tells what was read. Such steps are not recorded.
+    /// </summary>
+    internal Action<int, StepBatch, DeviceSpan>? Attended { get; set; }
+
     /// <summary>Scratch bytes that a decoder with these options allocates (activations, logits and step tables), caches and policies not counted.</summary>
     internal static long ScratchBytes(LlamaConfig c, DecoderOptions options)
     {
@@ -183,9 +191,12 @@ public sealed class LlamaDecoder : IDisposable
     /// One step: appends <paramref name="tokens"/>[i] to <paramref name="sequences"/>[i] through the chosen attention and returns the logits <c>[sequence, vocabulary]</c>, valid until
     /// the next call.
     /// </summary>
+    /// <param name="sequences">Different sequences of this decoder.</param>
+    /// <param name="tokens">A token for each.</param>
+    /// <param name="dense">Attend to every token in this step, whatever the policy; labels are kept all the same.</param>
     /// <exception cref="ArgumentException">More sequences than <see cref="DecoderOptions.MaxSequences"/>, a repeated sequence, or an id outside the vocabulary.</exception>
     /// <exception cref="InvalidOperationException">The cache is full.</exception>
-    public ReadOnlySpan<float> Decode(IReadOnlyList<CacheSequence> sequences, ReadOnlySpan<int> tokens)
+    public ReadOnlySpan<float> Decode(IReadOnlyList<CacheSequence> sequences, ReadOnlySpan<int> tokens, bool dense = false)
     {
         if (sequences.Count == 0 || sequences.Count != tokens.Length || sequences.Count > Options.MaxSequences)
             throw new ArgumentException($"{sequences.Count} sequences and {tokens.Length} tokens; a step takes 1 to {Options.MaxSequences} of each", nameof(sequences));
@@ -201,10 +212,10 @@ public sealed class LlamaDecoder : IDisposable
             sequences[i].Reserve(positions[i] + 1);
             blocks[i] = sequences[i].Blocks;
         }
-        _batch.SetDecode(positions, blocks);
+        _batch.SetDecode(positions, blocks, dense);
         Cache.Prepare(_batch);
         ((DeviceSpan)_ids).Upload(tokens);
-        if (Policy.IsRecordable) _steps.Run(_batch, Policy.Mode(_batch), null, _plainStep);
+        if (Policy.IsRecordable && Attended is null) _steps.Run(_batch, dense ? DenseMode : Policy.Mode(_batch), null, _plainStep);
         else Step();
         if (_backend.Records) _batch.NoteAdvanced();
         foreach (var sequence in sequences) sequence.Advance(1);
@@ -292,8 +303,9 @@ public sealed class LlamaDecoder : IDisposable
             _backend.Qkv(w.Qkv, new NormedInput(_x, w.InputNorm, c.NormEpsilon, _normed), _rope, _shape, Cache.Layers[i], _batch, _q, _k, _v);
             Observer?.Invoke(i, _batch, _q, _k);
             Policy.Append(i, _batch, _k);
-            if (_batch.IsPrefill) _backend.Attend(_shape, Cache.Layers[i], _batch, _q, _attended);
+            if (_batch.IsDense) _backend.Attend(_shape, Cache.Layers[i], _batch, _q, _attended);
             else Policy.Attend(i, _batch, _q, _attended);
+            if (!_batch.IsPrefill) Attended?.Invoke(i, _batch, _q);
             _backend.MatMul(w.O, _attended, rows, _x, w.OBias, accumulate: true);
 
             if (w.Experts is { } experts)

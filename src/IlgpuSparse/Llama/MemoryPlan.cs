@@ -1,5 +1,6 @@
 using IlgpuSparse.Cache;
 using IlgpuSparse.Compute;
+using IlgpuSparse.Compute.Cpu;
 using IlgpuSparse.Model;
 
 namespace IlgpuSparse.Llama;
@@ -16,6 +17,21 @@ public sealed record MemoryPlan(long Weights, long KeysAndValues, long Labels, l
 
     /// <summary>The sum, host memory not counted.</summary>
     public long Total => Weights + KeysAndValues + Labels + Scratch;
+
+    /// <summary>
+    /// Refuses a plan that this machine's memory cannot hold. The operating system would hand it out and end the process when it is filled; a GPU's allocator says so itself.
+    /// </summary>
+    /// <exception cref="InsufficientMemoryException">It cannot; the message has both numbers and the knobs.</exception>
+    public void CheckFits(ComputeBackend backend, long context)
+    {
+        const double GiB = 1L << 30;
+        long needed = Total - Weights, there = GC.GetGCMemoryInfo().TotalAvailableMemoryBytes;
+        if (backend is CpuBackend && needed > there)
+        {
+            throw new InsufficientMemoryException(
+                $"a context of {context:N0} tokens needs {needed / GiB:0.0} GiB (K and V {KeysAndValues / GiB:0.0} GiB), this machine has {there / GiB:0.0} GiB: ask for a shorter one (--context) or a smaller format (--kv-type)");
+        }
+    }
 
     /// <summary>Plans a decoder for <paramref name="model"/> on a backend that allocates nothing for itself, as the CPU's.</summary>
     public static MemoryPlan For(ModelFile model, DecoderOptions options) => For(model, options, null);

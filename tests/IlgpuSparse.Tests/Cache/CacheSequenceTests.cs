@@ -68,6 +68,35 @@ public class CacheSequenceTests
     }
 
     [Fact]
+    public void A_fork_shares_whole_blocks_which_are_free_when_the_last_one_lets_go()
+    {
+        using var backend = new CpuBackend(1);
+        using var cache = new KvCache(backend, s_config, KvFormat.F16, 10 * KvLayer.BlockTokens);
+        var first = cache.NewSequence();
+        first.Reserve(700);
+        first.Advance(700);
+        var fork = first.Fork(600);
+        Assert.Equal((512, 2, 7), (fork.Length, fork.BlocksHeld, cache.FreeBlocks));
+        Assert.Equal(first.Blocks[..2], fork.Blocks[..2]);
+        fork.Reserve(513);
+        Assert.NotEqual(first.Blocks[2], fork.Blocks[2]);
+
+        // the first one may not write into what the fork reads
+        Assert.Equal(600, first.Writable(600));
+        Assert.Equal(256, first.Writable(300));
+        first.Rewind(300);
+        var e = Assert.Throws<InvalidOperationException>(() => first.Reserve(301));
+        Assert.Contains("256", e.Message, StringComparison.Ordinal);
+        first.Rewind(256);
+        first.Reserve(257);
+        Assert.NotEqual(first.Blocks[1], fork.Blocks[1]);
+        first.Dispose();
+        Assert.Equal(7, cache.FreeBlocks);
+        fork.Dispose();
+        Assert.Equal(10, cache.FreeBlocks);
+    }
+
+    [Fact]
     public void Too_much_memory_is_refused_with_the_knob()
     {
         using var backend = new CpuBackend(1);

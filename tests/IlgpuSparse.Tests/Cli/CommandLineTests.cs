@@ -127,6 +127,10 @@ public class CommandLineTests
         { "dense-layers has no meaning", ["bench", "attention", "-a", "double-sparsity:dense-layers=1"] },
         { "--statistic foo: expected one of qk, q, k, variance", ["calibrate", "--statistic", "foo"] },
         { "nowhere/map.json", ["calibrate", "--output", "nowhere/map.json"] },
+        { "--port 99999: expected a whole number from 0 to 65535", ["serve", "--port", "99999"] },
+        { "--host nowhere.invalid: no such address", ["serve", "--host", "nowhere.invalid", "--context", "256"] },
+        { "no chat template 'alpaca'", ["chat", "--chat-template", "alpaca"] },
+        { "no shell 'tcsh'", ["completion", "tcsh"] },
         { "bogus", ["bogus"] },
     };
 
@@ -209,6 +213,44 @@ public class CommandLineTests
         var json = JsonDocument.Parse(await output).RootElement;
         Assert.True(json.GetProperty("cancelled").GetBoolean());
         Assert.Equal(json.GetProperty("newTokens").GetInt32() > 0, json.GetProperty("text").GetString()!.Length > 0);
+    }
+
+    [Fact]
+    public void Chat_answers_each_line_and_keeps_the_conversation()
+    {
+        var result = Run("It was a dark night, and the old captain\n/dense\nThe sea\n/exit\nnever read\n", "chat", "--json", "--temperature", "0", "--max-tokens", "6", "--backend", "cpu");
+        Assert.True(result.ExitCode == 0, result.Error);
+        var answers = result.Output.Split('\n', StringSplitOptions.RemoveEmptyEntries).Where(l => l.StartsWith('{')).Select(l => JsonDocument.Parse(l).RootElement).ToList();
+        Assert.Equal(2, answers.Count);
+        Assert.StartsWith("was not in the least", answers[0].GetProperty("text").GetString()!.TrimStart(), StringComparison.Ordinal);
+        Assert.InRange(answers[1].GetProperty("reusedTokens").GetInt32(), 11, answers[1].GetProperty("promptTokens").GetInt32());
+    }
+
+    [Fact]
+    public void Shells_get_scripts_and_completions()
+    {
+        foreach (string shell in (string[])["bash", "zsh", "fish", "pwsh"]) Assert.Contains("[suggest:", Run(null, "completion", shell).Output, StringComparison.Ordinal);
+        string line = "ilgpusparse ser";
+        Assert.Contains("serve", Run(null, $"[suggest:{line.Length}]", line).Output.Split('\n').Select(l => l.Trim()));
+        line = "ilgpusparse serve --po";
+        Assert.Contains("--port", Run(null, $"[suggest:{line.Length}]", line).Output.Split('\n').Select(l => l.Trim()));
+    }
+
+    [Fact]
+    public async Task Serve_listens_and_stops_when_it_is_told()
+    {
+        Assert.SkipUnless(OperatingSystem.IsLinux(), "signals are sent by kill");
+        using var process = Start("serve", "--port", "0", "--context", "512", "--backend", "cpu", "--api-key", "secret");
+        process.StandardInput.Close();
+        string? line, address = null;
+        while (address is null && (line = await process.StandardOutput.ReadLineAsync(TestContext.Current.CancellationToken)) is not null)
+            if (line.StartsWith("listening at ", StringComparison.Ordinal)) address = line.Split(' ')[2];
+        using var http = new HttpClient { BaseAddress = new Uri(address!) };
+        Assert.Equal("ready", await http.GetStringAsync("readyz", TestContext.Current.CancellationToken));
+        Assert.Equal(System.Net.HttpStatusCode.Unauthorized, (await http.GetAsync("v1/models", TestContext.Current.CancellationToken)).StatusCode);
+        Process.Start("kill", ["-TERM", process.Id.ToString(CultureInfo.InvariantCulture)]).WaitForExit();
+        Assert.True(process.WaitForExit(TimeSpan.FromMinutes(1)), "the server did not stop");
+        Assert.Equal(0, process.ExitCode);
     }
 
     private static void AssertOneMessage(string error, string part)

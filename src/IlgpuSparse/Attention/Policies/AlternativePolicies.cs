@@ -58,6 +58,8 @@ internal sealed class AlternativePolicies : AttentionPolicy
 
     public override void Attend(int layer, StepBatch batch, DeviceSpan q, DeviceSpan y) => Chosen.Attend(layer, batch, q, y);
 
+    internal override TokenSets? SetsOf(int layer, StepBatch batch) => Chosen.SetsOf(layer, batch);
+
     public override long BytesRead(int position) => Chosen.BytesRead(position);
 
     public override void Dispose()

@@ -135,6 +135,8 @@ internal sealed class DoubleSparsityPolicy : AttentionPolicy
         if (_sums[layer] is { } sums) _backend.BlendMeanValue(_shape, _cache.Layers[layer], sums, batch, sets, y);
     }
 
+    internal override TokenSets? SetsOf(int layer, StepBatch batch) => IsSparse(layer, batch) ? _sets : null;
+
     /// <summary>Scores of the last step.</summary>
     internal TokenScores Scores => _scores!;
 

@@ -129,6 +129,8 @@ internal abstract class HostSelectionPolicy : AttentionPolicy
         _backend.BlendMeanValue(Shape, _cache.Layers[layer], sums, batch, _sets, y);
     }
 
+    internal override TokenSets? SetsOf(int layer, StepBatch batch) => layer < _options.DenseLayers ? null : _sets;
+
     /// <summary>Takes note of the key, rounded to fp16, in <paramref name="slot"/> (256 · block + place in the block); slots come again when a sequence was taken back.</summary>
     protected abstract void Keep(int layer, int kvHead, int slot, ReadOnlySpan<float> key);
 

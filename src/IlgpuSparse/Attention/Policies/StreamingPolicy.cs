@@ -53,6 +53,8 @@ internal sealed class StreamingPolicy : AttentionPolicy
         _backend.AttendSelected(_shape, _cache.Layers[layer], batch, q, _sets, y);
     }
 
+    internal override TokenSets? SetsOf(int layer, StepBatch batch) => _sets;
+
     public override long BytesRead(int position) =>
         _options.Rule.Budget(position + 1 - _shape.FirstVisible(position)) * KvCache.BytesPerToken(_config, _cache.Format);
 

@@ -1,0 +1,29 @@
+using System.Text;
+using IlgpuSparse.Model;
+
+namespace IlgpuSparse.Calibration;
+
+/// <summary>Channel maps on disk: where they lie beside a model, and both formats they come in.</summary>
+public static class ChannelMapFile
+{
+    /// <summary>Where the map of the model at <paramref name="modelPath"/> lies: beside it, its name with <c>.channels.json</c>; in a directory, <c>model.channels.json</c>.</summary>
+    public static string PathFor(string modelPath) => Directory.Exists(modelPath) ? Path.Combine(modelPath, "model.channels.json") : Path.ChangeExtension(modelPath, ".channels.json");
+
+    /// <summary>As <see cref="PathFor"/>; null when there is none.</summary>
+    public static string? Find(string modelPath) => PathFor(modelPath) is var path && File.Exists(path) ? path : null;
+
+    /// <summary>Reads a map for <paramref name="model"/>: our own format, or the Double Sparsity authors' JSON, told apart by their first key.</summary>
+    /// <exception cref="ModelFormatException">Neither, damaged, or of another model.</exception>
+    public static ChannelMap Load(string path, ModelFile model)
+    {
+        var head = new byte[256];
+        int read;
+        using (var stream = File.OpenRead(path)) read = stream.ReadAtLeast(head, head.Length, throwOnEndOfStream: false);
+        var map = Encoding.UTF8.GetString(head, 0, read).Contains("\"model.layers.", StringComparison.Ordinal)
+            ? AuthorsChannelFile.Load(path, model.Config)
+            : ChannelMap.Load(path);
+        map.CheckFits(model.Config);
+        map.CheckModel(model.Fingerprint);
+        return map;
+    }
+}
