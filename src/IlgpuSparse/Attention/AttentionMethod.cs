@@ -1,5 +1,6 @@
 using IlgpuSparse.Attention.Policies;
 using IlgpuSparse.Cache;
+using IlgpuSparse.Calibration;
 using IlgpuSparse.Compute;
 using IlgpuSparse.Llama;
 using IlgpuSparse.Model;
@@ -27,11 +28,19 @@ internal sealed class AttentionMethod
         {
             Name = "double-sparsity",
             Defaults = AttentionOptions.DoubleSparsity,
-            Settings = ["channels", "bits", "scaling", "order", .. s_ranked],
+            Settings = ["channels", "bits", "scaling", "order", "map", .. s_ranked],
             AuxiliaryBytesPerToken = DoubleSparsityPolicy.LabelBytesPerToken,
             PlannedBytes = DoubleSparsityPolicy.PlannedBytes,
-            Create = (backend, config, cache, options, decoder) => new DoubleSparsityPolicy(backend, config, cache, options,
-                decoder.Channels ?? throw new ArgumentException($"{options} needs a channel map: make one with 'ilgpusparse calibrate'", nameof(decoder)), decoder.MaxSequences),
+            Create = (backend, config, cache, options, decoder) => new DoubleSparsityPolicy(backend, config, cache, options, Map(config, options, decoder), decoder.MaxSequences),
+        },
+        new()
+        {
+            Name = "double-sparsity-published",
+            Defaults = AttentionOptions.PublishedDoubleSparsity,
+            Settings = ["tokens", "channels", "bits", "map", "dense-layers"],
+            AuxiliaryBytesPerToken = PublishedDoubleSparsityPolicy.LabelBytesPerToken,
+            PlannedBytes = PublishedDoubleSparsityPolicy.PlannedBytes,
+            Create = (backend, config, cache, options, decoder) => new PublishedDoubleSparsityPolicy(backend, config, cache, options, Map(config, options, decoder), decoder.MaxSequences),
         },
         new()
         {
@@ -46,10 +55,12 @@ internal sealed class AttentionMethod
         {
             Name = "streaming",
             Defaults = AttentionOptions.Streaming,
-            Settings = ["tokens", "sinks"],
+            Settings = ["tokens", "sinks", "positions"],
             AuxiliaryBytesPerToken = (_, _) => 0,
-            PlannedBytes = StreamingPolicy.PlannedBytes,
-            Create = (backend, config, cache, options, decoder) => new StreamingPolicy(backend, config, cache, options, decoder.MaxSequences),
+            PlannedBytes = (config, options, decoder) => options.PositionsInCache ? RepositionedStreamingPolicy.PlannedBytes(config, options, decoder) : StreamingPolicy.PlannedBytes(config, options, decoder),
+            Create = (backend, config, cache, options, decoder) => options.PositionsInCache
+                ? new RepositionedStreamingPolicy(backend, config, cache, options, decoder.MaxSequences)
+                : new StreamingPolicy(backend, config, cache, options, decoder.MaxSequences),
         },
         new()
         {
@@ -57,7 +68,7 @@ internal sealed class AttentionMethod
             Defaults = AttentionOptions.Quest,
             Settings = ["tokens", "page", "dense-layers"],
             AuxiliaryBytesPerToken = QuestPolicy.BoundBytesPerToken,
-            PlannedBytes = HostSelectionPolicy.PlannedBytes,
+            PlannedBytes = QuestPolicy.PlannedBytes,
             Create = (backend, config, cache, options, decoder) => new QuestPolicy(backend, config, cache, options, decoder.MaxSequences),
         },
         new()
@@ -66,10 +77,33 @@ internal sealed class AttentionMethod
             Defaults = AttentionOptions.Sparq,
             Settings = ["tokens", "r", "mean-value", "dense-layers"],
             AuxiliaryBytesPerToken = SparqPolicy.KeyBytesPerToken,
-            PlannedBytes = HostSelectionPolicy.PlannedBytes,
+            PlannedBytes = SparqPolicy.PlannedBytes,
             Create = (backend, config, cache, options, decoder) => new SparqPolicy(backend, config, cache, options, decoder.MaxSequences),
         },
+        new()
+        {
+            Name = "h2o",
+            Defaults = AttentionOptions.H2o,
+            Settings = ["tokens", "sets", "dense-layers"],
+            AuxiliaryBytesPerToken = H2oPolicy.SumBytesPerToken,
+            PlannedBytes = H2oPolicy.PlannedBytes,
+            Create = (backend, config, cache, options, decoder) => new H2oPolicy(backend, config, cache, options, decoder.MaxSequences),
+        },
+        new()
+        {
+            Name = "loki",
+            Defaults = AttentionOptions.Loki,
+            Settings = ["tokens", "r", "components", "dense-layers"],
+            AuxiliaryBytesPerToken = (_, _) => 0,
+            PlannedBytes = LokiPolicy.PlannedBytes,
+            Create = (backend, config, cache, options, decoder) => new LokiPolicy(backend, config, cache, options,
+                KeyComponents.Load(options.ComponentsPath ?? throw new ArgumentException($"{options} needs components=PATH: make them with 'ilgpusparse calibrate --components PATH'", nameof(options))), decoder.MaxSequences),
+        },
     ];
+
+    private static ChannelMap Map(LlamaConfig config, AttentionOptions options, DecoderOptions decoder) => options.MapPath is { } path
+        ? ChannelMap.Read(path, config)
+        : decoder.Channels ?? throw new ArgumentException($"{options} needs a channel map: make one with 'ilgpusparse calibrate'", nameof(decoder));
 
     private AttentionMethod() { }
 

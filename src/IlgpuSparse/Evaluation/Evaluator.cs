@@ -13,6 +13,7 @@ public sealed class Evaluator : IDisposable
 {
     private readonly LlamaDecoder _decoder;
     private readonly AlternativePolicies _policies;
+    private AttentionProbe? _probe;
 
     /// <summary>Builds the decoder and the policies.</summary>
     /// <param name="backend">Where it runs.</param>
@@ -29,8 +30,14 @@ public sealed class Evaluator : IDisposable
         _policies = policies!;
     }
 
+    /// <summary>Every how manieth step is looked at for <see cref="ItemResult.Fidelity"/>, beginning at a place that the name of an item decides; 0 for none. Looking takes a few times as long as a step.</summary>
+    public int LookEvery { get; init; }
+
     /// <summary>Bytes that attention <paramref name="index"/> keeps a cached token beside K and V, over all layers.</summary>
     public long AuxiliaryBytesPerToken(int index) => _policies[index].AuxiliaryBytesPerToken;
+
+    /// <summary>What attention <paramref name="index"/> needs to keep of a context of <paramref name="length"/> tokens over K and V of all of them: both that the method keeps, and what it keeps beside them.</summary>
+    public double MemoryShare(int index, int length) => _policies[index].KeptShare(length) * (1 + (double)AuxiliaryBytesPerToken(index) / KvCache.BytesPerToken(_decoder.Config, _decoder.Options.KvFormat));
 
     /// <summary>Prefills the context of <paramref name="item"/> and asks its questions under each of <paramref name="which"/>, indices into the constructor's attentions.</summary>
     /// <param name="item">Context and questions.</param>
@@ -46,6 +53,7 @@ public sealed class Evaluator : IDisposable
         ArgumentNullException.ThrowIfNull(which);
         ArgumentNullException.ThrowIfNull(finished);
         if (item.Capacity > _decoder.Cache.Capacity) throw new ArgumentException($"{item.Name} needs {item.Capacity:N0} tokens; the cache has {_decoder.Cache.Capacity:N0}", nameof(item));
+        if (LookEvery > 0) _policies.Probe = _probe ??= new AttentionProbe(_decoder.Backend, _decoder.Config, _decoder.Cache);
         using var sequence = _decoder.NewSequence();
         _policies.SelectAll();
         int done = 0;
@@ -54,24 +62,43 @@ public sealed class Evaluator : IDisposable
             progress?.Invoke(n - done);
             done = n;
         }, cancellation);
+        _policies.Mark();
         foreach (int index in which)
         {
             _policies.Select(index);
-            long steps = 0, read = 0, dense = 0;
+            long steps = 0, read = 0, dense = 0, place = Place(item.Name);
+            _probe?.Take();
+            Look();
             var results = new List<QuestionResult>();
             foreach (var question in item.Questions)
             {
                 sequence.Rewind(item.Context.Length);
+                _policies.Return();
                 results.Add(Ask(question, setup, sequence, position =>
                 {
                     steps++;
-                    read += _policies.BytesRead(position);
+                    read += _policies.BytesReadByStep(position);
                     dense += _decoder.DenseBytesRead(position);
+                    Look();
                 }, cancellation));
                 progress?.Invoke(question.Tokens.Length + question.Answer.Length - 1);
             }
-            finished(index, new ItemResult(results, steps, read, dense));
+            finished(index, new ItemResult(results, steps, read, dense, _probe?.Take()));
+
+            // whether the next step is looked at
+            void Look()
+            {
+                if (_probe is not null) _probe.IsLooking = (steps + place) % LookEvery == 0;
+            }
         }
+    }
+
+    // The same number for the same name on every machine, unlike a string's own hash.
+    private static long Place(string name)
+    {
+        uint hash = 2166136261;
+        foreach (char c in name) hash = unchecked((hash ^ c) * 16777619);
+        return hash;
     }
 
     private QuestionResult Ask(RetrievalQuestion question, EvaluationSetup setup, CacheSequence sequence, Action<int> stepped, CancellationToken cancellation)
@@ -93,8 +120,10 @@ public sealed class Evaluator : IDisposable
         ReadOnlySpan<float> Step(int token)
         {
             cancellation.ThrowIfCancellationRequested();
-            stepped(sequence.Length);
-            return _decoder.Decode([sequence], new[] { token });
+            int position = sequence.Length;
+            var logits = _decoder.Decode([sequence], new[] { token });
+            stepped(position);
+            return logits;
         }
 
         void Judge(ReadOnlySpan<float> logits, int index)
@@ -116,5 +145,9 @@ public sealed class Evaluator : IDisposable
     }
 
     /// <summary>Frees the decoder; the weights stay.</summary>
-    public void Dispose() => _decoder.Dispose();
+    public void Dispose()
+    {
+        _probe?.Dispose();
+        _decoder.Dispose();
+    }
 }

@@ -282,8 +282,15 @@ public sealed class LlamaDecoder : IDisposable
             _backend.Qkv(w.Qkv, new NormedInput(_x, w.InputNorm, c.NormEpsilon, _normed), _rope, _shape, Cache.Layers[i], _batch, _q, _k, _v);
             Observer?.Invoke(i, _batch, _q, _k);
             Policy.Append(i, _batch, _k);
-            if (_batch.IsPrefill) _backend.Attend(_shape, Cache.Layers[i], _batch, _q, _attended);
-            else Policy.Attend(i, _batch, _q, _attended);
+            if (_batch.IsPrefill)
+            {
+                Policy.Observe(i, _batch, _q);
+                _backend.Attend(_shape, Cache.Layers[i], _batch, _q, _attended);
+            }
+            else
+            {
+                Policy.Attend(i, _batch, _q, _attended);
+            }
             _backend.MatMul(w.O, _attended, rows, _x, w.OBias, accumulate: true);
 
             if (w.Experts is { } experts)

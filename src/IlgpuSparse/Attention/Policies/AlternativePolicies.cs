@@ -1,4 +1,5 @@
 using IlgpuSparse.Compute;
+using IlgpuSparse.Evaluation;
 
 namespace IlgpuSparse.Attention.Policies;
 
@@ -9,14 +10,20 @@ namespace IlgpuSparse.Attention.Policies;
 internal sealed class AlternativePolicies : AttentionPolicy
 {
     private readonly List<AttentionPolicy> _policies = [];
+    private readonly List<AttentionOptions> _options = [];
     private int _chosen = -1;
+    private long _unread;
 
     /// <summary>Makes one for each of <paramref name="attentions"/>.</summary>
     public AlternativePolicies(IEnumerable<AttentionOptions> attentions, Func<AttentionOptions, AttentionPolicy> create)
     {
         try
         {
-            foreach (var options in attentions) _policies.Add(create(options));
+            foreach (var options in attentions)
+            {
+                _options.Add(options);
+                _policies.Add(create(options));
+            }
         }
         catch
         {
@@ -24,6 +31,9 @@ internal sealed class AlternativePolicies : AttentionPolicy
             throw;
         }
     }
+
+    /// <summary>Looks at steps that it is asked to, and is told of every key; null for nobody.</summary>
+    public AttentionProbe? Probe { get; set; }
 
     /// <summary>One of them.</summary>
     public AttentionPolicy this[int index] => _policies[index];
@@ -49,14 +59,48 @@ internal sealed class AlternativePolicies : AttentionPolicy
     {
         if (_chosen >= 0) Chosen.Append(layer, batch, k);
         else foreach (var policy in _policies) policy.Append(layer, batch, k);
+        Probe?.Append(layer, batch, k);
+    }
+
+    public override void Observe(int layer, StepBatch batch, DeviceSpan q)
+    {
+        if (_chosen >= 0) Chosen.Observe(layer, batch, q);
+        else foreach (var policy in _policies) policy.Observe(layer, batch, q);
+    }
+
+    public override void Mark()
+    {
+        foreach (var policy in _policies) policy.Mark();
+    }
+
+    public override void Return()
+    {
+        foreach (var policy in _policies) policy.Return();
     }
 
     // A recording belongs to one policy and one of its ways: how many ways there are is the policies' business, so they are dealt out in turn.
     public override int Mode(StepBatch batch) => Chosen.Mode(batch) * _policies.Count + _chosen;
 
-    public override bool IsRecordable => _chosen >= 0 ? Chosen.IsRecordable : _policies.TrueForAll(p => p.IsRecordable);
+    public override bool IsRecordable => Probe is not { IsLooking: true } && (_chosen >= 0 ? Chosen.IsRecordable && !EndsEarly : _policies.TrueForAll(p => p.IsRecordable));
 
-    public override void Attend(int layer, StepBatch batch, DeviceSpan q, DeviceSpan y) => Chosen.Attend(layer, batch, q, y);
+    // Whether how much is read is known only from the sets.
+    private bool EndsEarly => _options[_chosen].Rule.TopP < 1;
+
+    public override void Attend(int layer, StepBatch batch, DeviceSpan q, DeviceSpan y)
+    {
+        Chosen.Attend(layer, batch, q, y);
+        var sets = Chosen.SetsOf(layer, batch);
+        if (EndsEarly && sets is not null) _unread += Chosen.BytesUnread(batch, sets);
+        if (Probe is { IsLooking: true } probe) probe.Look(layer, batch, q, y, sets);
+    }
+
+    /// <summary>As <see cref="AttentionPolicy.BytesRead"/> of the step that was just done, less what sets were shorter than they may be.</summary>
+    public long BytesReadByStep(int position)
+    {
+        long unread = _unread;
+        _unread = 0;
+        return Chosen.BytesRead(position) - unread;
+    }
 
     public override long BytesRead(int position) => Chosen.BytesRead(position);
 

@@ -116,6 +116,8 @@ internal sealed class DoubleSparsityPolicy : AttentionPolicy
     /// <summary>Sets of the last step.</summary>
     internal TokenSets Sets => _sets!;
 
+    internal override TokenSets? SetsOf(int layer, StepBatch batch) => IsSparse(layer, batch) ? _sets : null;
+
     /// <summary>The label cache of <paramref name="layer"/>; null where the layer is dense.</summary>
     internal LabelLayer? Labels(int layer) => _labels[layer];
 
@@ -129,6 +131,18 @@ internal sealed class DoubleSparsityPolicy : AttentionPolicy
         // Heads with sets of their own read the rows of their kv head once each.
         long rows = (long)_options.Rule.Budget((int)visible) * (_options.SetPerQueryHead ? _config.GroupSize : 1);
         return visible * kv * dense + visible * AuxiliaryBytesPerToken + rows * kv * sparse;
+    }
+
+    internal override long BytesUnread(StepBatch batch, TokenSets sets)
+    {
+        int[] counts = ((DeviceSpan)sets.Counts).ToArray<int>(batch.Rows * sets.Sets);
+        long unread = 0;
+        for (int i = 0; i < counts.Length; i++)
+        {
+            int position = batch.HostPositions[i / sets.Sets];
+            unread += _options.Rule.Budget(position + 1 - _shape.FirstVisible(position)) - counts[i];
+        }
+        return unread * (KvCache.BytesPerToken(_config, _cache.Format) / _config.Layers / _config.KvHeads);
     }
 
     public override void Dispose()

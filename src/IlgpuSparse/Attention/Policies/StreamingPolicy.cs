@@ -42,6 +42,10 @@ internal sealed class StreamingPolicy : AttentionPolicy
         return (long)decoder.MaxSequences * config.KvHeads * sizeof(float) * (capacity + options.Rule.Budget(capacity) + 1L);
     }
 
+    public override double KeptShare(int length) => (double)_options.Rule.Budget(length) / length;
+
+    internal override TokenSets? SetsOf(int layer, StepBatch batch) => _sets;
+
     public override void Append(int layer, StepBatch batch, DeviceSpan k) { }
 
     public override void Attend(int layer, StepBatch batch, DeviceSpan q, DeviceSpan y)
