@@ -39,6 +39,9 @@ public abstract class AttentionPolicy : IDisposable
     /// <summary>Goes back to what <see cref="Mark"/> remembered; the sequences must have been taken back to where they were then.</summary>
     public virtual void Return() { }
 
+    /// <summary>Whether a step's rows may be consecutive tokens of one sequence, in order, each attending as it would alone (see <see cref="Llama.LlamaDecoder.DecodeRun"/>).</summary>
+    internal virtual bool TakesRuns => true;
+
     /// <summary>The sets that the last step in <paramref name="layer"/> read; null for every token.</summary>
     internal virtual TokenSets? SetsOf(int layer, StepBatch batch) => null;
 

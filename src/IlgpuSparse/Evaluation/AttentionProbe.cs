@@ -18,6 +18,7 @@ internal sealed class AttentionProbe : IDisposable
     private readonly AttentionShape _shape;
     private readonly DoubleSparsityPolicy _truth;
     private readonly DeviceBuffer _dense;
+    private readonly StepBatch _row;
     private readonly float[] _scores;
     private readonly float[] _ranked;
     private readonly float[] _y;
@@ -25,30 +26,43 @@ internal sealed class AttentionProbe : IDisposable
     private int _samples;
     private double _mass, _best, _error, _read;
 
-    /// <summary>Allocates for steps of one row.</summary>
+    /// <summary>Allocates.</summary>
     public AttentionProbe(ComputeBackend backend, LlamaConfig config, KvCache cache)
     {
         (_backend, _config, _cache) = (backend, config, cache);
         _shape = new AttentionShape(config.Heads, config.KvHeads, config.HeadDim, config.SlidingWindow);
         _truth = OraclePolicy.Create(backend, config, cache, AttentionOptions.Oracle, 1);
         _dense = backend.Allocate((long)config.Heads * config.HeadDim * sizeof(float), "scratch");
+        _row = new StepBatch(backend, 1, 1, cache.Blocks);
         _scores = new float[config.Heads * cache.Capacity];
         _ranked = new float[cache.Capacity];
         _y = new float[config.Heads * config.HeadDim];
         _expected = new float[config.Heads * config.HeadDim];
     }
 
-    /// <summary>Whether it looks at the next steps.</summary>
-    public bool IsLooking { get; set; }
+    /// <summary>The rows of the next step that it looks at.</summary>
+    public IReadOnlyList<int> Rows { get; set; } = [];
+
+    /// <summary>Whether it looks at the next step.</summary>
+    public bool IsLooking => Rows.Count > 0;
 
     /// <summary>Takes note of the keys.</summary>
     public void Append(int layer, StepBatch batch, DeviceSpan k) => _truth.Append(layer, batch, k);
 
-    /// <summary>Compares a step of one row that gave <paramref name="y"/> by reading <paramref name="sets"/>, null for every token.</summary>
+    /// <summary>Compares the <see cref="Rows"/> of a step that gave <paramref name="y"/> by reading <paramref name="sets"/>, null for every token.</summary>
     public void Look(int layer, StepBatch batch, DeviceSpan q, DeviceSpan y, TokenSets? sets)
     {
+        foreach (int row in Rows)
+        {
+            _row.SetDecode([batch.HostPositions[row]], [batch.HostBlocks(row).ToArray()]);
+            Look(layer, row, q.SkipFloats((long)row * _y.Length), y.SkipFloats((long)row * _y.Length), sets);
+        }
+    }
+
+    private void Look(int layer, int row, DeviceSpan q, DeviceSpan y, TokenSets? sets)
+    {
         y.Download(_y.AsSpan());
-        _backend.Attend(_shape, _cache.Layers[layer], batch, q, _dense);
+        _backend.Attend(_shape, _cache.Layers[layer], _row, q, _dense);
         ((DeviceSpan)_dense).Download(_expected.AsSpan());
         double difference = 0, norm = 0;
         for (int i = 0; i < _y.Length; i++)
@@ -65,10 +79,11 @@ internal sealed class AttentionProbe : IDisposable
             _read++;
             return;
         }
-        _truth.Select(layer, batch, q);
+        _truth.Select(layer, _row, q);
         ((DeviceSpan)_truth.Scores.Buffer).Download(_scores.AsSpan());
-        int[] counts = ((DeviceSpan)sets.Counts).ToArray<int>(sets.Sets), indices = ((DeviceSpan)sets.Indices).ToArray<int>(sets.Sets * sets.Capacity);
-        int position = batch.HostPositions[0], first = _shape.FirstVisible(position), visible = position + 1 - first;
+        int[] counts = ((DeviceSpan)sets.Counts).ToArray<int>((row + 1) * sets.Sets)[(row * sets.Sets)..];
+        int[] indices = ((DeviceSpan)sets.Indices).SkipFloats((long)row * sets.Sets * sets.Capacity).ToArray<int>(sets.Sets * sets.Capacity);
+        int position = _row.HostPositions[0], first = _shape.FirstVisible(position), visible = position + 1 - first;
         for (int head = 0; head < _config.Heads; head++)
         {
             int set = head / (_config.Heads / sets.Sets);
@@ -128,5 +143,6 @@ internal sealed class AttentionProbe : IDisposable
     {
         _truth.Dispose();
         _dense.Dispose();
+        _row.Dispose();
     }
 }

@@ -11,6 +11,9 @@ namespace IlgpuSparse.Evaluation;
 /// </summary>
 public sealed class Evaluator : IDisposable
 {
+    /// <summary>Tokens that pass through the decoder together, where the attention allows it: what is predicted is known, so only rounding tells that from one after the other.</summary>
+    private const int RunTokens = 32;
+
     private readonly LlamaDecoder _decoder;
     private readonly AlternativePolicies _policies;
     private AttentionProbe? _probe;
@@ -25,7 +28,7 @@ public sealed class Evaluator : IDisposable
         ArgumentNullException.ThrowIfNull(options);
         ArgumentNullException.ThrowIfNull(attentions);
         AlternativePolicies? policies = null;
-        _decoder = new LlamaDecoder(backend, weights, options with { MaxSequences = 1 },
+        _decoder = new LlamaDecoder(backend, weights, options with { MaxSequences = RunTokens },
             (cache, resolved) => policies = new AlternativePolicies(attentions, a => a.Create(backend, weights.Config, cache, resolved)));
         _policies = policies!;
     }
@@ -66,29 +69,29 @@ public sealed class Evaluator : IDisposable
         foreach (int index in which)
         {
             _policies.Select(index);
-            long steps = 0, read = 0, dense = 0, place = Place(item.Name);
             _probe?.Take();
-            Look();
+            _policies.TakeUnread();
+            long steps = 0, read = 0, dense = 0, place = Place(item.Name);
             var results = new List<QuestionResult>();
             foreach (var question in item.Questions)
             {
                 sequence.Rewind(item.Context.Length);
                 _policies.Return();
-                results.Add(Ask(question, setup, sequence, position =>
-                {
-                    steps++;
-                    read += _policies.BytesReadByStep(position);
-                    dense += _decoder.DenseBytesRead(position);
-                    Look();
-                }, cancellation));
+                results.Add(Ask(question, setup, sequence, Look, Stepped, cancellation));
                 progress?.Invoke(question.Tokens.Length + question.Answer.Length - 1);
             }
-            finished(index, new ItemResult(results, steps, read, dense, _probe?.Take()));
+            finished(index, new ItemResult(results, steps, read - _policies.TakeUnread(), dense, _probe?.Take()));
 
-            // whether the next step is looked at
-            void Look()
+            void Look(int rows)
             {
-                if (_probe is not null) _probe.IsLooking = (steps + place) % LookEvery == 0;
+                if (_probe is not null) _probe.Rows = [.. Enumerable.Range(0, rows).Where(row => (steps + row + place) % LookEvery == 0)];
+            }
+
+            void Stepped(int position)
+            {
+                steps++;
+                read += _policies.BytesRead(position);
+                dense += _decoder.DenseBytesRead(position);
             }
         }
     }
@@ -101,30 +104,35 @@ public sealed class Evaluator : IDisposable
         return hash;
     }
 
-    private QuestionResult Ask(RetrievalQuestion question, EvaluationSetup setup, CacheSequence sequence, Action<int> stepped, CancellationToken cancellation)
+    private QuestionResult Ask(RetrievalQuestion question, EvaluationSetup setup, CacheSequence sequence, Action<int> looked, Action<int> stepped, CancellationToken cancellation)
     {
         var losses = new double[question.Answer.Length];
         bool right = true;
+        // what goes through the attention, and after how many of it the first token of the answer is predicted
+        int[] fed = question.Answer[..^1];
+        int before = 0;
         if (setup == EvaluationSetup.A) Judge(_decoder.Prefill(sequence, question.Tokens, null, cancellation), 0);
         else
         {
-            for (int i = 0; i < question.Tokens.Length; i++)
-            {
-                var logits = Step(question.Tokens[i]);
-                if (i == question.Tokens.Length - 1) Judge(logits, 0);
-            }
+            fed = [.. question.Tokens, .. fed];
+            before = question.Tokens.Length;
         }
-        for (int i = 1; i < question.Answer.Length; i++) Judge(Step(question.Answer[i - 1]), i);
-        return new QuestionResult(right, losses);
-
-        ReadOnlySpan<float> Step(int token)
+        int run = _policies.TakesRuns ? RunTokens : 1, vocabulary = _decoder.Config.VocabularySize;
+        for (int start = 0; start < fed.Length; start += run)
         {
             cancellation.ThrowIfCancellationRequested();
+            var tokens = fed.AsSpan(start, Math.Min(run, fed.Length - start));
             int position = sequence.Length;
-            var logits = _decoder.Decode([sequence], new[] { token });
-            stepped(position);
-            return logits;
+            looked(tokens.Length);
+            var logits = _decoder.DecodeRun(sequence, tokens);
+            for (int i = 0; i < tokens.Length; i++)
+            {
+                stepped(position + i);
+                int index = start + i + 1 - before;
+                if (index >= 0) Judge(logits.Slice(i * vocabulary, vocabulary), index);
+            }
         }
+        return new QuestionResult(right, losses);
 
         void Judge(ReadOnlySpan<float> logits, int index)
         {

@@ -94,12 +94,14 @@ internal sealed class AlternativePolicies : AttentionPolicy
         if (Probe is { IsLooking: true } probe) probe.Look(layer, batch, q, y, sets);
     }
 
-    /// <summary>As <see cref="AttentionPolicy.BytesRead"/> of the step that was just done, less what sets were shorter than they may be.</summary>
-    public long BytesReadByStep(int position)
+    internal override bool TakesRuns => Chosen.TakesRuns;
+
+    /// <summary>Bytes that sets were shorter than <see cref="BytesRead"/> counts, over all steps since the last call.</summary>
+    public long TakeUnread()
     {
         long unread = _unread;
         _unread = 0;
-        return Chosen.BytesRead(position) - unread;
+        return unread;
     }
 
     public override long BytesRead(int position) => Chosen.BytesRead(position);

@@ -116,6 +116,9 @@ internal sealed class DoubleSparsityPolicy : AttentionPolicy
     /// <summary>Sets of the last step.</summary>
     internal TokenSets Sets => _sets!;
 
+    // the sums of V would hold the whole run
+    internal override bool TakesRuns => !_options.MeanValue;
+
     internal override TokenSets? SetsOf(int layer, StepBatch batch) => IsSparse(layer, batch) ? _sets : null;
 
     /// <summary>The label cache of <paramref name="layer"/>; null where the layer is dense.</summary>

@@ -98,10 +98,14 @@ internal sealed class H2oPolicy : HostSelectionPolicy
     protected override void Choose(int layer, StepBatch batch, float[] q, float[] shares)
     {
         int sets = Sets.Sets, heads = Shape.Heads / sets, width = heads * Shape.HeadDim;
-        Parallel.For(0, batch.Rows * sets, task =>
+        Parallel.For(0, sets, set =>
         {
-            int row = task / sets;
-            _counts[task] = Step(layer, task % sets, batch.HostPositions[row], batch.HostBlocks(row), q.AsSpan(task * width, width), _indices.AsSpan(task * Sets.Capacity, Sets.Capacity));
+            // in order: rows may follow one another in one sequence
+            for (int row = 0; row < batch.Rows; row++)
+            {
+                int task = row * sets + set;
+                _counts[task] = Step(layer, set, batch.HostPositions[row], batch.HostBlocks(row), q.AsSpan(task * width, width), _indices.AsSpan(task * Sets.Capacity, Sets.Capacity));
+            }
         });
         ((DeviceSpan)Sets.Indices).Upload<int>(_indices.AsSpan(0, batch.Rows * sets * Sets.Capacity));
         ((DeviceSpan)Sets.Counts).Upload<int>(_counts.AsSpan(0, batch.Rows * sets));

@@ -79,6 +79,9 @@ internal abstract class HostSelectionPolicy : AttentionPolicy
         return sums + (long)decoder.MaxSequences * sets * sizeof(int) * (Math.Min(most, capacity) + (options.MeanValue ? 2L : 1));
     }
 
+    // the sums of V would hold the whole run
+    internal override bool TakesRuns => !_options.MeanValue;
+
     internal override TokenSets? SetsOf(int layer, StepBatch batch) => layer < _options.DenseLayers ? null : Sets;
 
     public override void Append(int layer, StepBatch batch, DeviceSpan k)
