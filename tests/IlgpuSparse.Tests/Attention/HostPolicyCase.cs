@@ -22,7 +22,7 @@ internal sealed class HostPolicyCase : IDisposable
     {
         Config = SmallConfig.Of(heads, kvHeads, headDim, 2048) with { RopeStyle = style };
         Options = AttentionOptions.Parse(attention);
-        var decoder = new DecoderOptions { Capacity = length, Attention = Options, Channels = map, KvFormat = KvFormat.F32 };
+        var decoder = new DecoderOptions { Capacity = length, MaxSequences = length, Attention = Options, Channels = map, KvFormat = KvFormat.F32 };
         _cache = new KvCache(_backend, Config, decoder.KvFormat, decoder.Capacity);
         Policy = Options.Create(_backend, Config, _cache, decoder);
         _sequence = _cache.NewSequence();

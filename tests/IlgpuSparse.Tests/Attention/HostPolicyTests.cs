@@ -101,10 +101,11 @@ public sealed class HostPolicyTests
 
         double[] Rounded(ReadOnlySpan<float> row)
         {
-            var values = new double[R];
+            // in single precision: where a channel lies between two codes, rounding decides
+            var values = new float[R];
             for (int i = 0; i < R; i++) values[i] = row[everyone[i]];
-            double least = values.Min(), step = (values.Max() - least) / 15;
-            return [.. values.Select(v => least + step * Math.Round((v - least) / step))];
+            float least = values.Min(), levels = 15 / (values.Max() - least);
+            return [.. values.Select(v => least + MathF.Round((v - least) * levels) / (double)levels)];
         }
     }
 
