@@ -45,6 +45,13 @@ public abstract class AttentionPolicy : IDisposable
     /// <summary>The sets that the last step in <paramref name="layer"/> read; null for every token.</summary>
     internal virtual TokenSets? SetsOf(int layer, StepBatch batch) => null;
 
+    /// <summary>Its budget, to be changed to any that reads no more than the one it was made with: what it keeps of the keys does not depend on it.</summary>
+    internal virtual SelectionRule Rule
+    {
+        get => default;
+        set => throw new NotSupportedException($"{Description} has no budget");
+    }
+
     /// <summary>Bytes of K and V that <paramref name="sets"/> of a step in one layer leave unread of what <see cref="BytesRead"/> counts: where sets may end early.</summary>
     internal virtual long BytesUnread(StepBatch batch, TokenSets sets) => 0;
 

@@ -29,7 +29,7 @@ public sealed class Evaluator : IDisposable
         ArgumentNullException.ThrowIfNull(attentions);
         AlternativePolicies? policies = null;
         _decoder = new LlamaDecoder(backend, weights, options with { MaxSequences = RunTokens },
-            (cache, resolved) => policies = new AlternativePolicies(attentions, a => a.Create(backend, weights.Config, cache, resolved)));
+            (cache, resolved) => policies = new AlternativePolicies(attentions, cache.Capacity, a => a.Create(backend, weights.Config, cache, resolved)));
         _policies = policies!;
     }
 

@@ -237,7 +237,7 @@ public sealed class EvaluationTests : IDisposable
     [InlineData(EvaluationSetup.B)]
     public void Asked_side_by_side_attentions_answer_as_each_does_alone(EvaluationSetup setup)
     {
-        AttentionOptions[] attentions = [.. new[] { "dense", "double-sparsity:tokens=1/16", "oracle:tokens=1/16", "streaming:tokens=1/16", "quest:tokens=1/8", "sparq:tokens=1/16", "h2o:tokens=1/16", "streaming:tokens=1/8,positions=cache", "double-sparsity-published:tokens=1/16" }.Select(AttentionOptions.Parse)];
+        AttentionOptions[] attentions = [.. new[] { "dense", "double-sparsity:tokens=1/16", "oracle:tokens=1/16", "streaming:tokens=1/16", "quest:tokens=1/8", "sparq:tokens=1/16", "h2o:tokens=1/32", "h2o:tokens=1/16", "quest:tokens=1/16", "double-sparsity:tokens=1/64", "double-sparsity:tokens=1/8,sinks=2", "streaming:tokens=1/8,positions=cache", "double-sparsity-published:tokens=1/16" }.Select(AttentionOptions.Parse)];
         var item = Texts(_seed).Items(EvaluationTask.Parse("lines:length=500,questions=2"))[0];
         using var backend = new CpuBackend(1);
         using var weights = LlamaWeights.Load(backend, _model);

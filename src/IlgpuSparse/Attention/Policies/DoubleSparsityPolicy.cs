@@ -18,7 +18,7 @@ internal sealed class DoubleSparsityPolicy : AttentionPolicy
     private readonly ComputeBackend _backend;
     private readonly LlamaConfig _config;
     private readonly KvCache _cache;
-    private readonly AttentionOptions _options;
+    private AttentionOptions _options;
     private readonly AttentionShape _shape;
     private readonly LabelLayer?[] _labels;
     private readonly ValueSums?[] _sums;
@@ -60,6 +60,12 @@ internal sealed class DoubleSparsityPolicy : AttentionPolicy
     }
 
     public override string Description => _options.ToString();
+
+    internal override SelectionRule Rule
+    {
+        get => _options.Rule;
+        set => _options = _options with { Rule = value };
+    }
 
     public override long AuxiliaryBytesPerToken => LabelBytesPerToken(_config, _options);
 

@@ -11,7 +11,7 @@ namespace IlgpuSparse.Attention.Policies;
 /// </summary>
 internal abstract class HostSelectionPolicy : AttentionPolicy
 {
-    private readonly AttentionOptions _options;
+    private AttentionOptions _options;
     private readonly ValueSums?[] _sums;
     private readonly float[] _q;
     private readonly float[] _k;
@@ -40,6 +40,12 @@ internal abstract class HostSelectionPolicy : AttentionPolicy
     public override string Description => _options.ToString();
 
     public override bool IsRecordable => false;
+
+    internal override SelectionRule Rule
+    {
+        get => _options.Rule;
+        set => _options = _options with { Rule = value };
+    }
 
     /// <summary>The device.</summary>
     protected ComputeBackend Backend { get; }

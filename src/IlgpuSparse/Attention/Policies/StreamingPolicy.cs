@@ -14,7 +14,7 @@ internal sealed class StreamingPolicy : AttentionPolicy
     private readonly ComputeBackend _backend;
     private readonly LlamaConfig _config;
     private readonly KvCache _cache;
-    private readonly AttentionOptions _options;
+    private AttentionOptions _options;
     private readonly AttentionShape _shape;
     private readonly TokenScores _recency;
     private readonly TokenSets _sets;
@@ -32,6 +32,12 @@ internal sealed class StreamingPolicy : AttentionPolicy
     }
 
     public override string Description => _options.ToString();
+
+    internal override SelectionRule Rule
+    {
+        get => _options.Rule;
+        set => _options = _options with { Rule = value };
+    }
 
     public override long AuxiliaryBytesPerToken => 0;
 
