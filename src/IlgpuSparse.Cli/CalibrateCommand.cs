@@ -17,13 +17,14 @@ internal sealed class CalibrateCommand
     private static readonly Option<string[]> s_text = new("--text") { Description = "Prose to calibrate on; may be repeated. Default: parts of three novels that travel with the tool.", HelpName = "path" };
     private static readonly Option<string?> s_output = new("--output", "-o") { Description = "Where to write the map. Default: beside the model, its name with .channels.json.", HelpName = "path" };
     private static readonly Option<CalibrationStatistic?> s_statistic = NameOption.Create("--statistic",
-        "What ranks the channels: variance is E[q²]·Var(k), qk the paper's mean |q·k|.", CalibrationStatistic.Variance);
+        "What ranks the channels: variance is E[q²]·Var(k), qk the paper's mean |q·k|, qklayer the same over all heads of a layer, as the published code has it.", CalibrationStatistic.Variance);
     private static readonly Option<int> s_window = NumberOption.Create("--window", "Tokens a window of text.", 256, ModelOptions.MostTokens, 4096);
     private static readonly Option<int> s_windows = NumberOption.Create("--windows", "Windows of each kind of text.", 1, 1 << 16, 3);
     private static readonly Option<bool> s_proseOnly = new("--prose-only")
     {
         Description = "Leave the generated retrieval texts out. Channels that tell tokens apart hardly vary in prose, so such a map loses retrieval.",
     };
+    private static readonly Option<string?> s_components = new("--components") { Description = "Also write the principal components of the keys there, which --attention loki needs.", HelpName = "path" };
     private static readonly Option<int> s_seed = NumberOption.Create("--seed", "Seed of the generated texts.", 0, int.MaxValue, 20);
     private static readonly Option<string> s_backend = ModelOptions.Backend();
     private static readonly Option<int> s_threads = ModelOptions.Threads();
@@ -41,7 +42,7 @@ internal sealed class CalibrateCommand
             The text is prose and generated retrieval tasks in equal parts: what calibration never sees, labels will not keep.
             """)
         {
-            s_model, s_text, s_output, s_statistic, s_window, s_windows, s_proseOnly, s_seed, s_backend, s_threads, s_json,
+            s_model, s_text, s_output, s_statistic, s_window, s_windows, s_proseOnly, s_components, s_seed, s_backend, s_threads, s_json,
         };
         command.SetAction((arguments, cancellation) => CommandGuard.Run(() => new CalibrateCommand(arguments).Run(cancellation)));
         return command;
@@ -62,7 +63,9 @@ internal sealed class CalibrateCommand
         using var backend = ComputeBackends.Create(_arguments.GetValue(s_backend)!, _arguments.GetValue(s_threads));
         using var weights = LlamaWeights.Load(backend, model);
         using var decoder = new LlamaDecoder(backend, weights, new DecoderOptions { Capacity = window, KvFormat = KvFormat.F32 });
-        var calibrator = new Calibrator(decoder);
+        string? components = _arguments.GetValue(s_components);
+        var keys = components is null ? null : new KeyCovariance(model.Config);
+        var calibrator = new Calibrator(decoder) { Keys = keys };
         var start = Stopwatch.StartNew();
         var statistics = new List<ChannelStatistics>();
         void Gather(Action<double> report)
@@ -89,6 +92,7 @@ internal sealed class CalibrateCommand
         var statistic = _arguments.GetValue(s_statistic) ?? CalibrationStatistic.Variance;
         var map = ChannelStatistics.Rank(statistics, statistic, model.Fingerprint);
         map.Save(output);
+        keys?.Components(model.Fingerprint).Save(components!);
         var report = texts.Select((t, i) => (t.Name, statistics[i].Tokens)).ToList();
         if (json)
         {

@@ -31,6 +31,7 @@ internal sealed class EvaluateCommand
               ppl:length=4096,tokens=256,windows=1   predicts the tokens after a prefilled text
               lines:length=4096,questions=100        asks for numbers out of a record of lines
               passkey:length=4096,keys=12            asks for a number hidden in prose
+              longeval:file=PATH,cases=50            the lines of LongEval: a file of JSON lines with prompts and numbers
             """,
         DefaultValueFactory = _ => ["ppl", "lines", "passkey"],
         HelpName = "task[:settings]",
@@ -47,6 +48,8 @@ internal sealed class EvaluateCommand
     private static readonly Option<int> s_seed = NumberOption.Create("--seed", "Seed of the generated texts.", 0, 1 << 20, 1);
     private static readonly Option<string?> s_channels = ModelOptions.Channels();
     private static readonly Option<KvFormat?> s_kvType = ModelOptions.KvType(StandardKvFormat);
+    private static readonly Option<int> s_look = NumberOption.Create("--look",
+        "Look at every so manieth step for recall of attention and output error; 0 for none. Looking takes a few times as long as a step.", 0, 1 << 20, 32);
     private static readonly Option<string?> s_results = new("--results")
     {
         Description = "Every result is added to this file, and what it holds already is not measured again. Default: evaluation-ID.jsonl here, by model, texts and backend.",
@@ -70,7 +73,7 @@ internal sealed class EvaluateCommand
             The context is prefilled densely, what follows is fed token by token through the decoder. Interrupted, the same command goes on where it stopped.
             """)
         {
-            s_model, s_tasks, s_attention, s_budgets, s_setup, s_text, s_seed, s_channels, s_kvType, s_results, s_markdown, s_plot, s_backend, s_threads, s_json,
+            s_model, s_tasks, s_attention, s_budgets, s_setup, s_text, s_seed, s_channels, s_kvType, s_look, s_results, s_markdown, s_plot, s_backend, s_threads, s_json,
         };
         command.SetAction((arguments, cancellation) => CommandGuard.Run(() => new EvaluateCommand(arguments).Run(cancellation)));
         return command;
@@ -99,11 +102,12 @@ internal sealed class EvaluateCommand
 
         using var backend = ComputeBackends.Create(_arguments.GetValue(s_backend)!, _arguments.GetValue(s_threads));
         using var weights = LlamaWeights.Load(backend, model);
-        var head = new ResultLog.Head(model.Fingerprint, channelsPath is null ? "none" : Hash(File.ReadAllBytes(channelsPath)), Hash(Encoding.UTF8.GetBytes(string.Join('\0', prose))), backend.Name, options.KvFormat.ToString());
+        var head = new ResultLog.Head(model.Fingerprint, Hash(Encoding.UTF8.GetBytes(string.Join('\0', prose))), backend.Name, options.KvFormat.ToString());
+        string[] keys = [.. attentions.Select(a => Key(a, channelsPath))];
         string results = _arguments.GetValue(s_results) ?? $"evaluation-{Hash(Encoding.UTF8.GetBytes(head.ToString()))[..8]}.jsonl";
         using var log = new ResultLog(results, head);
-        using var evaluator = new Evaluator(backend, weights, options, attentions);
-        var cells = work.SelectMany(w => w.Items).Select(item => (Item: item, Which: Enumerable.Range(0, attentions.Count).Where(a => log.Find(item, setup, attentions[a].ToString()) is null).ToList()))
+        using var evaluator = new Evaluator(backend, weights, options, attentions) { LookEvery = _arguments.GetValue(s_look) };
+        var cells = work.SelectMany(w => w.Items).Select(item => (Item: item, Which: Enumerable.Range(0, attentions.Count).Where(a => log.Find(item, setup, keys[a]) is null).ToList()))
             .Where(c => c.Which.Count > 0).ToList();
         var document = new EvaluationDocument
         {
@@ -120,7 +124,7 @@ internal sealed class EvaluateCommand
         bool cancelled = false;
         try
         {
-            Measure(evaluator, cells, setup, (item, index, result) => log.Add(item, setup, attentions[index].ToString(), result), cancellation);
+            Measure(evaluator, cells, setup, (item, index, result) => log.Add(item, setup, keys[index], result), cancellation);
         }
         catch (OperationCanceledException)
         {
@@ -132,12 +136,13 @@ internal sealed class EvaluateCommand
         foreach (var (task, items) in work)
         {
             List<ItemResult> Results(string attention) => [.. items.Select(i => log.Find(i, setup, attention)).OfType<ItemResult>()];
-            var dense = Results(AttentionOptions.Dense.ToString());
+            var dense = Results(keys[0]);
             for (int a = 0; a < attentions.Count && dense.Count == items.Count; a++)
             {
-                var found = Results(attentions[a].ToString());
+                var found = Results(keys[a]);
                 double bits = 8.0 * evaluator.AuxiliaryBytesPerToken(a) / (model.Config.Layers * model.Config.KvHeads);
-                if (found.Count == items.Count) rows.Add(EvaluationRow.Create(task, setup, attentions[a].ToString(), bits, found, dense));
+                double memory = evaluator.MemoryShare(a, (int)items.Average(i => i.Context.Length));
+                if (found.Count == items.Count) rows.Add(EvaluationRow.Create(task, setup, attentions[a].ToString(), bits, memory, found, dense));
             }
         }
         Report(document with { Rows = rows, Cancelled = cancelled });
@@ -200,6 +205,13 @@ internal sealed class EvaluateCommand
 
     private void Report(EvaluationDocument document) => ResultReport.Write(
         document, document.Summary, EvaluationTable.Of(document.Rows), _arguments.GetValue(s_json), _arguments.GetValue(s_markdown), _arguments.GetValue(s_plot), directory => EvaluationPlots.Save(document, directory));
+
+    // An attention as results of it are kept: with what is in the files that it reads.
+    private static string Key(AttentionOptions attention, string? channels)
+    {
+        string[] files = [.. new[] { attention.NeedsChannels ? channels : null, attention.MapPath, attention.ComponentsPath }.OfType<string>()];
+        return files.Length == 0 ? attention.ToString() : $"{attention} with {string.Join(' ', files.Select(f => Hash(File.ReadAllBytes(f))))}";
+    }
 
     private static string Hash(byte[] content) => Convert.ToHexStringLower(SHA256.HashData(content))[..16];
 }

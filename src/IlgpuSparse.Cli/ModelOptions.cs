@@ -40,6 +40,8 @@ internal static class ModelOptions
     /// <exception cref="ModelFormatException">Damaged, or of another model.</exception>
     public static (ChannelMap? Map, string? Path) LoadChannels(ModelFile model, string? given, IEnumerable<AttentionOptions> attentions)
     {
+        // maps that attentions name themselves are only checked here
+        foreach (string named in attentions.Select(a => a.MapPath).OfType<string>().Distinct()) ChannelMapFile.Load(named, model);
         if (!attentions.Any(a => a.NeedsChannels)) return (null, null);
         string path = given ?? ChannelMapFile.Find(model.Path)
             ?? throw new ArgumentException($"no channel map for this model: make one with 'ilgpusparse calibrate --model {model.Path}' (it is written to {ChannelMapFile.PathFor(model.Path)}), or use --attention dense");
@@ -145,11 +147,15 @@ internal static class ModelOptions
                   dense-layers=0     first layers that stay dense
                   dense-below=0      contexts up to this many tokens stay dense
                   order=calibrated   random: channels drawn at random, a control
+                  map=PATH           a channel map of its own
                 Or a method to compare with, with settings of its own:
                   oracle             the true top-k (or top-p) of every query head; settings as above but those of labels
-                  streaming          StreamingLLM, masked: tokens, sinks=4; the rest of the budget is the window
+                  double-sparsity-published   as its authors' code has it: tokens, channels=32, bits=4, map, dense-layers
+                  streaming          StreamingLLM: tokens, sinks=4, the rest is the window; positions=text (masked) or cache
                   quest              pages by the bounds of their keys: tokens, page=16, dense-layers
                   sparq              largest channels of the query, mean value: tokens, r=8, mean-value=on, dense-layers
+                  h2o                half by the attention paid so far, half the last: tokens, sets=group, dense-layers
+                  loki               principal components of the keys: tokens, r=32, components=PATH, dense-layers
                 Example: double-sparsity:tokens=1/32,channels=32,bits=4,sinks=4,window=64
                 """,
             HelpName = "method[:settings]",

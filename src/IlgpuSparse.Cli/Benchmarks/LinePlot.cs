@@ -9,7 +9,8 @@ namespace IlgpuSparse.Cli.Benchmarks;
 /// <param name="LogY">Whether that axis is logarithmic too.</param>
 internal sealed record LinePlot(string Title, string YLabel, bool LogY)
 {
-    private const int Width = 900, Height = 560;
+    // what the legend takes beyond a few lines comes on top
+    private const int Width = 900, LeastHeight = 560, LinesInThat = 5, LegendLine = 27, ColoursOfPalette = 10;
 
     private readonly List<(string Name, IReadOnlyList<(int X, double Value)> Points, bool Reference)> _lines = [];
 
@@ -39,8 +40,9 @@ internal sealed record LinePlot(string Title, string YLabel, bool LogY)
         try
         {
             var plot = Draw();
-            plot.SavePng(path + ".png", Width, Height);
-            plot.SaveSvg(path + ".svg", Width, Height);
+            int height = LeastHeight + LegendLine * Math.Max(0, _lines.Count - LinesInThat);
+            plot.SavePng(path + ".png", Width, height);
+            plot.SaveSvg(path + ".svg", Width, height);
         }
         catch (Exception e) when (e.GetBaseException() is DllNotFoundException)
         {
@@ -52,6 +54,7 @@ internal sealed record LinePlot(string Title, string YLabel, bool LogY)
     private Plot Draw()
     {
         var plot = new Plot();
+        if (_lines.Count > ColoursOfPalette) plot.Add.Palette = new ScottPlot.Palettes.Category20();
         plot.Title(Title);
         plot.XLabel(XLabel);
         plot.YLabel(YLabel);

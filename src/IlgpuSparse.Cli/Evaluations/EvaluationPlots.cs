@@ -5,6 +5,8 @@ namespace IlgpuSparse.Cli.Evaluations;
 /// <summary>The plots of <c>evaluate</c>: accuracy, or perplexity over that of full attention, over the bytes that a step reads, one line a method.</summary>
 internal static class EvaluationPlots
 {
+    private static readonly string[] s_leftOut = ["tokens=", "map=", "components="];
+
     /// <summary>Writes them to <paramref name="directory"/>, which is made; returns the names.</summary>
     /// <exception cref="FormatException">There are no results to plot.</exception>
     public static IReadOnlyList<string> Save(EvaluationDocument document, string directory)
@@ -23,17 +25,20 @@ internal static class EvaluationPlots
             };
             foreach (var line in group.GroupBy(r => Method(r.Attention)))
                 plot.Add(line.Key, line.Select(r => ((int)Math.Min(int.MaxValue, r.BytesPerStep), text ? r.Ratio : 100 * r.Accuracy)));
-            if (!plot.IsEmpty) written.AddRange(plot.Save(Path.Combine(directory, "evaluation-" + group.Key.Task.Replace(':', '-').Replace(',', '-').Replace("=", "", StringComparison.Ordinal) + $"-{group.Key.Setup}")));
+            if (!plot.IsEmpty) written.AddRange(plot.Save(Path.Combine(directory, "evaluation-" + FileName(group.Key.Task) + $"-{group.Key.Setup}")));
         }
         return written;
     }
 
-    /// <summary>The attention without its budget: what points of one line have in common.</summary>
+    /// <summary>The attention without its budget, be it tokens or mass, and without the paths of its files: what points of one line have in common.</summary>
     internal static string Method(string attention)
     {
         string[] halves = attention.Split(':', 2);
         if (halves.Length == 1) return attention;
-        string rest = string.Join(',', halves[1].Split(',').Where(p => !p.StartsWith("tokens=", StringComparison.Ordinal)));
+        string rest = string.Join(',', halves[1].Split(',').Where(p => !s_leftOut.Any(s => p.StartsWith(s, StringComparison.Ordinal))).Select(p => p.StartsWith("top-p=", StringComparison.Ordinal) ? "top-p" : p));
         return rest.Length == 0 ? halves[0] : $"{halves[0]}:{rest}";
     }
+
+    // A task without what names of files may not have.
+    private static string FileName(string task) => new([.. task.Where(c => c != '=').Select(c => char.IsAsciiLetterOrDigit(c) ? c : '-')]);
 }

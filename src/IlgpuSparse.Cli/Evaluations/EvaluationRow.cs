@@ -17,6 +17,9 @@ internal sealed record EvaluationRow
     /// <summary>Bits that the attention keeps a token and kv head beside K and V, mean over all layers.</summary>
     public required double AuxiliaryBits { get; init; }
 
+    /// <summary>What the attention needs to keep of such a context, over K and V of all of it.</summary>
+    public required double Memory { get; init; }
+
     /// <summary>Bytes read (labels and the like counted) over what full attention reads.</summary>
     public required double Density { get; init; }
 
@@ -56,8 +59,11 @@ internal sealed record EvaluationRow
     /// <summary>Mean loss of the tokens of the answers, natural logarithm.</summary>
     public required double MeanLoss { get; init; }
 
+    /// <summary>How close a sample of steps came to full attention; null where none was looked at.</summary>
+    public AttentionFidelity? Fidelity { get; init; }
+
     /// <summary>Sums <paramref name="results"/> up, and pairs them with <paramref name="dense"/>: results of the same items.</summary>
-    public static EvaluationRow Create(EvaluationTask task, EvaluationSetup setup, string attention, double auxiliaryBits, IReadOnlyList<ItemResult> results, IReadOnlyList<ItemResult> dense)
+    public static EvaluationRow Create(EvaluationTask task, EvaluationSetup setup, string attention, double auxiliaryBits, double memory, IReadOnlyList<ItemResult> results, IReadOnlyList<ItemResult> dense)
     {
         double[] losses = Losses(results), denseLosses = Losses(dense);
         bool[] right = Right(results), denseRight = Right(dense);
@@ -67,6 +73,8 @@ internal sealed record EvaluationRow
             Setup = setup,
             Attention = attention,
             AuxiliaryBits = auxiliaryBits,
+            Memory = memory,
+            Fidelity = AttentionFidelity.Of(results.Select(r => r.Fidelity).OfType<AttentionFidelity>()),
             Density = (double)results.Sum(r => r.BytesRead) / Math.Max(1, results.Sum(r => r.DenseBytesRead)),
             BytesPerStep = (double)results.Sum(r => r.BytesRead) / Math.Max(1, results.Sum(r => r.Steps)),
             Cases = task.Kind == EvaluationKind.Perplexity ? losses.Length : right.Length,

@@ -11,6 +11,7 @@ internal static class EvaluationTable
     [
         ("attention", r => r.Attention),
         ("aux bits", r => $"{r.AuxiliaryBits:0.#}"),
+        ("memory", r => $"{r.Memory:P1}"),
         ("density", r => $"{r.Density:P2}"),
         ("read a step", r => Bytes.Text((long)r.BytesPerStep)),
         ("ppl", r => r.Perplexity is { } p ? $"{p:0.00}" : ""),
@@ -21,6 +22,10 @@ internal static class EvaluationTable
         ("- dense", r => r.Difference is { } d && r.Density != 1 ? $"{d:+0.000;-0.000;0.000}" : ""),
         ("paired 95 %", r => r.DifferenceInterval is { } i && i.High > i.Low && double.IsFinite(i.High) ? $"{i.Low:+0.000;-0.000;0.000} to {i.High:+0.000;-0.000;0.000}" : ""),
         ("lost, won", r => r.Lost is { } lost && r.Density != 1 ? $"{lost}, {r.Won}" : ""),
+        ("tokens", r => r.Fidelity is { } f && r.Density != 1 ? $"{f.TokensRead:P2}" : ""),
+        ("mass", r => r.Fidelity is { } f && r.Density != 1 ? $"{f.MassRecall:0.000}" : ""),
+        ("top-k", r => r.Fidelity is { } f && r.Density != 1 ? $"{f.TopRecall:0.000}" : ""),
+        ("error", r => r.Fidelity is { } f && r.Density != 1 ? $"{f.OutputError:0.000}" : ""),
     ];
 
     /// <summary>Lays <paramref name="rows"/> out.</summary>

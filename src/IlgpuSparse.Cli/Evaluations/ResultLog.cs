@@ -1,3 +1,4 @@
+using System.Text;
 using IlgpuSparse.Evaluation;
 
 namespace IlgpuSparse.Cli.Evaluations;
@@ -8,7 +9,7 @@ namespace IlgpuSparse.Cli.Evaluations;
 internal sealed class ResultLog : IDisposable
 {
     /// <summary>What the results depend on beside the item, the set-up and the attention.</summary>
-    internal sealed record Head(string Model, string Channels, string Texts, string Backend, string KvType);
+    internal sealed record Head(string Model, string Texts, string Backend, string KvType);
 
     private sealed record Entry(string Item, EvaluationSetup Setup, string Attention, ItemResult Result);
 
@@ -16,7 +17,7 @@ internal sealed class ResultLog : IDisposable
     private readonly StreamWriter _writer;
 
     /// <summary>Opens or begins <paramref name="path"/>. A last line that was cut off is dropped.</summary>
-    /// <exception cref="FormatException">The file holds something else, or results of another model, map, text, backend or storage.</exception>
+    /// <exception cref="FormatException">The file holds something else, or results of another model, text, backend or storage.</exception>
     public ResultLog(string path, Head head)
     {
         string text = File.Exists(path) ? File.ReadAllText(path) : "";
@@ -34,8 +35,11 @@ internal sealed class ResultLog : IDisposable
             var entry = JsonOutput.Read<Entry>(line, path);
             _results[(entry.Item, entry.Setup, entry.Attention)] = entry.Result;
         }
-        if (whole.Length < text.Length) File.WriteAllText(path, whole);
-        _writer = new StreamWriter(path, append: true) { AutoFlush = true };
+        // in place: ended here or there, nothing that was whole is lost
+        var stream = new FileStream(path, FileMode.OpenOrCreate, FileAccess.Write, FileShare.Read);
+        stream.SetLength(Encoding.UTF8.GetByteCount(whole));
+        stream.Seek(0, SeekOrigin.End);
+        _writer = new StreamWriter(stream) { AutoFlush = true };
         if (lines.Length == 0) _writer.Write(JsonOutput.Line(head) + "\n");
     }
 

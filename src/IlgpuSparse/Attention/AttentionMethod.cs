@@ -1,5 +1,6 @@
 using IlgpuSparse.Attention.Policies;
 using IlgpuSparse.Cache;
+using IlgpuSparse.Calibration;
 using IlgpuSparse.Compute;
 using IlgpuSparse.Llama;
 using IlgpuSparse.Model;
@@ -28,12 +29,21 @@ internal sealed class AttentionMethod
         {
             Name = "double-sparsity",
             Defaults = AttentionOptions.DoubleSparsity,
-            Settings = ["channels", "bits", "scaling", "order", .. s_ranked],
+            Settings = ["channels", "bits", "scaling", "order", "map", .. s_ranked],
             AuxiliaryBytesPerToken = DoubleSparsityPolicy.LabelBytesPerToken,
             PlannedBytes = DoubleSparsityPolicy.PlannedBytes,
             Selection = (config, options, capacity) => (options.SetPerQueryHead ? config.Heads : config.KvHeads, options.Rule.Budget(capacity)),
-            Create = (backend, config, cache, options, decoder) => new DoubleSparsityPolicy(backend, config, cache, options,
-                decoder.Channels ?? throw new ArgumentException($"{options} needs a channel map: make one with 'ilgpusparse calibrate'", nameof(decoder)), decoder.MaxSequences, decoder.KvPrediction),
+            Create = (backend, config, cache, options, decoder) => new DoubleSparsityPolicy(backend, config, cache, options, Map(config, options, decoder), decoder.MaxSequences, decoder.KvPrediction),
+        },
+        new()
+        {
+            Name = "double-sparsity-published",
+            Defaults = AttentionOptions.PublishedDoubleSparsity,
+            Settings = ["tokens", "channels", "bits", "map", "dense-layers"],
+            AuxiliaryBytesPerToken = PublishedDoubleSparsityPolicy.LabelBytesPerToken,
+            PlannedBytes = PublishedDoubleSparsityPolicy.PlannedBytes,
+            Selection = OneAHead,
+            Create = (backend, config, cache, options, decoder) => new PublishedDoubleSparsityPolicy(backend, config, cache, options, Map(config, options, decoder), decoder.MaxSequences),
         },
         new()
         {
@@ -49,11 +59,13 @@ internal sealed class AttentionMethod
         {
             Name = "streaming",
             Defaults = AttentionOptions.Streaming,
-            Settings = ["tokens", "sinks"],
+            Settings = ["tokens", "sinks", "positions"],
             AuxiliaryBytesPerToken = (_, _) => 0,
-            PlannedBytes = StreamingPolicy.PlannedBytes,
+            PlannedBytes = (config, options, decoder) => options.PositionsInCache ? RepositionedStreamingPolicy.PlannedBytes(config, options, decoder) : StreamingPolicy.PlannedBytes(config, options, decoder),
             Selection = (config, options, capacity) => (config.KvHeads, options.Rule.Budget(capacity)),
-            Create = (backend, config, cache, options, decoder) => new StreamingPolicy(backend, config, cache, options, decoder.MaxSequences),
+            Create = (backend, config, cache, options, decoder) => options.PositionsInCache
+                ? new RepositionedStreamingPolicy(backend, config, cache, options, decoder.MaxSequences)
+                : new StreamingPolicy(backend, config, cache, options, decoder.MaxSequences),
         },
         new()
         {
@@ -61,8 +73,8 @@ internal sealed class AttentionMethod
             Defaults = AttentionOptions.Quest,
             Settings = ["tokens", "page", "dense-layers"],
             AuxiliaryBytesPerToken = QuestPolicy.BoundBytesPerToken,
-            PlannedBytes = HostSelectionPolicy.PlannedBytes,
-            Selection = HostSelectionPolicy.Lists,
+            PlannedBytes = QuestPolicy.PlannedBytes,
+            Selection = (config, options, capacity) => (config.Heads, Math.Min(QuestPolicy.MostTokens(options, capacity), capacity)),
             Create = (backend, config, cache, options, decoder) => new QuestPolicy(backend, config, cache, options, decoder.MaxSequences),
         },
         new()
@@ -71,11 +83,38 @@ internal sealed class AttentionMethod
             Defaults = AttentionOptions.Sparq,
             Settings = ["tokens", "r", "mean-value", "dense-layers"],
             AuxiliaryBytesPerToken = SparqPolicy.KeyBytesPerToken,
-            PlannedBytes = HostSelectionPolicy.PlannedBytes,
-            Selection = HostSelectionPolicy.Lists,
+            PlannedBytes = SparqPolicy.PlannedBytes,
+            Selection = OneAHead,
             Create = (backend, config, cache, options, decoder) => new SparqPolicy(backend, config, cache, options, decoder.MaxSequences),
         },
+        new()
+        {
+            Name = "h2o",
+            Defaults = AttentionOptions.H2o,
+            Settings = ["tokens", "sets", "dense-layers"],
+            AuxiliaryBytesPerToken = H2oPolicy.SumBytesPerToken,
+            PlannedBytes = H2oPolicy.PlannedBytes,
+            Selection = (config, options, capacity) => (options.SetPerQueryHead ? config.Heads : config.KvHeads, Math.Min(options.Rule.Budget(capacity), capacity)),
+            Create = (backend, config, cache, options, decoder) => new H2oPolicy(backend, config, cache, options, decoder.MaxSequences),
+        },
+        new()
+        {
+            Name = "loki",
+            Defaults = AttentionOptions.Loki,
+            Settings = ["tokens", "r", "components", "dense-layers"],
+            AuxiliaryBytesPerToken = (_, _) => 0,
+            PlannedBytes = LokiPolicy.PlannedBytes,
+            Selection = OneAHead,
+            Create = (backend, config, cache, options, decoder) => new LokiPolicy(backend, config, cache, options,
+                KeyComponents.Load(options.ComponentsPath ?? throw new ArgumentException($"{options} needs components=PATH: make them with 'ilgpusparse calibrate --components PATH'", nameof(options))), decoder.MaxSequences),
+        },
     ];
+
+    private static (int Sets, int Capacity) OneAHead(LlamaConfig config, AttentionOptions options, int capacity) => (config.Heads, Math.Min(options.Rule.Budget(capacity), capacity));
+
+    private static ChannelMap Map(LlamaConfig config, AttentionOptions options, DecoderOptions decoder) => options.MapPath is { } path
+        ? ChannelMap.Read(path, config)
+        : decoder.Channels ?? throw new ArgumentException($"{options} needs a channel map: make one with 'ilgpusparse calibrate'", nameof(decoder));
 
     private AttentionMethod() { }
 

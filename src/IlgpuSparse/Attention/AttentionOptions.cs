@@ -31,6 +31,22 @@ public sealed record AttentionOptions
     /// <summary>SparQ by eight channels.</summary>
     public static readonly AttentionOptions Sparq = new() { Kind = AttentionKind.Sparq, Channels = 8, MeanValue = true };
 
+    /// <summary>Double Sparsity as published: 32 channels a layer, 4 bits with scales a token, a set a query head.</summary>
+    public static readonly AttentionOptions PublishedDoubleSparsity = new()
+    {
+        Kind = AttentionKind.PublishedDoubleSparsity,
+        Channels = 32,
+        LabelFormat = LabelFormat.Int4,
+        Scaling = LabelScaling.PerToken,
+        SetPerQueryHead = true,
+    };
+
+    /// <summary>H2O: half of the budget by attention, half the last tokens.</summary>
+    public static readonly AttentionOptions H2o = new() { Kind = AttentionKind.H2o };
+
+    /// <summary>Loki by 32 principal components.</summary>
+    public static readonly AttentionOptions Loki = new() { Kind = AttentionKind.Loki, Channels = 32, SetPerQueryHead = true };
+
     /// <summary>Method.</summary>
     public AttentionKind Kind { get; init; }
 
@@ -55,6 +71,15 @@ public sealed record AttentionOptions
     /// <summary>Tokens a page, of <see cref="AttentionKind.Quest"/>.</summary>
     public int PageTokens { get; init; } = 16;
 
+    /// <summary>Whether positions count inside what <see cref="AttentionKind.Streaming"/> keeps, as published, instead of in the text.</summary>
+    public bool PositionsInCache { get; init; }
+
+    /// <summary>A channel map of its own, instead of <see cref="DecoderOptions.Channels"/>: path of a file in our format or the authors'. Null for none.</summary>
+    public string? MapPath { get; init; }
+
+    /// <summary>Principal components of the keys, of <see cref="AttentionKind.Loki"/>: path of a file that 'ilgpusparse calibrate --components' wrote. Null for none.</summary>
+    public string? ComponentsPath { get; init; }
+
     /// <summary>How the scores of a group become one.</summary>
     public GroupReduction Reduction { get; init; } = GroupReduction.Max;
 
@@ -68,7 +93,7 @@ public sealed record AttentionOptions
     public int DenseBelow { get; init; }
 
     /// <summary>Whether labels are made of calibrated channels, so that a decoder needs <see cref="DecoderOptions.Channels"/>.</summary>
-    public bool NeedsChannels => Kind == AttentionKind.DoubleSparsity;
+    public bool NeedsChannels => Kind is AttentionKind.DoubleSparsity or AttentionKind.PublishedDoubleSparsity && MapPath is null;
 
     /// <summary>Reads the string form.</summary>
     /// <exception cref="FormatException">Unknown method, key or value; the message lists what there is.</exception>
@@ -117,6 +142,9 @@ public sealed record AttentionOptions
                 case "dense-below": options = options with { DenseBelow = Number(part, value, 0, int.MaxValue) }; break;
                 case "order": options = options with { RandomChannels = Choice(part, value, ("calibrated", false), ("random", true)) }; break;
                 case "page": options = options with { PageTokens = Number(part, value, 1, KvLayer.BlockTokens) }; break;
+                case "positions": options = options with { PositionsInCache = Choice(part, value, ("text", false), ("cache", true)) }; break;
+                case "map": options = options with { MapPath = value.Length > 0 ? value : throw new FormatException($"{part}: expected the path of a channel map") }; break;
+                case "components": options = options with { ComponentsPath = value.Length > 0 ? value : throw new FormatException($"{part}: expected the path of principal components") }; break;
                 case "r": options = options with { Channels = Number(part, value, 1, 256) }; break;
                 default: throw new InvalidOperationException($"{method} lists the setting '{pair[0]}', which nothing reads");
             }
@@ -133,8 +161,8 @@ public sealed record AttentionOptions
         var standard = method.Defaults;
         string tokens = Rule.Numerator > 0 ? $"{Rule.Numerator}/{Rule.Denominator}" : Rule.MinTokens.ToString(CultureInfo.InvariantCulture);
         string text = $"{method.Name}:tokens={tokens}";
-        if (Kind == AttentionKind.DoubleSparsity) text += $",channels={Channels},bits={LabelFormat.Bits()}";
-        if (Kind == AttentionKind.Sparq) text += $",r={Channels}";
+        if (Kind is AttentionKind.DoubleSparsity or AttentionKind.PublishedDoubleSparsity) text += $",channels={Channels},bits={LabelFormat.Bits()}";
+        if (Kind is AttentionKind.Sparq or AttentionKind.Loki) text += $",r={Channels}";
         if (Kind == AttentionKind.Quest) text += $",page={PageTokens}";
         if (RandomChannels) text += ",order=random";
         if (Rule.TopP < 1) text += string.Create(CultureInfo.InvariantCulture, $",top-p={Rule.TopP}");
@@ -147,6 +175,9 @@ public sealed record AttentionOptions
         if (Rule.Recent > 1) text += $",window={Rule.Recent}";
         if (DenseLayers > 0) text += $",dense-layers={DenseLayers}";
         if (DenseBelow > 0) text += $",dense-below={DenseBelow}";
+        if (PositionsInCache) text += ",positions=cache";
+        if (MapPath is not null) text += $",map={MapPath}";
+        if (ComponentsPath is not null) text += $",components={ComponentsPath}";
         return text;
     }
 

@@ -16,6 +16,9 @@ public abstract class AttentionPolicy : IDisposable
     /// <summary>Takes note of the keys <c>[row, kvHead, headDim]</c> (after RoPE) that were just appended to <paramref name="layer"/>, by prefill or by a step.</summary>
     public abstract void Append(int layer, StepBatch batch, DeviceSpan k);
 
+    /// <summary>Sees the queries <c>[row, head, headDim]</c> (after RoPE) of a prefill chunk in <paramref name="layer"/>, whose keys have been appended: what methods that watch the dense attention of the prompt need.</summary>
+    public virtual void Observe(int layer, StepBatch batch, DeviceSpan q) { }
+
     /// <summary>Attention of a decode step in <paramref name="layer"/>: <paramref name="q"/> and <paramref name="y"/> are <c>[row, head, headDim]</c>; the row's own key and value are in the cache.</summary>
     public abstract void Attend(int layer, StepBatch batch, DeviceSpan q, DeviceSpan y);
 
@@ -27,10 +30,35 @@ public abstract class AttentionPolicy : IDisposable
     /// <summary>Whether its operations leave the host out, so that a backend may record a step and run it again. A policy that computes on the host has its steps done operation by operation.</summary>
     public virtual bool IsRecordable => true;
 
-    /// <summary>The token sets that the last attention of <paramref name="layer"/> read; null where it read every token.</summary>
+    /// <summary>
+    /// Remembers what it knows of the cached sequences, for <see cref="Return"/>. Only a method whose choice depends on the choices before it, such as one that evicts, has anything to remember: all others follow the
+    /// cache when a sequence is taken back.
+    /// </summary>
+    public virtual void Mark() { }
+
+    /// <summary>Goes back to what <see cref="Mark"/> remembered; the sequences must have been taken back to where they were then.</summary>
+    public virtual void Return() { }
+
+    /// <summary>Whether a step's rows may be consecutive tokens of one sequence, in order, each attending as it would alone (see <see cref="Llama.LlamaDecoder.DecodeRun"/>).</summary>
+    internal virtual bool TakesRuns => true;
+
+    /// <summary>The sets that the last step in <paramref name="layer"/> read; null for every token.</summary>
     internal virtual TokenSets? SetsOf(int layer, StepBatch batch) => null;
 
-    /// <summary>Bytes of K, V and auxiliary data that a step at <paramref name="position"/> reads over all layers.</summary>
+    /// <summary>Its budget, to be changed to any that reads no more than the one it was made with: what it keeps of the keys does not depend on it.</summary>
+    internal virtual SelectionRule Rule
+    {
+        get => default;
+        set => throw new NotSupportedException($"{Description} has no budget");
+    }
+
+    /// <summary>Bytes of K and V that <paramref name="sets"/> of a step in one layer leave unread of what <see cref="BytesRead"/> counts: where sets may end early.</summary>
+    internal virtual long BytesUnread(StepBatch batch, TokenSets sets) => 0;
+
+    /// <summary>Share of K and V that the method needs to keep of a context of <paramref name="length"/> tokens: less than 1 where what is not read will never be.</summary>
+    public virtual double KeptShare(int length) => 1;
+
+    /// <summary>Bytes of K, V and auxiliary data that a step at <paramref name="position"/> reads over all layers; where a set ends earlier when it holds enough of the mass, those of the longest one.</summary>
     public abstract long BytesRead(int position);
 
     /// <summary>What it keeps of the tokens of <paramref name="layer"/>: buffers of as many bytes for every block of the cache.</summary>

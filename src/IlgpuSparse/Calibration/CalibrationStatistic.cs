@@ -11,4 +11,6 @@ public enum CalibrationStatistic
     K,
     /// <summary>E[q_c²] · Var(k_c): the variance that leaving the channel out adds to the logits. A constant in a channel shifts all logits alike and does not count.</summary>
     Variance,
+    /// <summary>mean |q_c · k_c| over all heads of the layer, which so have the same channels: what the published code does, to compare with.</summary>
+    QkLayer,
 }

@@ -21,6 +21,9 @@ public sealed class Calibrator
         _k = new float[rows * decoder.Config.KvHeads * decoder.Config.HeadDim];
     }
 
+    /// <summary>Where keys are gathered for their principal components as well; null for nowhere.</summary>
+    public KeyCovariance? Keys { get; init; }
+
     /// <summary>Adds one window of text to <paramref name="target"/>. Every window starts a fresh sequence.</summary>
     /// <exception cref="ArgumentException">The window is empty or does not fit the cache.</exception>
     public void Gather(ChannelStatistics target, ReadOnlySpan<int> window, CancellationToken cancellation = default)
@@ -48,5 +51,6 @@ public sealed class Calibrator
         q.Download(queries);
         k.Download(keys);
         _target!.Add(layer, batch.Rows, queries, keys);
+        Keys?.Add(layer, batch.Rows, keys);
     }
 }

@@ -1,3 +1,4 @@
+using System.Text;
 using System.Text.Json;
 using IlgpuSparse.Model;
 
@@ -72,6 +73,18 @@ public sealed class ChannelMap
     {
         if (Fingerprint is not null && Fingerprint != fingerprint)
             throw new ModelFormatException(Source, $"was made with model {Fingerprint}, this one is {fingerprint}: calibrate again");
+    }
+
+    /// <summary>Reads a map for <paramref name="config"/> in our format or in that of the Double Sparsity authors, told apart by their first key.</summary>
+    /// <exception cref="ModelFormatException">Neither, damaged, or of other sizes.</exception>
+    public static ChannelMap Read(string path, LlamaConfig config)
+    {
+        var head = new byte[256];
+        int read;
+        using (var stream = File.OpenRead(path)) read = stream.ReadAtLeast(head, head.Length, throwOnEndOfStream: false);
+        var map = Encoding.UTF8.GetString(head, 0, read).Contains("\"model.layers.", StringComparison.Ordinal) ? AuthorsChannelFile.Load(path, config) : Load(path);
+        map.CheckFits(config);
+        return map;
     }
 
     /// <summary>Reads a map that <see cref="Save"/> wrote.</summary>

@@ -1,4 +1,3 @@
-using System.Text;
 using IlgpuSparse.Model;
 
 namespace IlgpuSparse.Calibration;
@@ -16,13 +15,7 @@ public static class ChannelMapFile
     /// <exception cref="ModelFormatException">Neither, damaged, or of another model.</exception>
     public static ChannelMap Load(string path, ModelFile model)
     {
-        var head = new byte[256];
-        int read;
-        using (var stream = File.OpenRead(path)) read = stream.ReadAtLeast(head, head.Length, throwOnEndOfStream: false);
-        var map = Encoding.UTF8.GetString(head, 0, read).Contains("\"model.layers.", StringComparison.Ordinal)
-            ? AuthorsChannelFile.Load(path, model.Config)
-            : ChannelMap.Load(path);
-        map.CheckFits(model.Config);
+        var map = ChannelMap.Read(path, model.Config);
         map.CheckModel(model.Fingerprint);
         return map;
     }

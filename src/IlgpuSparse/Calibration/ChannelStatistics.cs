@@ -106,6 +106,7 @@ public sealed class ChannelStatistics
             values[c] = statistic switch
             {
                 CalibrationStatistic.Qk => sums.QkAbsolute[i],
+                CalibrationStatistic.QkLayer => Enumerable.Range(0, _config.KvHeads).Sum(h => sums.QkAbsolute[h * d + c]),
                 CalibrationStatistic.Q => sums.QAbsolute[i],
                 CalibrationStatistic.K => sums.KAbsolute[i],
                 CalibrationStatistic.Variance => sums.QSquare[i] / sums.Tokens * Math.Max(0, sums.KSquare[i] / sums.Tokens - mean * mean),

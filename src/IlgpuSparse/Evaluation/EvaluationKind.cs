@@ -9,4 +9,6 @@ public enum EvaluationKind
     Lines,
     /// <summary>A number hidden in prose (<see cref="RetrievalText.PassKey"/>).</summary>
     PassKey,
+    /// <summary>Numbers out of a record of lines, from a file of LongEval.</summary>
+    LongEval,
 }

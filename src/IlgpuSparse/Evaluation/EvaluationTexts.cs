@@ -26,9 +26,11 @@ public sealed class EvaluationTexts
 
     /// <summary>The items of <paramref name="task"/>.</summary>
     /// <exception cref="ArgumentException">A text is too short for it.</exception>
+    /// <exception cref="FormatException">A file of LongEval is damaged, or has fewer cases.</exception>
     public IReadOnlyList<EvaluationItem> Items(EvaluationTask task)
     {
         ArgumentNullException.ThrowIfNull(task);
+        if (task.File is { } file) return LongEvalFile.Read(file, task.Count, _start, _encode);
         int items = task.Kind == EvaluationKind.Lines ? (task.Count + QuestionsARecord - 1) / QuestionsARecord : task.Count;
         return [.. Enumerable.Range(0, items).Select(i => task.Kind switch
         {

@@ -223,6 +223,30 @@ public sealed class LlamaDecoder : IDisposable
         return _hostLogits.AsSpan(0, tokens.Length * Config.VocabularySize);
     }
 
+    /// <summary>
+    /// As <see cref="Decode"/> of one token of <paramref name="tokens"/> after the other, where all are known beforehand: the logits <c>[token, vocabulary]</c> after each. They pass through a layer together, each
+    /// attending as it would alone to the tokens up to itself, whose keys and values are in the cache by then: what attention does with a token depends on nothing later. The numbers differ by rounding alone.
+    /// </summary>
+    /// <exception cref="ArgumentException">No tokens, more than <see cref="DecoderOptions.MaxSequences"/>, an id outside the vocabulary, or several of them and a policy that <see cref="AttentionPolicy.TakesRuns">takes one at a time</see>.</exception>
+    /// <exception cref="InvalidOperationException">The cache is full.</exception>
+    internal ReadOnlySpan<float> DecodeRun(CacheSequence sequence, ReadOnlySpan<int> tokens)
+    {
+        if (tokens.IsEmpty || tokens.Length > Options.MaxSequences || tokens.Length > 1 && !Policy.TakesRuns)
+            throw new ArgumentException($"{tokens.Length} tokens: a run has 1 to {(Policy.TakesRuns ? Options.MaxSequences : 1)}", nameof(tokens));
+        if (tokens.Length == 1) return Decode([sequence], tokens);
+        CheckIds(tokens);
+        Interrupt();
+        sequence.Reserve(sequence.Length + tokens.Length);
+        int start = sequence.Length;
+        _batch.SetDecode([.. Enumerable.Range(start, tokens.Length)], [.. Enumerable.Repeat(sequence.Blocks, tokens.Length)]);
+        ((DeviceSpan)_ids).Upload(tokens);
+        Step();
+        if (_backend.Records) _batch.NoteAdvanced();
+        sequence.Advance(tokens.Length);
+        Download(tokens.Length);
+        return _hostLogits.AsSpan(0, tokens.Length * Config.VocabularySize);
+    }
+
     /// <summary>Steps of <paramref name="sequence"/> that follow one another on the device; see <see cref="StepQueue(LlamaDecoder, CacheSequence, int, SamplingOptions, int, int)"/>.</summary>
     internal StepQueue Queue(CacheSequence sequence, int token, SamplingOptions sampling, int drawn, int steps)
     {
@@ -303,6 +327,7 @@ public sealed class LlamaDecoder : IDisposable
             _backend.Qkv(w.Qkv, new NormedInput(_x, w.InputNorm, c.NormEpsilon, _normed), _rope, _shape, Cache.Layers[i], _batch, _q, _k, _v);
             Observer?.Invoke(i, _batch, _q, _k);
             Policy.Append(i, _batch, _k);
+            if (_batch.IsPrefill) Policy.Observe(i, _batch, _q);
             if (_batch.IsDense) _backend.Attend(_shape, Cache.Layers[i], _batch, _q, _attended);
             else Policy.Attend(i, _batch, _q, _attended);
             if (!_batch.IsPrefill) Attended?.Invoke(i, _batch, _q);

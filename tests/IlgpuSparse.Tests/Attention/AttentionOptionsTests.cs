@@ -17,6 +17,11 @@ public class AttentionOptionsTests
     [InlineData("streaming:tokens=1/16,sinks=8")]
     [InlineData("quest:tokens=256,page=8,dense-layers=2")]
     [InlineData("sparq:tokens=1/16,r=16,mean-value=off")]
+    [InlineData("streaming:tokens=1/16,positions=cache")]
+    [InlineData("h2o:tokens=1/64,sets=head")]
+    [InlineData("loki:tokens=1/16,r=16,components=some/file.json")]
+    [InlineData("double-sparsity-published:tokens=1/16,channels=32,bits=4,dense-layers=2,map=maps/published.json")]
+    [InlineData("double-sparsity:tokens=1/16,channels=64,bits=2,map=other.channels.json")]
     public void The_string_form_survives_a_round_trip(string text) => Assert.Equal(text, AttentionOptions.Parse(text).ToString());
 
     [Fact]
@@ -48,6 +53,10 @@ public class AttentionOptionsTests
     [InlineData("quest:page=0")]
     [InlineData("streaming:window=4")]
     [InlineData("sparq:r=0")]
+    [InlineData("streaming:positions=here")]
+    [InlineData("h2o:r=3")]
+    [InlineData("loki:components=")]
+    [InlineData("quest:map=file")]
     [InlineData("double-sparsity:scaling=log")]
     public void Nonsense_is_refused_with_what_there_is(string text) => Assert.NotEmpty(Assert.Throws<FormatException>(() => AttentionOptions.Parse(text)).Message);
 

@@ -68,6 +68,8 @@ public class ChannelStatisticsTests
                             CalibrationStatistic.Q => queries.Sum(g => g.Average(Math.Abs)),
                             CalibrationStatistic.K => keys.Average(Math.Abs),
                             CalibrationStatistic.Qk => queries.Sum(g => g.Zip(keys, (a, b) => Math.Abs(a * b)).Average()),
+                            CalibrationStatistic.QkLayer => Enumerable.Range(0, Heads).Sum(h => Enumerable.Range(0, tokens[t])
+                                .Average(i => Math.Abs((double)q[t][layer][(i * Heads + h) * HeadDim + c] * k[t][layer][(i * KvHeads + h / Group) * HeadDim + c]))),
                             _ => queries.Sum(g => g.Average(x => x * x)) * keys.Average(x => (x - means[t, c]) * (x - means[t, c])),
                         };
                     }

@@ -89,6 +89,10 @@ public sealed class EvaluationTests : IDisposable
         Assert.Equal(0.9433, interval.High, 1e-4);
         Assert.Equal(0, ConfidenceInterval.Wilson(0, 50).Low);
         Assert.Equal(1, ConfidenceInterval.Wilson(50, 50).High);
+        // five differences with the mean 0.2 and the variance 0.7: 0.2 ± 1.96 · √(0.7 / 5)
+        var paired = ConfidenceInterval.OfMean([1, 0, 1, -1, 0]);
+        Assert.Equal(-0.5334, paired.Low, 1e-4);
+        Assert.Equal(0.9334, paired.High, 1e-4);
     }
 
     [Fact]
@@ -135,10 +139,97 @@ public sealed class EvaluationTests : IDisposable
             }
             List<ItemResult> Results(IEnumerable<EvaluationItem> items, int a) => [.. items.Select(i => log.Find(i, EvaluationSetup.B, attentions[a].ToString())!)];
             return TableSection.ToMarkdown(EvaluationTable.Of([.. work.SelectMany(w => attentions.Select((a, i) =>
-                EvaluationRow.Create(w.Task, EvaluationSetup.B, a.ToString(), evaluator.AuxiliaryBytesPerToken(i), Results(w.Items, i), Results(w.Items, 0))))]));
+                EvaluationRow.Create(w.Task, EvaluationSetup.B, a.ToString(), evaluator.AuxiliaryBytesPerToken(i), evaluator.MemoryShare(i, 300), Results(w.Items, i), Results(w.Items, 0))))]));
         }
 
-        static ResultLog.Head Head(string model) => new(model, "map", "texts", "cpu", "F16");
+        static ResultLog.Head Head(string model) => new(model, "texts", "cpu", "F16");
+    }
+
+    [Fact]
+    public void Losses_memory_and_fidelity_are_what_plain_steps_give()
+    {
+        string[] names = ["dense", "oracle:tokens=1/8", "oracle:tokens=1/2,top-p=0.8", "double-sparsity:tokens=1/16", "double-sparsity:tokens=1/8,mean-value=on", "streaming:tokens=1/8", "streaming:tokens=1/8,positions=cache", "quest:tokens=1/8,page=8",
+            "sparq:tokens=1/8", "h2o:tokens=1/8", "double-sparsity-published:tokens=1/8"];
+        AttentionOptions[] attentions = [.. names.Select(AttentionOptions.Parse)];
+        var item = Texts(_seed).Items(EvaluationTask.Parse("lines:length=500,questions=1"))[0];
+        var question = item.Questions[0];
+        int[] fed = [.. question.Tokens, .. question.Answer[..^1]];
+        using var backend = new CpuBackend(2);
+        using var weights = LlamaWeights.Load(backend, _model);
+        using var evaluator = new Evaluator(backend, weights, new DecoderOptions { Capacity = item.Capacity, Channels = Map() }, attentions) { LookEvery = 1 };
+        evaluator.Run(item, EvaluationSetup.B, Enumerable.Range(0, attentions.Length), (a, result) =>
+        {
+            using var decoder = new LlamaDecoder(backend, weights, new DecoderOptions { Capacity = item.Capacity, Channels = Map(), Attention = attentions[a] });
+            using var sequence = decoder.NewSequence();
+            decoder.Prefill(sequence, item.Context);
+            var losses = new List<double>();
+            long read = 0, dense = 0;
+            for (int i = 0; i < fed.Length; i++)
+            {
+                read += decoder.Policy.BytesRead(sequence.Length);
+                dense += decoder.DenseBytesRead(sequence.Length);
+                var logits = decoder.Decode([sequence], [fed[i]]);
+                double sum = 0;
+                foreach (float x in logits) sum += Math.Exp(x);
+                if (i + 1 >= question.Tokens.Length) losses.Add(Math.Log(sum) - logits[question.Answer[i + 1 - question.Tokens.Length]]);
+            }
+            Assert.All(losses.Zip(result.Questions[0].Losses), p => Assert.True(Math.Abs(p.First - p.Second) < 0.02 + 0.02 * p.First, $"seed {_seed}: {names[a]} {p.First} and {p.Second}"));
+            Assert.Equal(dense, result.DenseBytesRead);
+            Assert.Equal(fed.Length, result.Steps);
+            bool endsEarly = attentions[a].Rule.TopP < 1;
+            Assert.True(endsEarly ? result.BytesRead < read : result.BytesRead == read, names[a]);
+
+            var fidelity = result.Fidelity!;
+            Assert.Equal(fed.Length * _model.Config.Layers, fidelity.Samples);
+            Assert.InRange(fidelity.MassRecall, 0, 1);
+            if (a == 0) Assert.Equal((1.0, 1.0, 1.0), (fidelity.MassRecall, fidelity.TopRecall, fidelity.TokensRead));
+            if (a == 0) Assert.InRange(fidelity.OutputError, 0, 1e-6);
+            else Assert.InRange(fidelity.OutputError, 1e-4, 1.5);
+            // the current token is forced in
+            if (a == 1) Assert.InRange(fidelity.TopRecall, 0.98, 1);
+            if (a is 1 or 3) Assert.InRange(fidelity.TokensRead, a == 1 ? 0.125 : 0.0625, a == 1 ? 0.128 : 0.066);
+            if (a == 2) Assert.InRange(fidelity.MassRecall, 0.79, 1);
+        });
+        var shares = names.Select((_, a) => evaluator.MemoryShare(a, 400)).ToArray();
+        Assert.Equal(1, shares[0]);
+        Assert.Equal(1.5, shares[1]);
+        Assert.Equal(1 + 128.0 / 4096, shares[3]);
+        Assert.Equal(0.125, shares[5]);
+        Assert.Equal(1.125, shares[7]);
+        Assert.Equal(0.125 * (1 + 32.0 / 4096), shares[9]);
+        Assert.Equal(1 + 160.0 / 4096, shares[10]);
+    }
+
+    [Fact]
+    public void The_rank_th_largest_is_that_of_a_sort()
+    {
+        var random = new Random(_seed);
+        for (int length = 1; length < 60; length++)
+        {
+            float[] values = [.. Enumerable.Range(0, length).Select(_ => (float)random.Next(20))];
+            for (int rank = 1; rank <= length; rank++) Assert.Equal(values.OrderDescending().ElementAt(rank - 1), AttentionProbe.Largest([.. values], rank));
+        }
+    }
+
+    [Fact]
+    public void Cases_of_LongEval_are_read_and_damaged_ones_refused_by_name()
+    {
+        using var directory = new TemporaryDirectory();
+        string path = Path.Combine(directory.Path, "lines.jsonl");
+        const string Case = """{"random_idx": ["rusty-anchor", 1], "expected_number": 39256, "prompt": "Below is a record.\n\nline calm-oven: REGISTER_CONTENT is <15>\nline rusty-anchor: REGISTER_CONTENT is <39256>\n\nNow the record is over. Tell me what is the <REGISTER_CONTENT> in line rusty-anchor? I need the number. "}""";
+        File.WriteAllText(path, Case + "\n");
+        var item = Texts(0).Items(EvaluationTask.Parse($"longeval:file={path},cases=1"))[0];
+        Assert.Equal(_tokenizer.BosId, item.Context[0]);
+        Assert.EndsWith("line rusty-anchor: REGISTER_CONTENT is <39256>\n", _tokenizer.Decode(item.Context));
+        Assert.EndsWith("Tell me what is the <REGISTER_CONTENT> in line rusty-anchor? I need the number. The <REGISTER_CONTENT> in line rusty-anchor is <39256>",
+            _tokenizer.Decode([.. item.Questions[0].Tokens, .. item.Questions[0].Answer]));
+        Assert.Contains("39256", _tokenizer.Decode(item.Questions[0].Answer));
+        Assert.Contains("2 were asked", Assert.Throws<FormatException>(() => Texts(0).Items(EvaluationTask.Parse($"longeval:file={path},cases=2"))).Message);
+        File.AppendAllText(path, Case.Replace("Now the record", "Now a record") + "\n{\"prompt\": 3");
+        foreach (int cases in new[] { 2, 3 })
+            Assert.Contains($"{path}, case 2", Assert.Throws<FormatException>(() => Texts(0).Items(EvaluationTask.Parse($"longeval:file={path},cases={cases}"))).Message);
+        Assert.Throws<FormatException>(() => EvaluationTask.Parse("longeval"));
+        Assert.Throws<FormatException>(() => EvaluationTask.Parse("longeval:length=4K"));
     }
 
     [Theory]
@@ -146,7 +237,7 @@ public sealed class EvaluationTests : IDisposable
     [InlineData(EvaluationSetup.B)]
     public void Asked_side_by_side_attentions_answer_as_each_does_alone(EvaluationSetup setup)
     {
-        AttentionOptions[] attentions = [.. new[] { "dense", "double-sparsity:tokens=1/16", "oracle:tokens=1/16", "streaming:tokens=1/16", "quest:tokens=1/8", "sparq:tokens=1/16" }.Select(AttentionOptions.Parse)];
+        AttentionOptions[] attentions = [.. new[] { "dense", "double-sparsity:tokens=1/16", "oracle:tokens=1/16", "streaming:tokens=1/16", "quest:tokens=1/8", "sparq:tokens=1/16", "h2o:tokens=1/32", "h2o:tokens=1/16", "quest:tokens=1/16", "double-sparsity:tokens=1/64", "double-sparsity:tokens=1/8,sinks=2", "streaming:tokens=1/8,positions=cache", "double-sparsity-published:tokens=1/16" }.Select(AttentionOptions.Parse)];
         var item = Texts(_seed).Items(EvaluationTask.Parse("lines:length=500,questions=2"))[0];
         using var backend = new CpuBackend(1);
         using var weights = LlamaWeights.Load(backend, _model);

@@ -6,6 +6,7 @@ using IlgpuSparse.Compute.Cpu;
 using IlgpuSparse.Generation;
 using IlgpuSparse.Llama;
 using IlgpuSparse.Model;
+using IlgpuSparse.Tests.Model;
 using IlgpuSparse.Tests.Reference;
 
 namespace IlgpuSparse.Tests.Llama;
@@ -16,6 +17,8 @@ public sealed class BooksModelTests : IDisposable
     private readonly ModelFile _model = ModelFile.Open(TestFiles.Model);
     private readonly CpuBackend _backend = new();
     private readonly LlamaWeights _weights;
+
+    private readonly TemporaryDirectory _directory = new();
 
     public BooksModelTests() => _weights = LlamaWeights.Load(_backend, _model);
 
@@ -73,6 +76,11 @@ public sealed class BooksModelTests : IDisposable
     [InlineData("quest:tokens=100000,page=8")]
     [InlineData("sparq:tokens=1/1")]
     [InlineData("sparq:tokens=1/16,r=5,dense-layers=8")]
+    [InlineData("streaming:tokens=1/1,positions=cache")]
+    [InlineData("h2o:tokens=1/1")]
+    [InlineData("h2o:tokens=100000,sets=head")]
+    [InlineData("double-sparsity-published:tokens=1/1")]
+    [InlineData("loki:tokens=1/1")]
     public void Sparse_steps_equal_dense_ones_when_every_token_is_read(string attention)
     {
         int[] ids = Text(700);
@@ -100,6 +108,10 @@ public sealed class BooksModelTests : IDisposable
     [InlineData("streaming:tokens=1/16,sinks=8")]
     [InlineData("quest:tokens=1/32,page=8,dense-layers=1")]
     [InlineData("sparq:tokens=1/16,r=16")]
+    [InlineData("streaming:tokens=1/16,positions=cache")]
+    [InlineData("h2o:tokens=1/16")]
+    [InlineData("double-sparsity-published:tokens=1/16,dense-layers=2")]
+    [InlineData("loki:tokens=1/16,r=16")]
     public void The_memory_plan_is_what_gets_allocated(string attention)
     {
         var options = Options(5000, AttentionOptions.Parse(attention), KvFormat.F16);
@@ -125,6 +137,9 @@ public sealed class BooksModelTests : IDisposable
     [InlineData("streaming")]
     [InlineData("quest")]
     [InlineData("sparq")]
+    [InlineData("streaming:positions=cache")]
+    [InlineData("double-sparsity-published")]
+    [InlineData("loki")]
     public void Rewinding_and_going_on_equals_a_fresh_run(string attention)
     {
         int[] ids = Text(600);
@@ -155,15 +170,31 @@ public sealed class BooksModelTests : IDisposable
         _weights.Dispose();
         _backend.Dispose();
         _model.Dispose();
+        _directory.Dispose();
     }
 
     private DecoderOptions Options(int capacity, AttentionOptions attention, KvFormat format) => new()
     {
         Capacity = capacity,
-        Attention = attention,
+        Attention = attention.Kind == AttentionKind.Loki ? attention with { ComponentsPath = Components() } : attention,
         KvFormat = format,
         Channels = attention.Kind == AttentionKind.Dense ? null : ChannelMap.Load(Path.ChangeExtension(TestFiles.Model, ".channels.json")),
     };
+
+    // Of a short text: any orthonormal basis serves where only the way through the decoder is tested.
+    private string Components()
+    {
+        string path = Path.Combine(_directory.Path, "components.json");
+        if (File.Exists(path)) return path;
+        // on a backend of its own: what it allocates is no part of what is measured
+        using var backend = new CpuBackend(1);
+        using var weights = LlamaWeights.Load(backend, _model);
+        using var decoder = new LlamaDecoder(backend, weights, new DecoderOptions { Capacity = 256 });
+        var keys = new KeyCovariance(_model.Config);
+        new Calibrator(decoder) { Keys = keys }.Gather(new ChannelStatistics(_model.Config), Text(200));
+        keys.Components(_model.Fingerprint).Save(path);
+        return path;
+    }
 
     private LlamaDecoder Decoder(int capacity, AttentionOptions attention, KvFormat format) => new(_backend, _weights, Options(capacity, attention, format));
 

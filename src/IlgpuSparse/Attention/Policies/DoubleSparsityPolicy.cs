@@ -19,7 +19,7 @@ internal sealed class DoubleSparsityPolicy : AttentionPolicy
     private readonly ComputeBackend _backend;
     private readonly LlamaConfig _config;
     private readonly KvCache _cache;
-    private readonly AttentionOptions _options;
+    private AttentionOptions _options;
     private readonly AttentionShape _shape;
     private readonly LabelLayer?[] _labels;
     private readonly ValueSums?[] _sums;
@@ -67,6 +67,12 @@ internal sealed class DoubleSparsityPolicy : AttentionPolicy
     }
 
     public override string Description => _options.ToString();
+
+    internal override SelectionRule Rule
+    {
+        get => _options.Rule;
+        set => _options = _options with { Rule = value };
+    }
 
     public override long AuxiliaryBytesPerToken => LabelBytesPerToken(_config, _options);
 
@@ -160,6 +166,9 @@ internal sealed class DoubleSparsityPolicy : AttentionPolicy
         }
     }
 
+    // the sums of V would hold the whole run
+    internal override bool TakesRuns => !_options.MeanValue;
+
     /// <summary>The label cache of <paramref name="layer"/>; null where the layer is dense.</summary>
     internal LabelLayer? Labels(int layer) => _labels[layer];
 
@@ -173,6 +182,18 @@ internal sealed class DoubleSparsityPolicy : AttentionPolicy
         // Heads with sets of their own read the rows of their kv head once each.
         long rows = (long)_options.Rule.Budget((int)visible) * (_options.SetPerQueryHead ? _config.GroupSize : 1);
         return visible * kv * dense + visible * AuxiliaryBytesPerToken + rows * kv * sparse;
+    }
+
+    internal override long BytesUnread(StepBatch batch, TokenSets sets)
+    {
+        int[] counts = ((DeviceSpan)sets.Counts).ToArray<int>(batch.Rows * sets.Sets);
+        long unread = 0;
+        for (int i = 0; i < counts.Length; i++)
+        {
+            int position = batch.HostPositions[i / sets.Sets];
+            unread += _options.Rule.Budget(position + 1 - _shape.FirstVisible(position)) - counts[i];
+        }
+        return unread * (KvCache.BytesPerToken(_config, _cache.Format) / _config.Layers / _config.KvHeads);
     }
 
     public override void Dispose()

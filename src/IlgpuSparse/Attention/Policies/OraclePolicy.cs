@@ -15,7 +15,7 @@ internal static class OraclePolicy
     public static AttentionOptions Labels(LlamaConfig config, AttentionOptions options) => options with { Channels = config.HeadDim, LabelFormat = LabelFormat.F16 };
 
     /// <summary>The policy.</summary>
-    public static AttentionPolicy Create(ComputeBackend backend, LlamaConfig config, KvCache cache, AttentionOptions options, int maxRows, KvPrediction prediction = KvPrediction.Off)
+    public static DoubleSparsityPolicy Create(ComputeBackend backend, LlamaConfig config, KvCache cache, AttentionOptions options, int maxRows, KvPrediction prediction = KvPrediction.Off)
     {
         int[] every = [.. Enumerable.Range(0, config.HeadDim)];
         HeadChannels[][] heads = [.. Enumerable.Range(0, config.Layers).Select(_ => Enumerable.Range(0, config.KvHeads).Select(_ => new HeadChannels(every, null, null, null)).ToArray())];

@@ -1,6 +1,7 @@
 using System.Numerics;
 using IlgpuSparse.Cache;
 using IlgpuSparse.Compute;
+using IlgpuSparse.Llama;
 using IlgpuSparse.Model;
 
 namespace IlgpuSparse.Attention.Policies;
@@ -18,9 +19,11 @@ internal sealed class QuestPolicy : HostSelectionPolicy
     private readonly float[]?[] _least;
     private readonly float[]?[] _greatest;
     private readonly float[]?[] _keys;
+    private readonly int[] _indices;
+    private readonly int[] _counts;
 
     public QuestPolicy(ComputeBackend backend, LlamaConfig config, KvCache cache, AttentionOptions options, int maxRows)
-        : base(backend, config, cache, options, maxRows, MostTokens(options, cache.Capacity))
+        : base(backend, config, cache, options, maxRows, config.Heads, MostTokens(options, cache.Capacity))
     {
         if (KvLayer.BlockTokens % options.PageTokens != 0) throw new ArgumentException($"page={options.PageTokens}: pages must divide a block of {KvLayer.BlockTokens} tokens", nameof(options));
         _page = options.PageTokens;
@@ -34,6 +37,8 @@ internal sealed class QuestPolicy : HostSelectionPolicy
             _greatest[layer] = new float[cache.Capacity / _page * width];
             _keys[layer] = new float[cache.Capacity * width];
         }
+        _indices = new int[maxRows * config.Heads * Sets.Capacity];
+        _counts = new int[maxRows * config.Heads];
     }
 
     public override long AuxiliaryBytesPerToken => BoundBytesPerToken(Config, Settings);
@@ -41,6 +46,10 @@ internal sealed class QuestPolicy : HostSelectionPolicy
     /// <summary>Two bounds of every channel, a page's shared by its tokens.</summary>
     public static long BoundBytesPerToken(LlamaConfig config, AttentionOptions options) =>
         (2L * sizeof(short) * config.HeadDim * config.KvHeads * Math.Max(0, config.Layers - options.DenseLayers) + options.PageTokens - 1) / options.PageTokens;
+
+    /// <summary>Device bytes.</summary>
+    public static long PlannedBytes(LlamaConfig config, AttentionOptions options, DecoderOptions decoder) =>
+        PlannedBytes(config, options, decoder, config.Heads, MostTokens(options, KvCache.BlocksFor(decoder.Capacity) * KvLayer.BlockTokens));
 
     /// <summary>Most tokens of a set.</summary>
     public static int MostTokens(AttentionOptions options, int capacity) => Math.Max(LeastPages, options.Rule.Budget(capacity) / options.PageTokens + 1) * options.PageTokens;
@@ -66,7 +75,19 @@ internal sealed class QuestPolicy : HostSelectionPolicy
         }
     }
 
-    protected override void Choose(int layer, int kvHead, int position, ReadOnlySpan<int> blocks, ReadOnlySpan<float> q, Span<int> indices, Span<int> counts, Span<float> shares)
+    protected override void Choose(int layer, StepBatch batch, float[] q, float[] shares)
+    {
+        int group = Shape.GroupSize, width = group * Shape.HeadDim;
+        Parallel.For(0, batch.Rows * Shape.KvHeads, task =>
+        {
+            int row = task / Shape.KvHeads, first = task * group;
+            ChooseGroup(layer, task % Shape.KvHeads, batch.HostPositions[row], batch.HostBlocks(row), q.AsSpan(task * width, width), _indices.AsSpan(first * Sets.Capacity, group * Sets.Capacity), _counts.AsSpan(first, group));
+        });
+        ((DeviceSpan)Sets.Indices).Upload<int>(_indices.AsSpan(0, batch.Rows * Shape.Heads * Sets.Capacity));
+        ((DeviceSpan)Sets.Counts).Upload<int>(_counts.AsSpan(0, batch.Rows * Shape.Heads));
+    }
+
+    private void ChooseGroup(int layer, int kvHead, int position, ReadOnlySpan<int> blocks, ReadOnlySpan<float> q, Span<int> indices, Span<int> counts)
     {
         int d = Shape.HeadDim, width = Shape.KvHeads * d, capacity = indices.Length / Shape.GroupSize;
         int visible = Shape.FirstVisible(position), firstPage = visible / _page, lastPage = position / _page, pages = lastPage - firstPage + 1;
@@ -78,7 +99,7 @@ internal sealed class QuestPolicy : HostSelectionPolicy
             var query = q.Slice(head * d, d);
             for (int page = firstPage; page <= lastPage; page++)
             {
-                int at = page * _page, slotPage = (blocks[at >> KvLayer.BlockShift] * KvLayer.BlockTokens + at % KvLayer.BlockTokens) / _page;
+                int at = page * _page, slotPage = Slot(blocks, at) / _page;
                 int row = slotPage * width + kvHead * d;
                 // negated, so that the best comes first
                 scores[page - firstPage] = page == lastPage ? float.NegativeInfinity : -Bound(query, _least[layer].AsSpan(row, d), _greatest[layer].AsSpan(row, d));

@@ -1,5 +1,7 @@
+using System.Numerics;
 using IlgpuSparse.Cache;
 using IlgpuSparse.Compute;
+using IlgpuSparse.Llama;
 using IlgpuSparse.Model;
 
 namespace IlgpuSparse.Attention.Policies;
@@ -8,17 +10,20 @@ namespace IlgpuSparse.Attention.Policies;
 /// SparQ (Ribar et al., arXiv 2312.04985), complete: the r channels with the largest |q|, summed over the group; estimated weights softmax(q_r·k_r / √(d·‖q_r‖₁/‖q‖₁)); the tokens with the highest weights, summed
 /// over the group, a quarter of the budget being the last tokens; and what was not selected stands in by the mean of V (<c>mean-value=off</c> leaves that out). It needs K a second time, channel by channel, to read r of them alone.
 /// </summary>
-internal sealed class SparqPolicy : HostSelectionPolicy
+internal sealed class SparqPolicy : HostScorePolicy
 {
-    // per layer: [slot, kvHead, headDim]
+    // per layer: [kvHead, channel, slot]
     private readonly float[]?[] _keys;
+    // of the last step: [row, head, capacity] by position
+    private readonly float[] _weights;
 
     public SparqPolicy(ComputeBackend backend, LlamaConfig config, KvCache cache, AttentionOptions options, int maxRows)
-        : base(backend, config, cache, options, maxRows, options.Rule.Budget(cache.Capacity))
+        : base(backend, config, cache, options, maxRows, config.Heads)
     {
         if (options.Channels > config.HeadDim) throw new ArgumentException($"r={options.Channels}: a head of this model has {config.HeadDim} channels", nameof(options));
         _keys = new float[]?[config.Layers];
         for (int layer = Math.Min(options.DenseLayers, config.Layers); layer < config.Layers; layer++) _keys[layer] = new float[cache.Capacity * config.KvHeads * config.HeadDim];
+        _weights = new float[maxRows * config.Heads * cache.Capacity];
     }
 
     public override long AuxiliaryBytesPerToken => KeyBytesPerToken(Config, Settings);
@@ -26,16 +31,22 @@ internal sealed class SparqPolicy : HostSelectionPolicy
     /// <summary>K a second time, in fp16.</summary>
     public static long KeyBytesPerToken(LlamaConfig config, AttentionOptions options) => (long)sizeof(short) * config.HeadDim * config.KvHeads * Math.Max(0, config.Layers - options.DenseLayers);
 
-    protected override void Keep(int layer, int kvHead, int slot, ReadOnlySpan<float> key) =>
-        key.CopyTo(_keys[layer].AsSpan((slot * Shape.KvHeads + kvHead) * Shape.HeadDim, Shape.HeadDim));
+    /// <summary>Device bytes.</summary>
+    public static long PlannedBytes(LlamaConfig config, AttentionOptions options, DecoderOptions decoder) => PlannedBytes(config, options, decoder, config.Heads);
 
-    protected override void Choose(int layer, int kvHead, int position, ReadOnlySpan<int> blocks, ReadOnlySpan<float> q, Span<int> indices, Span<int> counts, Span<float> shares)
+    protected override void Keep(int layer, int kvHead, int slot, ReadOnlySpan<float> key)
     {
-        int d = Shape.HeadDim, group = Shape.GroupSize, capacity = indices.Length / group, r = Settings.Channels;
-        int first = Shape.FirstVisible(position), visible = position + 1 - first, budget = Settings.Rule.Budget(visible);
-        int[] channels = Largest(q, d, r);
-        float[] keys = _keys[layer]!;
-        var weights = new float[group][];
+        var channels = _keys[layer].AsSpan(kvHead * Shape.HeadDim * Cache.Capacity);
+        for (int c = 0; c < key.Length; c++) channels[c * Cache.Capacity + slot] = key[c];
+    }
+
+    protected override void Score(int layer, int kvHead, int position, ReadOnlySpan<int> blocks, ReadOnlySpan<float> q, int set, Span<float> scores)
+    {
+        int d = Shape.HeadDim, group = Shape.GroupSize, capacity = Cache.Capacity, first = Shape.FirstVisible(position), visible = position + 1 - first;
+        int[] channels = Largest(q, d, Settings.Channels);
+        var keys = _keys[layer].AsSpan(kvHead * d * capacity, d * capacity);
+        var rank = scores[..capacity];
+        rank[first..(position + 1)].Clear();
         for (int head = 0; head < group; head++)
         {
             var query = q.Slice(head * d, d);
@@ -44,39 +55,28 @@ internal sealed class SparqPolicy : HostSelectionPolicy
             foreach (float x in query) all += Math.Abs(x);
             // a query of zeros has no scores to scale
             float scale = all > 0 ? 1 / MathF.Sqrt(d * chosen / all) : 0;
-            var scores = weights[head] = new float[visible];
-            float largest = float.NegativeInfinity, sum = 0;
-            for (int i = 0; i < visible; i++)
+            var weights = _weights.AsSpan((set + head) * capacity, capacity);
+            for (int token = first, end; token <= position; token = end)
             {
-                int token = first + i, at = ((blocks[token >> KvLayer.BlockShift] * KvLayer.BlockTokens + token % KvLayer.BlockTokens) * Shape.KvHeads + kvHead) * d;
-                float dot = 0;
-                foreach (int c in channels) dot += query[c] * keys[at + c];
-                scores[i] = dot * scale;
-                largest = Math.Max(largest, scores[i]);
+                end = Math.Min(position + 1, (token / KvLayer.BlockTokens + 1) * KvLayer.BlockTokens);
+                var part = weights[token..end];
+                part.Clear();
+                int slot = Slot(blocks, token);
+                foreach (int c in channels) AddScaled(part, keys.Slice(c * capacity + slot, part.Length), query[c] * scale);
             }
-            for (int i = 0; i < visible; i++) sum += scores[i] = MathF.Exp(scores[i] - largest);
-            for (int i = 0; i < visible; i++) scores[i] /= sum;
+            HostProduct.Softmax(weights.Slice(first, visible));
+            AddScaled(rank[first..(position + 1)], weights.Slice(first, visible), 1);
         }
-        var order = new int[visible];
-        var rank = new float[visible];
-        int local = Math.Max(1, budget / 4);
-        for (int i = 0; i < visible; i++)
-        {
-            order[i] = first + i;
-            // negated, so that the best comes first; the last tokens are always in
-            if (i >= visible - local) rank[i] = float.NegativeInfinity;
-            else for (int head = 0; head < group; head++) rank[i] -= weights[head][i];
-        }
-        Array.Sort(rank, order);
-        Array.Sort(order, 0, budget);
-        for (int head = 0; head < group; head++)
-        {
-            order.AsSpan(0, budget).CopyTo(indices.Slice(head * capacity, capacity));
-            counts[head] = budget;
-            float share = 0;
-            for (int i = 0; i < budget; i++) share += weights[head][order[i] - first];
-            shares[head] = budget == visible ? 1 : Math.Min(1, share);
-        }
+        // the last tokens are always in
+        rank[(position + 1 - Math.Max(1, Settings.Rule.Budget(visible) / 4))..(position + 1)].Fill(float.PositiveInfinity);
+        for (int head = 1; head < group; head++) rank.CopyTo(scores[(head * capacity)..]);
+    }
+
+    protected override float Share(int set, ReadOnlySpan<int> tokens)
+    {
+        float share = 0;
+        foreach (int token in tokens) share += _weights[set * Cache.Capacity + token];
+        return Math.Min(1, share);
     }
 
     // The channels with the largest |q|, summed over the group.
@@ -87,6 +87,14 @@ internal sealed class SparqPolicy : HostSelectionPolicy
         int[] channels = [.. Enumerable.Range(0, d)];
         Array.Sort(size, channels);
         return channels[..r];
+    }
+
+    private static void AddScaled(Span<float> sums, ReadOnlySpan<float> values, float factor)
+    {
+        int i = 0;
+        for (; i <= sums.Length - Vector<float>.Count; i += Vector<float>.Count)
+            Vector.FusedMultiplyAdd(new Vector<float>(values[i..]), new Vector<float>(factor), new Vector<float>(sums[i..])).CopyTo(sums[i..]);
+        for (; i < sums.Length; i++) sums[i] += values[i] * factor;
     }
 
     public override long BytesRead(int position)

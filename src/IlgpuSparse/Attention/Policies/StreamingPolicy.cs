@@ -14,7 +14,7 @@ internal sealed class StreamingPolicy : AttentionPolicy
     private readonly ComputeBackend _backend;
     private readonly LlamaConfig _config;
     private readonly KvCache _cache;
-    private readonly AttentionOptions _options;
+    private AttentionOptions _options;
     private readonly AttentionShape _shape;
     private readonly TokenScores _recency;
     private readonly TokenSets _sets;
@@ -33,6 +33,12 @@ internal sealed class StreamingPolicy : AttentionPolicy
 
     public override string Description => _options.ToString();
 
+    internal override SelectionRule Rule
+    {
+        get => _options.Rule;
+        set => _options = _options with { Rule = value };
+    }
+
     public override long AuxiliaryBytesPerToken => 0;
 
     internal override TokenSets? Selection => _sets;
@@ -43,6 +49,8 @@ internal sealed class StreamingPolicy : AttentionPolicy
         int capacity = KvCache.BlocksFor(decoder.Capacity) * KvLayer.BlockTokens;
         return (long)decoder.MaxSequences * config.KvHeads * sizeof(float) * (capacity + options.Rule.Budget(capacity) + 1L);
     }
+
+    public override double KeptShare(int length) => (double)_options.Rule.Budget(length) / length;
 
     public override void Append(int layer, StepBatch batch, DeviceSpan k) { }
 
