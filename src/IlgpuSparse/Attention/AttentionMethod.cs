@@ -27,11 +27,11 @@ internal sealed class AttentionMethod
         {
             Name = "double-sparsity",
             Defaults = AttentionOptions.DoubleSparsity,
-            Settings = ["channels", "bits", "scaling", "order", .. s_ranked],
+            Settings = ["label", "label-bits", "channels", "bits", "scaling", "order", .. s_ranked],
             AuxiliaryBytesPerToken = DoubleSparsityPolicy.LabelBytesPerToken,
             PlannedBytes = DoubleSparsityPolicy.PlannedBytes,
             Create = (backend, config, cache, options, decoder) => new DoubleSparsityPolicy(backend, config, cache, options,
-                decoder.Channels ?? throw new ArgumentException($"{options} needs a channel map: make one with 'ilgpusparse calibrate'", nameof(decoder)), decoder.MaxSequences),
+                decoder.Channels ?? throw new ArgumentException($"{options} needs a channel map: make one with 'ilgpusparse calibrate'", nameof(decoder)), decoder),
         },
         new()
         {
@@ -40,7 +40,7 @@ internal sealed class AttentionMethod
             Settings = s_ranked,
             AuxiliaryBytesPerToken = (config, options) => DoubleSparsityPolicy.LabelBytesPerToken(config, OraclePolicy.Labels(config, options)),
             PlannedBytes = (config, options, decoder) => DoubleSparsityPolicy.PlannedBytes(config, OraclePolicy.Labels(config, options), decoder),
-            Create = (backend, config, cache, options, decoder) => OraclePolicy.Create(backend, config, cache, options, decoder.MaxSequences),
+            Create = (backend, config, cache, options, decoder) => OraclePolicy.Create(backend, config, cache, options, decoder),
         },
         new()
         {

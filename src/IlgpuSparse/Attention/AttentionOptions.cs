@@ -1,6 +1,7 @@
 using System.Globalization;
 using IlgpuSparse.Attention.Policies;
 using IlgpuSparse.Cache;
+using IlgpuSparse.Calibration;
 using IlgpuSparse.Compute;
 using IlgpuSparse.Llama;
 using IlgpuSparse.Model;
@@ -31,6 +32,9 @@ public sealed record AttentionOptions
     /// <summary>SparQ by eight channels.</summary>
     public static readonly AttentionOptions Sparq = new() { Kind = AttentionKind.Sparq, Channels = 8, MeanValue = true };
 
+    /// <summary>Most bits of mixed and rotated labels: what a score kernel takes as one.</summary>
+    private const int MostLabelBits = 128;
+
     /// <summary>Method.</summary>
     public AttentionKind Kind { get; init; }
 
@@ -42,6 +46,9 @@ public sealed record AttentionOptions
 
     /// <summary>Bits a channel.</summary>
     public LabelFormat LabelFormat { get; init; } = LabelFormat.Int2;
+
+    /// <summary>What the bits of a label are of. Mixed and rotated labels are bit planes: <see cref="LabelFormat.Int1"/>, <see cref="Channels"/> the bits together.</summary>
+    public LabelKind Label { get; init; }
 
     /// <summary>Scales of the labels.</summary>
     public LabelScaling Scaling { get; init; } = LabelScaling.Static;
@@ -79,18 +86,23 @@ public sealed record AttentionOptions
         if (known.Settings.Count == 0 && rest.Length > 0) throw new FormatException($"'{method}' takes no settings, got '{rest}'");
         var options = known.Defaults;
         int sinks = options.Rule.Sinks, window = 1, floor = 0;
+        int? labelBits = null;
+        string? uniform = null;
         float topP = 1;
         foreach (string part in rest.Split(',', StringSplitOptions.RemoveEmptyEntries | StringSplitOptions.TrimEntries))
         {
             string[] pair = part.Split('=', 2);
             string value = pair.Length == 2 ? pair[1] : throw new FormatException($"'{part}' should be key=value");
             if (!known.Settings.Contains(pair[0])) throw new FormatException($"unknown setting '{pair[0]}' of {method}; there are: {string.Join(", ", known.Settings)}");
+            if (pair[0] is "channels" or "bits" or "order" or "scaling") uniform = part;
             switch (pair[0])
             {
                 case "tokens": options = options with { Rule = ParseBudget(value) }; break;
                 case "top-p": topP = Share(part, value); break;
                 case "min-tokens": floor = Number(part, value, 1, 1 << 30); break;
                 case "channels": options = options with { Channels = Number(part, value, 1, 256) }; break;
+                case "label": options = options with { Label = Choice(part, value, ("channels", LabelKind.Channels), ("mixed", LabelKind.Mixed), ("rotated", LabelKind.Rotated)) }; break;
+                case "label-bits": labelBits = Number(part, value, 8, MostLabelBits); break;
                 case "bits":
                     options = options with
                     {
@@ -121,6 +133,12 @@ public sealed record AttentionOptions
                 default: throw new InvalidOperationException($"{method} lists the setting '{pair[0]}', which nothing reads");
             }
         }
+        if (options.Label != LabelKind.Channels)
+        {
+            if (uniform is not null) throw new FormatException($"{uniform} is of labels of channels with as many bits each; label=mixed and label=rotated take label-bits");
+            options = options with { LabelFormat = LabelFormat.Int1, Channels = labelBits ?? MostLabelBits };
+        }
+        else if (labelBits is not null) throw new FormatException($"label-bits={labelBits} needs label=mixed or label=rotated; with label=channels there are channels and bits");
         if (options.Rule.Numerator == 0 && floor > options.Rule.MinTokens) throw new FormatException($"min-tokens={floor} is more than tokens={options.Rule.MinTokens}");
         return options with { Rule = options.Rule with { Sinks = sinks, Recent = window, TopP = topP, Floor = floor } };
     }
@@ -133,7 +151,7 @@ public sealed record AttentionOptions
         var standard = method.Defaults;
         string tokens = Rule.Numerator > 0 ? $"{Rule.Numerator}/{Rule.Denominator}" : Rule.MinTokens.ToString(CultureInfo.InvariantCulture);
         string text = $"{method.Name}:tokens={tokens}";
-        if (Kind == AttentionKind.DoubleSparsity) text += $",channels={Channels},bits={LabelFormat.Bits()}";
+        if (Kind == AttentionKind.DoubleSparsity) text += Label == LabelKind.Channels ? $",channels={Channels},bits={LabelFormat.Bits()}" : $",label={Label.ToString().ToLowerInvariant()},label-bits={Channels}";
         if (Kind == AttentionKind.Sparq) text += $",r={Channels}";
         if (Kind == AttentionKind.Quest) text += $",page={PageTokens}";
         if (RandomChannels) text += ",order=random";

@@ -1,3 +1,4 @@
+using System.Runtime.InteropServices;
 using System.Text.Json;
 using IlgpuSparse.Model;
 
@@ -10,7 +11,10 @@ namespace IlgpuSparse.Calibration;
 public sealed class ChannelMap
 {
     /// <summary>Version of the file format that is written.</summary>
-    public const int Version = 1;
+    public const int Version = 2;
+
+    // Version 1 had no bases and plans.
+    private const int OldestVersion = 1;
 
     private readonly HeadChannels[][] _heads;
 
@@ -51,6 +55,9 @@ public sealed class ChannelMap
     /// <summary>Whether mean and deviation are known, as static labels need.</summary>
     public bool HasScales => _heads[0][0].Mean is not null;
 
+    /// <summary>Whether the directions of rotated labels are known.</summary>
+    public bool HasBases => _heads[0][0].Basis is not null;
+
     /// <summary>Channels of one kv head.</summary>
     public HeadChannels this[int layer, int kvHead] => _heads[layer][kvHead];
 
@@ -89,11 +96,14 @@ public sealed class ChannelMap
             throw new ModelFormatException(path, "is not a channel map: " + e.Message, e);
         }
         if (json is null) throw new ModelFormatException(path, "is not a channel map: it holds null");
-        if (json.Version != Version) throw new ModelFormatException(path, $"is a channel map of version {json.Version}, this program reads version {Version}");
+        if (json.Version is < OldestVersion or > Version) throw new ModelFormatException(path, $"is a channel map of version {json.Version}, this program reads versions {OldestVersion} to {Version}");
         if (json.Heads.Length == 0 || json.Heads.Any(l => l is null || l.Length == 0 || l.Any(h => h?.Ranking is null)))
             throw new ModelFormatException(path, "has a layer or head without channels");
         return new ChannelMap(path, json.Statistic, json.HeadDim, json.RopeStyle, json.Fingerprint, json.Heads);
     }
+
+    /// <summary>The same map of other <paramref name="heads"/>.</summary>
+    internal ChannelMap With(HeadChannels[][] heads) => new(Source, Statistic, HeadDim, RopeStyle, Fingerprint, heads);
 
     /// <summary>Writes the map as JSON. The file appears whole or not at all.</summary>
     public void Save(string path)
@@ -140,7 +150,38 @@ public sealed class ChannelMap
                     if (values.Count != HeadDim || values.Any(v => !float.IsFinite(v))) throw new ModelFormatException(Source, $"{where}: expected {HeadDim} finite numbers");
                 }
                 if (h.Deviation is { } deviation && deviation.Any(v => v < 0)) throw new ModelFormatException(Source, $"{where}: a deviation is negative");
+                if (h.Basis is null == HasBases) throw new ModelFormatException(Source, $"{where}: directions must be there for all heads or for none");
+                if (h.Basis is { } basis) Check(basis, where);
+                foreach (var plan in h.Plans ?? []) Check(plan, h, where);
             }
         }
+    }
+
+    private void Check(LabelBasis basis, string where)
+    {
+        if (basis.Weight is null || basis.Mean is null || basis.Deviation is null || basis.Keys is null || basis.Queries is null) throw new ModelFormatException(Source, $"{where}: the basis lacks a part");
+        int count = basis.Mean.Count, bytes = count * HeadDim * 2;
+        if (count < 1 || count > HeadDim) throw new ModelFormatException(Source, $"{where}: {count} directions, expected 1 to {HeadDim}");
+        foreach (var values in new[] { basis.Weight, basis.Mean, basis.Deviation })
+            if (values.Count != count || values.Any(v => !float.IsFinite(v))) throw new ModelFormatException(Source, $"{where}: expected {count} finite numbers for the directions");
+        if (basis.Weight.Any(v => v < 0) || basis.Deviation.Any(v => v < 0)) throw new ModelFormatException(Source, $"{where}: a direction's weight or deviation is negative");
+        foreach (byte[] rows in new[] { basis.Keys, basis.Queries })
+        {
+            if (rows.Length != bytes) throw new ModelFormatException(Source, $"{where}: {rows.Length} bytes of directions, expected {bytes}");
+            foreach (var x in MemoryMarshal.Cast<byte, Half>(rows))
+                if (!Half.IsFinite(x)) throw new ModelFormatException(Source, $"{where}: a direction is not finite");
+        }
+    }
+
+    private void Check(LabelPlan plan, HeadChannels head, string where)
+    {
+        int count = plan.Kind switch
+        {
+            LabelKind.Mixed when head.Scores is not null => HeadDim,
+            LabelKind.Rotated when head.Basis is { } basis => basis.Count,
+            _ => throw new ModelFormatException(Source, $"{where}: a plan for {plan.Kind} labels, which it has nothing for"),
+        };
+        if (plan.Allocation is null || plan.Allocation.Count != count || plan.Allocation.Any(b => b is < 0 or > BitAllocation.MostBits) || plan.Allocation.Sum() != plan.Bits)
+            throw new ModelFormatException(Source, $"{where}: a plan of {plan.Bits} bits needs {count} numbers from 0 to {BitAllocation.MostBits} with that sum");
     }
 }
