@@ -10,7 +10,7 @@ namespace IlgpuSparse.Attention;
 internal sealed class AttentionMethod
 {
     private static readonly string[] s_common = ["tokens", "sinks", "window", "dense-layers", "dense-below"];
-    private static readonly string[] s_ranked = ["top-p", "min-tokens", "sets", "reduce", "mean-value", .. s_common];
+    private static readonly string[] s_ranked = ["top-p", "temperature", "min-tokens", "sets", "reduce", "mean-value", .. s_common];
 
     private static readonly AttentionMethod[] s_methods =
     [

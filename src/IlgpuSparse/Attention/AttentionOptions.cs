@@ -88,7 +88,7 @@ public sealed record AttentionOptions
         int sinks = options.Rule.Sinks, window = 1, floor = 0;
         int? labelBits = null;
         string? uniform = null;
-        float topP = 1;
+        float topP = 1, temperature = 1;
         foreach (string part in rest.Split(',', StringSplitOptions.RemoveEmptyEntries | StringSplitOptions.TrimEntries))
         {
             string[] pair = part.Split('=', 2);
@@ -99,6 +99,7 @@ public sealed record AttentionOptions
             {
                 case "tokens": options = options with { Rule = ParseBudget(value) }; break;
                 case "top-p": topP = Share(part, value); break;
+                case "temperature": temperature = Temperature(part, value); break;
                 case "min-tokens": floor = Number(part, value, 1, 1 << 30); break;
                 case "channels": options = options with { Channels = Number(part, value, 1, 256) }; break;
                 case "label": options = options with { Label = Choice(part, value, ("channels", LabelKind.Channels), ("mixed", LabelKind.Mixed), ("rotated", LabelKind.Rotated)) }; break;
@@ -140,7 +141,7 @@ public sealed record AttentionOptions
         }
         else if (labelBits is not null) throw new FormatException($"label-bits={labelBits} needs label=mixed or label=rotated; with label=channels there are channels and bits");
         if (options.Rule.Numerator == 0 && floor > options.Rule.MinTokens) throw new FormatException($"min-tokens={floor} is more than tokens={options.Rule.MinTokens}");
-        return options with { Rule = options.Rule with { Sinks = sinks, Recent = window, TopP = topP, Floor = floor } };
+        return options with { Rule = options.Rule with { Sinks = sinks, Recent = window, TopP = topP, Floor = floor, Temperature = temperature } };
     }
 
     /// <summary>The string form, every setting that differs from the defaults said.</summary>
@@ -156,6 +157,7 @@ public sealed record AttentionOptions
         if (Kind == AttentionKind.Quest) text += $",page={PageTokens}";
         if (RandomChannels) text += ",order=random";
         if (Rule.TopP < 1) text += string.Create(CultureInfo.InvariantCulture, $",top-p={Rule.TopP}");
+        if (Rule.Temperature != 1) text += string.Create(CultureInfo.InvariantCulture, $",temperature={Rule.Temperature}");
         if (Rule.Floor > 0) text += $",min-tokens={Rule.Floor}";
         if (Scaling != standard.Scaling) text += ",scaling=token";
         if (SetPerQueryHead != standard.SetPerQueryHead) text += SetPerQueryHead ? ",sets=head" : ",sets=group";
@@ -188,6 +190,10 @@ public sealed record AttentionOptions
     private static float Share(string part, string value) =>
         float.TryParse(value, NumberStyles.AllowDecimalPoint, CultureInfo.InvariantCulture, out float share) && share >= 1f / 65536 && share <= 1
             ? share : throw new FormatException($"{part}: expected a share of the attention mass from {1f / 65536} to 1, such as 0.95");
+
+    private static float Temperature(string part, string value) =>
+        float.TryParse(value, NumberStyles.AllowDecimalPoint, CultureInfo.InvariantCulture, out float factor) && factor >= 0.01f && factor <= 100
+            ? factor : throw new FormatException($"{part}: expected a factor of the scores from 0.01 to 100, such as 1.2");
 
     private static int Number(string part, string value, int least, int most) =>
         int.TryParse(value, NumberStyles.None, CultureInfo.InvariantCulture, out int n) && n >= least && n <= most
