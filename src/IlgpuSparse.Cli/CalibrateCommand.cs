@@ -24,7 +24,7 @@ internal sealed class CalibrateCommand
     {
         Description = "Leave the generated retrieval texts out. Channels that tell tokens apart hardly vary in prose, so such a map loses retrieval.",
     };
-    private static readonly Option<bool> s_noSearch = new("--no-search") { Description = "Deal out the bits of labels by a model of the error alone, without measuring what is lost: faster." };
+    private static readonly Option<bool> s_search = new("--search") { Description = "Search for the bits of rotated labels: move them between directions as long as less attention is lost on the text. Slower, and rarely better than dealing them out by the error." };
     private static readonly Option<int> s_seed = NumberOption.Create("--seed", "Seed of the generated texts.", 0, int.MaxValue, 20);
     private static readonly Option<string> s_backend = ModelOptions.Backend();
     private static readonly Option<int> s_threads = ModelOptions.Threads();
@@ -55,7 +55,7 @@ internal sealed class CalibrateCommand
             The text is prose and generated retrieval tasks in equal parts: what calibration never sees, labels will not keep.
             """)
         {
-            s_model, s_text, s_output, s_statistic, s_window, s_windows, s_proseOnly, s_noSearch, s_seed, s_backend, s_threads, s_json,
+            s_model, s_text, s_output, s_statistic, s_window, s_windows, s_proseOnly, s_search, s_seed, s_backend, s_threads, s_json,
         };
         command.SetAction((arguments, cancellation) => CommandGuard.Run(() => new CalibrateCommand(arguments).Run(cancellation)));
         return command;
@@ -109,7 +109,9 @@ internal sealed class CalibrateCommand
             }
             gathered = start.Elapsed.TotalSeconds;
             map = ChannelStatistics.Rank(statistics[..used.Count], statistic, model.Fingerprint);
-            map = new LabelFit(samples[..used.Count]).Run(map, search: !_arguments.GetValue(s_noSearch), _arguments.GetValue(s_threads), share => report("fit", share), cancellation);
+            // prose counts as much as all that is retrieved
+            double[] shares = used.Count == 1 ? [1] : [0.5, .. used.Skip(1).Select(_ => 0.5 / (used.Count - 1))];
+            map = new LabelFit(samples[..used.Count], shares).Run(map, search: _arguments.GetValue(s_search), _arguments.GetValue(s_threads), share => report("fit", share), cancellation);
             kept = new LabelFit(samples[used.Count..]).Kept(map, LabelKind.Rotated, JudgedBits, _arguments.GetValue(s_threads), cancellation);
         }
 

@@ -27,7 +27,7 @@ internal sealed class AttentionMethod
         {
             Name = "double-sparsity",
             Defaults = AttentionOptions.DoubleSparsity,
-            Settings = ["label", "label-bits", "channels", "bits", "scaling", "order", .. s_ranked],
+            Settings = ["label", "label-bits", "budgets", "channels", "bits", "scaling", "order", .. s_ranked],
             AuxiliaryBytesPerToken = DoubleSparsityPolicy.LabelBytesPerToken,
             PlannedBytes = DoubleSparsityPolicy.PlannedBytes,
             Create = (backend, config, cache, options, decoder) => new DoubleSparsityPolicy(backend, config, cache, options,

@@ -68,6 +68,9 @@ public sealed record AttentionOptions
     /// <summary>Whether what was not selected stands in by the mean of V, weighted by its estimated share of the mass.</summary>
     public bool MeanValue { get; init; }
 
+    /// <summary>Whether layers have budgets of their own, as calibration found them, of the same mean.</summary>
+    public bool LayerBudgets { get; init; }
+
     /// <summary>First layers that stay dense.</summary>
     public int DenseLayers { get; init; }
 
@@ -124,6 +127,7 @@ public sealed record AttentionOptions
                 case "sets": options = options with { SetPerQueryHead = Choice(part, value, ("group", false), ("head", true)) }; break;
                 case "reduce": options = options with { Reduction = Choice(part, value, ("max", GroupReduction.Max), ("sum", GroupReduction.Sum)) }; break;
                 case "mean-value": options = options with { MeanValue = Choice(part, value, ("off", false), ("on", true)) }; break;
+                case "budgets": options = options with { LayerBudgets = Choice(part, value, ("uniform", false), ("layer", true)) }; break;
                 case "sinks": sinks = Number(part, value, 0, 1 << 20); break;
                 case "window": window = Number(part, value, 1, 1 << 20); break;
                 case "dense-layers": options = options with { DenseLayers = Number(part, value, 0, 1 << 10) }; break;
@@ -163,6 +167,7 @@ public sealed record AttentionOptions
         if (SetPerQueryHead != standard.SetPerQueryHead) text += SetPerQueryHead ? ",sets=head" : ",sets=group";
         if (Reduction != standard.Reduction) text += ",reduce=sum";
         if (MeanValue != standard.MeanValue) text += MeanValue ? ",mean-value=on" : ",mean-value=off";
+        if (LayerBudgets) text += ",budgets=layer";
         if (Rule.Sinks != standard.Rule.Sinks) text += $",sinks={Rule.Sinks}";
         if (Rule.Recent > 1) text += $",window={Rule.Recent}";
         if (DenseLayers > 0) text += $",dense-layers={DenseLayers}";

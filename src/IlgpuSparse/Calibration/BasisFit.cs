@@ -18,14 +18,14 @@ internal static class BasisFit
     // Queries that nearly never point somewhere must not make the metric singular.
     private const double LeastShare = 1e-4;
 
-    /// <summary>The basis for <paramref name="texts"/>, every kind of text counting the same.</summary>
-    public static LabelBasis Fit(IReadOnlyList<IReadOnlyList<HeadWindow>> texts, int headDim)
+    /// <summary>The basis for <paramref name="texts"/>, each kind of text counting as much as its share of the queries says.</summary>
+    public static LabelBasis Fit(IReadOnlyList<IReadOnlyList<HeadWindow>> texts, IReadOnlyList<double> shares, int headDim)
     {
         int d = headDim;
         var q = new double[d, d];
         var k = new double[d, d];
         var mean = new double[d];
-        foreach (var windows in texts)
+        foreach (var (windows, share) in texts.Zip(shares))
         {
             Accumulate(windows.Select(w => (w.Queries, Enumerable.Repeat(1.0, w.Queries.Length / d).ToArray())), d, out var moment, out _);
             double trace = 0;
@@ -37,7 +37,7 @@ internal static class BasisFit
                 mean[i] += first[i] / texts.Count;
                 for (int j = 0; j < d; j++)
                 {
-                    q[i, j] += trace > 0 ? moment[i, j] / trace / texts.Count : 0;
+                    q[i, j] += trace > 0 ? share * moment[i, j] / trace : 0;
                     k[i, j] += (square[i, j] - first[i] * first[j]) / texts.Count;
                 }
             }

@@ -16,12 +16,16 @@ public sealed class ChannelMap
     // Version 1 had no bases and plans.
     private const int OldestVersion = 1;
 
+    /// <summary>Least and most of <see cref="LayerBudgets"/>.</summary>
+    internal const float LeastBudget = 0.25f, MostBudget = 4;
+
     private readonly HeadChannels[][] _heads;
 
     /// <summary>Takes <paramref name="heads"/> <c>[layer][kvHead]</c>.</summary>
     /// <exception cref="ModelFormatException">A ranking is no permutation, a number is not finite, or the layers differ; <paramref name="source"/> is named.</exception>
-    public ChannelMap(string source, string statistic, int headDim, RopeStyle ropeStyle, string? fingerprint, HeadChannels[][] heads)
+    public ChannelMap(string source, string statistic, int headDim, RopeStyle ropeStyle, string? fingerprint, HeadChannels[][] heads, IReadOnlyList<float>? layerBudgets = null)
     {
+        LayerBudgets = layerBudgets;
         Source = source;
         Statistic = statistic;
         HeadDim = headDim;
@@ -51,6 +55,9 @@ public sealed class ChannelMap
 
     /// <summary>Kv heads a layer.</summary>
     public int KvHeads => _heads[0].Length;
+
+    /// <summary>Tokens of each layer in units of the budget, 1 on average; null when unknown.</summary>
+    public IReadOnlyList<float>? LayerBudgets { get; }
 
     /// <summary>Whether mean and deviation are known, as static labels need.</summary>
     public bool HasScales => _heads[0][0].Mean is not null;
@@ -99,11 +106,11 @@ public sealed class ChannelMap
         if (json.Version is < OldestVersion or > Version) throw new ModelFormatException(path, $"is a channel map of version {json.Version}, this program reads versions {OldestVersion} to {Version}");
         if (json.Heads.Length == 0 || json.Heads.Any(l => l is null || l.Length == 0 || l.Any(h => h?.Ranking is null)))
             throw new ModelFormatException(path, "has a layer or head without channels");
-        return new ChannelMap(path, json.Statistic, json.HeadDim, json.RopeStyle, json.Fingerprint, json.Heads);
+        return new ChannelMap(path, json.Statistic, json.HeadDim, json.RopeStyle, json.Fingerprint, json.Heads, json.LayerBudgets);
     }
 
-    /// <summary>The same map of other <paramref name="heads"/>.</summary>
-    internal ChannelMap With(HeadChannels[][] heads) => new(Source, Statistic, HeadDim, RopeStyle, Fingerprint, heads);
+    /// <summary>The same map of other <paramref name="heads"/> and budgets.</summary>
+    internal ChannelMap With(HeadChannels[][] heads, IReadOnlyList<float>? layerBudgets) => new(Source, Statistic, HeadDim, RopeStyle, Fingerprint, heads, layerBudgets);
 
     /// <summary>Writes the map as JSON. The file appears whole or not at all.</summary>
     public void Save(string path)
@@ -118,6 +125,7 @@ public sealed class ChannelMap
                 HeadDim = HeadDim,
                 RopeStyle = RopeStyle,
                 Fingerprint = Fingerprint,
+                LayerBudgets = LayerBudgets,
                 Heads = _heads,
             }, ChannelMapJsonContext.Default.ChannelMapJson);
         }
@@ -128,6 +136,8 @@ public sealed class ChannelMap
     {
         if (HeadDim is < 1 or > 1024) throw new ModelFormatException(Source, $"head size {HeadDim} is outside 1 to 1024");
         if (_heads.Length == 0 || _heads[0].Length == 0) throw new ModelFormatException(Source, "has no layers");
+        if (LayerBudgets is { } budgets && (budgets.Count != _heads.Length || budgets.Any(b => !(b is >= LeastBudget and <= MostBudget))))
+            throw new ModelFormatException(Source, $"has budgets of layers that are not {_heads.Length} numbers from {LeastBudget} to {MostBudget}");
         bool scales = HasScales;
         for (int layer = 0; layer < _heads.Length; layer++)
         {

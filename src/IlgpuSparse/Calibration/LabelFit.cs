@@ -17,15 +17,23 @@ public sealed class LabelFit
     private const int Moves = 12;
     private const int SearchQueries = 12;
 
-    private readonly IReadOnlyList<CalibrationSample> _texts;
+    // The mass by whose tokens layers are compared.
+    private const double ComparedMass = 0.6;
 
-    /// <summary>Fits to <paramref name="texts"/>, one sample a kind of text; every kind counts the same.</summary>
-    /// <exception cref="ArgumentException">There are none.</exception>
-    public LabelFit(IReadOnlyList<CalibrationSample> texts)
+    private readonly IReadOnlyList<CalibrationSample> _texts;
+    private readonly IReadOnlyList<double> _shares;
+
+    /// <summary>Fits to <paramref name="texts"/>, one sample a kind of text.</summary>
+    /// <param name="texts">At least one.</param>
+    /// <param name="shares">How much each kind counts, together 1; null for all the same.</param>
+    /// <exception cref="ArgumentException">There are none, or as many shares as texts are not there.</exception>
+    public LabelFit(IReadOnlyList<CalibrationSample> texts, IReadOnlyList<double>? shares = null)
     {
         ArgumentNullException.ThrowIfNull(texts);
         if (texts.Count == 0) throw new ArgumentException("labels are fitted to at least one kind of text", nameof(texts));
+        if (shares is not null && shares.Count != texts.Count) throw new ArgumentException($"{shares.Count} shares for {texts.Count} texts", nameof(shares));
         _texts = texts;
+        _shares = shares ?? [.. texts.Select(_ => 1.0 / texts.Count)];
     }
 
     /// <summary><paramref name="map"/> with directions, and with plans where <paramref name="search"/>.</summary>
@@ -40,16 +48,22 @@ public sealed class LabelFit
         var config = _texts[0].Config;
         var heads = new HeadChannels[config.Layers][];
         for (int layer = 0; layer < heads.Length; layer++) heads[layer] = new HeadChannels[config.KvHeads];
+        var needed = new double[config.Layers];
         int done = 0, total = config.Layers * config.KvHeads;
         ForEachHead(threads, (layer, head) =>
         {
             IReadOnlyList<HeadWindow>[] texts = [.. _texts.Select(t => t.Head(layer, head))];
-            var channels = map[layer, head] with { Basis = BasisFit.Fit(texts, config.HeadDim), Plans = null };
-            if (search) channels = channels with { Plans = Plan(channels, texts, config.HeadDim) };
+            var channels = map[layer, head] with { Basis = BasisFit.Fit(texts, _shares, config.HeadDim), Plans = null };
+            var judge = new LabelJudge(texts, config.HeadDim, Shares, SearchQueries);
+            if (search) channels = channels with { Plans = Plan(channels, judge) };
+            lock (needed) needed[layer] += judge.Needed(ComparedMass).Zip(_shares, (n, share) => n * share).Sum();
             heads[layer][head] = channels;
             progress?.Invoke((double)Interlocked.Increment(ref done) / total);
         }, cancellation);
-        return map.With(heads);
+        // the square root: what a layer wins by more tokens falls as it gets them
+        double[] roots = [.. needed.Select(Math.Sqrt)];
+        double mean = Math.Max(roots.Average(), 1e-9);
+        return map.With(heads, [.. roots.Select(r => (float)Math.Clamp(r / mean, ChannelMap.LeastBudget, ChannelMap.MostBudget))]);
     }
 
     /// <summary>
@@ -76,9 +90,8 @@ public sealed class LabelFit
         return [.. _texts.Select((_, text) => results.Average(r => r[text]))];
     }
 
-    private static LabelPlan[] Plan(HeadChannels channels, IReadOnlyList<HeadWindow>[] texts, int headDim)
+    private static LabelPlan[] Plan(HeadChannels channels, LabelJudge judge)
     {
-        var judge = new LabelJudge(texts, headDim, Shares, SearchQueries);
         var codes = channels.Codes(LabelKind.Rotated);
         return [.. SearchedBits.Where(b => b <= BitAllocation.MostBits * codes.Count).Select(b => new LabelPlan(LabelKind.Rotated, b, judge.Search(codes, BitAllocation.Fill(codes.Weight, b), Moves)))];
     }

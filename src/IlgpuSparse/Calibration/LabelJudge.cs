@@ -49,6 +49,22 @@ internal sealed class LabelJudge
     /// <summary>Mass that the true scores' sets hold, <c>[text][budget]</c>.</summary>
     public double[][] Best() => Average(q => q.Best);
 
+    /// <summary>The least share of the keys that hold <paramref name="mass"/> by their true scores, <c>[text]</c>.</summary>
+    public double[] Needed(double mass) => [.. Average(query =>
+    {
+        int[] order = [.. Enumerable.Range(0, query.Visible)];
+        float[] largest = [.. Enumerable.Range(0, query.Visible).Select(j => -query.Masses.Max(m => m[j]))];
+        Array.Sort(largest, order);
+        double held = 0;
+        int count = 0;
+        while (count < order.Length && held < mass)
+        {
+            foreach (float[] head in query.Masses) held += head[order[count]] / query.Masses.Length;
+            count++;
+        }
+        return [(double)count / query.Visible];
+    }).Select(text => text[0])];
+
     /// <summary>Mass that the sets of a label with <paramref name="allocation"/> bits of <paramref name="codes"/> hold, <c>[text][budget]</c>.</summary>
     public double[][] Held(DirectionCodes codes, IReadOnlyList<int> allocation)
     {
@@ -165,7 +181,7 @@ internal sealed class LabelJudge
         for (int i = 0; i < _queries.Count; i++)
         {
             double[] held = of(_queries[i], i);
-            var sum = sums[_queries[i].Text] ??= new double[_shares.Count];
+            var sum = sums[_queries[i].Text] ??= new double[held.Length];
             counts[_queries[i].Text]++;
             for (int b = 0; b < sum.Length; b++) sum[b] += held[b];
         }

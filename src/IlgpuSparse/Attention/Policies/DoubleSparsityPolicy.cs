@@ -20,6 +20,8 @@ internal sealed class DoubleSparsityPolicy : AttentionPolicy
     private readonly KvCache _cache;
     private readonly AttentionOptions _options;
     private readonly AttentionShape _shape;
+    private readonly SelectionRule[] _rules;
+    private readonly int _maxAppended;
     private readonly LabelLayer?[] _labels;
     private readonly ValueSums?[] _sums;
     private readonly (HeadProjection Keys, HeadProjection Queries)?[] _projections;
@@ -36,7 +38,10 @@ internal sealed class DoubleSparsityPolicy : AttentionPolicy
             throw new ArgumentException("this channel map has no offsets and scales: use scaling=token or bits=16, or calibrate", nameof(options));
         if (options.Label == LabelKind.Rotated && !channels.HasBases) throw new ArgumentException("this channel map has no directions: use label=mixed or label=channels, or calibrate", nameof(options));
         if (options.Label == LabelKind.Mixed && channels[0, 0].Scores is null) throw new ArgumentException("this channel map has no scores of its channels: use label=channels, or calibrate", nameof(options));
+        if (options.LayerBudgets && channels.LayerBudgets is null) throw new ArgumentException("this channel map has no budgets of layers: use budgets=uniform, or calibrate", nameof(options));
+        _rules = [.. Enumerable.Range(0, config.Layers).Select(layer => Rule(options, channels, layer))];
         int maxRows = decoder.MaxSequences;
+        _maxAppended = LlamaDecoder.MaxRows(decoder);
         _backend = backend;
         _config = config;
         _cache = cache;
@@ -63,7 +68,7 @@ internal sealed class DoubleSparsityPolicy : AttentionPolicy
             }
             int sets = SetsFor(config, options);
             _scores = new TokenScores(backend.Allocate((long)maxRows * sets * cache.Capacity * sizeof(float), "scratch"), sets, cache.Capacity);
-            int budget = options.Rule.Budget(cache.Capacity);
+            int budget = Enumerable.Range(0, config.Layers).Max(l => Rule(options, channels, l).Budget(cache.Capacity));
             _sets = new TokenSets(backend.Allocate((long)maxRows * sets * budget * sizeof(int), "scratch"), backend.Allocate((long)maxRows * sets * sizeof(int), "scratch"), sets, budget,
                 options.MeanValue ? backend.Allocate((long)maxRows * sets * sizeof(float), "scratch") : null);
         }
@@ -95,7 +100,7 @@ internal sealed class DoubleSparsityPolicy : AttentionPolicy
         long projected = sizeof(float) * outputs * (ProjectedKeys(config, decoder) + (long)decoder.MaxSequences * config.Heads);
         long sums = options.MeanValue ? Math.Max(0, config.Layers - options.DenseLayers) * (capacity / KvLayer.BlockTokens) * ValueSums.BytesPerBlock(config.KvHeads, config.HeadDim) : 0;
         return capacity * LabelBytesPerToken(config, options) + tables + projected + sums
-            + (long)decoder.MaxSequences * SetsFor(config, options) * sizeof(float) * (capacity + options.Rule.Budget((int)capacity) + (options.MeanValue ? 2 : 1));
+            + (long)decoder.MaxSequences * SetsFor(config, options) * sizeof(float) * (capacity + Enumerable.Range(0, config.Layers).Max(l => Rule(options, decoder.Channels, l).Budget((int)capacity)) + (options.MeanValue ? 2 : 1));
     }
 
     public override void Append(int layer, StepBatch batch, DeviceSpan k)
@@ -104,6 +109,7 @@ internal sealed class DoubleSparsityPolicy : AttentionPolicy
         {
             if (_projections[layer] is { } projections)
             {
+                if (batch.Rows > _maxAppended) throw new ArgumentException($"{batch.Rows} rows are more than the {_maxAppended} that the policy was made for", nameof(batch));
                 _backend.ProjectHeads(projections.Keys, _config.KvHeads, k, batch.Rows, _keys!);
                 _backend.AppendLabels(LabelShape(layer), labels, batch, _keys!);
             }
@@ -136,7 +142,7 @@ internal sealed class DoubleSparsityPolicy : AttentionPolicy
             _backend.ProjectHeads(projections.Queries, _config.Heads, q, batch.Rows, _queries!);
             q = _queries!;
         }
-        _backend.ScoreAndSelect(LabelShape(layer), _labels[layer]!, batch, q, _options.Reduction, _options.Rule, _scores!, _sets!);
+        _backend.ScoreAndSelect(LabelShape(layer), _labels[layer]!, batch, q, _options.Reduction, _rules[layer], _scores!, _sets!);
     }
 
     // Keys and queries as labels and scores see them.
@@ -163,11 +169,11 @@ internal sealed class DoubleSparsityPolicy : AttentionPolicy
         long visible = position + 1L - _shape.FirstVisible(position);
         long kv = KvCache.BytesPerToken(_config, _cache.Format) / _config.Layers;
         int dense = position + 1 <= _options.DenseBelow ? _config.Layers : Math.Min(_options.DenseLayers, _config.Layers);
-        long sparse = _config.Layers - dense;
-        if (sparse == 0) return visible * kv * dense;
+        if (dense == _config.Layers) return visible * kv * dense;
         // Heads with sets of their own read the rows of their kv head once each.
-        long rows = (long)_options.Rule.Budget((int)visible) * (_options.SetPerQueryHead ? _config.GroupSize : 1);
-        return visible * kv * dense + visible * AuxiliaryBytesPerToken + rows * kv * sparse;
+        long rows = 0;
+        for (int layer = dense; layer < _config.Layers; layer++) rows += _rules[layer].Budget((int)visible);
+        return visible * kv * dense + visible * AuxiliaryBytesPerToken + rows * (_options.SetPerQueryHead ? _config.GroupSize : 1) * kv;
     }
 
     public override void Dispose()
@@ -184,6 +190,9 @@ internal sealed class DoubleSparsityPolicy : AttentionPolicy
         _scores?.Dispose();
         _sets?.Dispose();
     }
+
+    private static SelectionRule Rule(AttentionOptions options, ChannelMap? channels, int layer) =>
+        options.LayerBudgets && channels?.LayerBudgets is { } budgets ? options.Rule.Scale(budgets[layer]) : options.Rule;
 
     private static int SetsFor(LlamaConfig config, AttentionOptions options) => options.SetPerQueryHead ? config.Heads : config.KvHeads;
 
