@@ -109,13 +109,13 @@ internal static class BenchLabelsCommand
         return new LabelRow(label.Name, label.Bits, context, found / wanted, mass);
     }
 
-    private static IReadOnlyList<TableSection> Sections(List<LabelRow> rows) =>
+    private static List<TableSection> Sections(List<LabelRow> rows) =>
     [
-        .. rows.GroupBy(r => r.Context).Select(group => TableSection.Create($"{group.Key:N0} tokens", [.. group],
+        .. rows.GroupBy(r => r.Context).Select(group => TableSection.Create<LabelRow>($"{group.Key:N0} tokens", [.. group],
             [("label", r => r.Label), ("bits", r => $"{r.Bits}"), ("planted keys found", r => $"{r.Planted:P1}"), ("attention held", r => $"{r.Mass:P1}")], _ => Style.Plain)),
     ];
 
-    private static IReadOnlyList<string> Plot(List<LabelRow> rows, string directory)
+    private static List<string> Plot(List<LabelRow> rows, string directory)
     {
         Directory.CreateDirectory(directory);
         var written = new List<string>();

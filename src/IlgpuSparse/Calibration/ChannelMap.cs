@@ -183,8 +183,9 @@ public sealed class ChannelMap
         }
     }
 
-    private void Check(LabelPlan plan, HeadChannels head, string where)
+    private void Check(LabelPlan? plan, HeadChannels head, string where)
     {
+        if (plan is null) throw new ModelFormatException(Source, $"{where}: a plan is null");
         int count = plan.Kind switch
         {
             LabelKind.Mixed when head.Scores is not null => HeadDim,

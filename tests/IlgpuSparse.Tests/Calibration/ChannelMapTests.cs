@@ -40,7 +40,7 @@ public class ChannelMapTests
             Assert.Equal([1, 2, 3, 4], map[1, head].Basis!.Key(0));
             Assert.Equal(LabelKind.Rotated, Assert.Single(map[1, head].Plans!).Kind);
             Assert.Equal([4, 3], map[1, head].Allocate(LabelKind.Rotated, 7));
-            Assert.Equal([4, 2], map[1, head].Allocate(LabelKind.Rotated, 6));
+            Assert.Equal([3, 3], map[1, head].Allocate(LabelKind.Rotated, 6));
         }
     }
 
