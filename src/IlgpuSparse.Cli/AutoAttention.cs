@@ -14,6 +14,9 @@ internal static class AutoAttention
     // From here on a whole sparse step took less time than a dense one, or as much (docs/numbers: bench decode on an H100, bench attention on 2 cores); other GPUs were not measured.
     private const int Crossover = 4096;
 
+    // What `calibrate` reads at a time by default. Directions mix channels that rotary positions turn at different speeds, and lose far beyond the positions that they were found at (docs/numbers/labels.md); channels do not.
+    private const int CalibratedContext = 8192;
+
     /// <summary>The option of <c>generate</c>: as <see cref="ModelOptions.Attention"/>, and null for <see cref="Name"/>.</summary>
     public static Option<AttentionOptions?> Option()
     {
@@ -37,7 +40,9 @@ internal static class AutoAttention
         var best = AttentionOptions.DoubleSparsity with { DenseBelow = Crossover, MeanValue = true };
         var (map, path) = ModelOptions.LoadChannels(model, given, [best]);
         string file = Path.GetFileName(path!);
-        if (map!.HasBases)
+        if (map!.HasBases && context > CalibratedContext)
+            return (AttentionOptions.Parse($"double-sparsity:label=mixed,label-bits=128,mean-value=on,dense-below={Crossover}"), map, $"auto: sparse from {Crossover:N0} tokens on, labels of 128 bits of channels, which hold at more than the {CalibratedContext:N0} tokens that directions are found on");
+        if (map.HasBases)
             return (AttentionOptions.Parse($"double-sparsity:label=rotated,label-bits=64,mean-value=on,dense-below={Crossover}"), map, $"auto: sparse from {Crossover:N0} tokens on, labels of 64 bits along the directions in {file}");
         return map.HasScales
             ? (best, map, $"auto: sparse from {Crossover:N0} tokens on, labels of channels; {file} has no directions, 'ilgpusparse calibrate' finds them")
