@@ -10,6 +10,7 @@ internal static class BenchCommand
     {
         BenchAttentionCommand.Create(),
         BenchLinearCommand.Create(),
+        BenchLabelsCommand.Create(),
         BenchModelCommand.CreatePrefill(),
         BenchModelCommand.CreateDecode(),
         BenchOffloadCommand.Create(),

@@ -18,17 +18,31 @@ internal sealed class CalibrateCommand
     private static readonly Option<string?> s_output = new("--output", "-o") { Description = "Where to write the map. Default: beside the model, its name with .channels.json.", HelpName = "path" };
     private static readonly Option<CalibrationStatistic?> s_statistic = NameOption.Create("--statistic",
         "What ranks the channels: variance is E[q²]·Var(k), qk the paper's mean |q·k|, qklayer the same over all heads of a layer, as the published code has it.", CalibrationStatistic.Variance);
-    private static readonly Option<int> s_window = NumberOption.Create("--window", "Tokens a window of text.", 256, ModelOptions.MostTokens, 4096);
+    private static readonly Option<int> s_window = NumberOption.Create("--window", "Tokens a window of text.", 256, ModelOptions.MostTokens, 8192);
     private static readonly Option<int> s_windows = NumberOption.Create("--windows", "Windows of each kind of text.", 1, 1 << 16, 3);
     private static readonly Option<bool> s_proseOnly = new("--prose-only")
     {
         Description = "Leave the generated retrieval texts out. Channels that tell tokens apart hardly vary in prose, so such a map loses retrieval.",
     };
     private static readonly Option<string?> s_components = new("--components") { Description = "Also write the principal components of the keys there, which --attention loki needs.", HelpName = "path" };
+    private static readonly Option<bool> s_search = new("--search") { Description = "Search for the bits of rotated labels: move them between directions as long as less attention is lost on the text. Slower, and rarely better than dealing them out by the error." };
     private static readonly Option<int> s_seed = NumberOption.Create("--seed", "Seed of the generated texts.", 0, int.MaxValue, 20);
     private static readonly Option<string> s_backend = ModelOptions.Backend();
     private static readonly Option<int> s_threads = ModelOptions.Threads();
     private static readonly Option<bool> s_json = ModelOptions.Json();
+
+    /// <summary>Bits of the label that a map is judged by.</summary>
+    private const int JudgedBits = 64;
+
+    /// <summary>How much less a label may keep of the attention on retrieval text than on prose.</summary>
+    private const double RiskyLoss = 0.1;
+
+    // Other seeds than any that is calibrated on.
+    private const int JudgeSeed = 1 << 24;
+
+    // Bounds of what is kept of keys.
+    private const long SampleBytes = 1L << 29;
+    private const int LeastKeys = 512, MostKeys = 4096;
 
     private readonly ParseResult _arguments;
 
@@ -42,7 +56,7 @@ internal sealed class CalibrateCommand
             The text is prose and generated retrieval tasks in equal parts: what calibration never sees, labels will not keep.
             """)
         {
-            s_model, s_text, s_output, s_statistic, s_window, s_windows, s_proseOnly, s_components, s_seed, s_backend, s_threads, s_json,
+            s_model, s_text, s_output, s_statistic, s_window, s_windows, s_proseOnly, s_search, s_components, s_seed, s_backend, s_threads, s_json,
         };
         command.SetAction((arguments, cancellation) => CommandGuard.Run(() => new CalibrateCommand(arguments).Run(cancellation)));
         return command;
@@ -58,7 +72,13 @@ internal sealed class CalibrateCommand
         if (window < 256) throw new ArgumentException($"the model's context of {window} tokens is too short to calibrate: at least 256");
         string output = _arguments.GetValue(s_output) ?? ChannelMapFile.PathFor(path);
         if (Directory.Exists(output) || !Directory.Exists(Path.GetDirectoryName(Path.GetFullPath(output)))) throw new ArgumentException($"--output {output}: not a file in an existing directory");
-        var texts = MakeTexts(tokenizer, window, windows);
+        var texts = new CalibrationTexts(tokenizer, _arguments.GetValue(s_text) is { Length: > 0 } given ? given : [EmbeddedModel.CalibrationTextPath], window);
+        int seed = _arguments.GetValue(s_seed);
+        bool proseOnly = _arguments.GetValue(s_proseOnly);
+        List<CalibrationText> used = [texts.Prose(windows)];
+        if (!proseOnly) used.AddRange([texts.Lines(windows, seed), texts.PassKeys(windows, seed)]);
+        // what it is judged on: other windows of the same kinds, whatever it was fitted to
+        List<CalibrationText> judged = [texts.Prose(1, shifted: true), texts.Lines(1, seed + JudgeSeed), texts.PassKeys(1, seed + JudgeSeed)];
 
         using var backend = ComputeBackends.Create(_arguments.GetValue(s_backend)!, _arguments.GetValue(s_threads));
         using var weights = LlamaWeights.Load(backend, model);
@@ -68,32 +88,54 @@ internal sealed class CalibrateCommand
         var calibrator = new Calibrator(decoder) { Keys = keys };
         var start = Stopwatch.StartNew();
         var statistics = new List<ChannelStatistics>();
-        void Gather(Action<double> report)
+        var samples = new List<CalibrationSample>();
+        var statistic = _arguments.GetValue(s_statistic) ?? CalibrationStatistic.Variance;
+        long each = CalibrationSample.WindowBytes(model.Config, 1, 0);
+        int mostKeys = (int)Math.Clamp(SampleBytes / (each * used.Concat(judged).Sum(t => t.Windows.Count)), LeastKeys, MostKeys);
+        double gathered = 0;
+        ChannelMap? map = null;
+        IReadOnlyList<double> kept = [];
+        void Fit(Action<string, double> report)
         {
-            double total = texts.Sum(t => t.Windows.Count), done = 0;
-            foreach (var text in texts)
+            double total = used.Concat(judged).Sum(t => t.Windows.Count), done = 0;
+            foreach (var text in used.Concat(judged))
             {
                 var sums = new ChannelStatistics(model.Config);
-                foreach (int[] tokens in text.Windows)
+                var sample = new CalibrationSample(model.Config, text.Name, mostKeys);
+                foreach (var (tokens, positions) in text.Windows)
                 {
-                    calibrator.Gather(sums, tokens, cancellation);
-                    report(++done / total);
+                    calibrator.Gather(sums, tokens, sample, positions, cancellation);
+                    report("read", ++done / total);
                 }
                 statistics.Add(sums);
+                samples.Add(sample);
             }
+            gathered = start.Elapsed.TotalSeconds;
+            map = ChannelStatistics.Rank(statistics[..used.Count], statistic, model.Fingerprint);
+            // prose counts as much as all that is retrieved
+            double[] shares = used.Count == 1 ? [1] : [0.5, .. used.Skip(1).Select(_ => 0.5 / (used.Count - 1))];
+            map = new LabelFit(samples[..used.Count], shares).Run(map, search: _arguments.GetValue(s_search), _arguments.GetValue(s_threads), share => report("fit", share), cancellation);
+            kept = new LabelFit(samples[used.Count..]).Kept(map, LabelKind.Rotated, JudgedBits, _arguments.GetValue(s_threads), cancellation);
         }
 
-        if (json || !AnsiConsole.Profile.Capabilities.Interactive) Gather(_ => { });
+        if (json || !AnsiConsole.Profile.Capabilities.Interactive) Fit((_, _) => { });
         else AnsiConsole.Progress().AutoClear(true).Start(progress =>
         {
-            var task = progress.AddTask("calibrate", maxValue: 1);
-            Gather(share => task.Value = share);
+            var tasks = new Dictionary<string, ProgressTask>();
+            Fit((name, share) =>
+            {
+                lock (tasks)
+                {
+                    if (!tasks.TryGetValue(name, out var task)) tasks[name] = task = progress.AddTask(name, maxValue: 1);
+                    task.Value = Math.Max(task.Value, share);
+                }
+            });
         });
-        var statistic = _arguments.GetValue(s_statistic) ?? CalibrationStatistic.Variance;
-        var map = ChannelStatistics.Rank(statistics, statistic, model.Fingerprint);
-        map.Save(output);
+        map!.Save(output);
         keys?.Components(model.Fingerprint).Save(components!);
-        var report = texts.Select((t, i) => (t.Name, statistics[i].Tokens)).ToList();
+        double seconds = start.Elapsed.TotalSeconds;
+        long sampleBytes = samples.Sum(s => s.Bytes);
+        bool risky = kept.Skip(1).Any(k => k < kept[0] - RiskyLoss);
         if (json)
         {
             JsonOutput.Write(new
@@ -101,52 +143,22 @@ internal sealed class CalibrateCommand
                 output,
                 statistic = map.Statistic,
                 fingerprint = model.Fingerprint,
-                texts = report.Select(r => new { name = r.Name, tokens = r.Tokens }),
-                seconds = start.Elapsed.TotalSeconds,
+                texts = used.Select((t, i) => new { name = t.Name, tokens = statistics[i].Tokens }),
+                kept = judged.Select((t, i) => new { name = t.Name, share = kept[i] }),
+                risky,
+                seconds,
+                readSeconds = gathered,
+                sampleBytes,
                 peakBytes = backend.Memory.PeakBytes,
             });
             return 0;
         }
-        var table = new Table().Border(TableBorder.Rounded).AddColumns("text", "tokens");
-        foreach (var (name, tokens) in report) table.AddRow(name, $"{tokens:N0}");
+        var table = new Table().Border(TableBorder.Rounded).AddColumns("text", "tokens read", $"attention kept by {JudgedBits} bits, of the oracle's");
+        for (int i = 0; i < judged.Count; i++) table.AddRow(judged[i].Name, i < used.Count ? $"{statistics[i].Tokens:N0}" : "none", $"{kept[i]:P1}");
         AnsiConsole.Write(table);
-        Console.Out.WriteLine($"{map.Layers} layers × {map.KvHeads} kv heads ranked by {map.Statistic} in {start.Elapsed.TotalSeconds:0.0} s; written to {output}");
+        Console.Out.WriteLine($"{map.Layers} layers × {map.KvHeads} kv heads fitted in {seconds:0.0} s ({gathered:0.0} s of it reading; {Bytes.Text(backend.Memory.PeakBytes + sampleBytes)} of caches and samples); written to {output}");
+        if (risky)
+            AnsiConsole.MarkupLine("[yellow]This map is risky: its labels keep much less of the attention on generated retrieval text than on prose, so sparse attention will read well and forget facts. " + (proseOnly ? "Calibrate without --prose-only." : "Calibrate on more windows.") + "[/]");
         return 0;
-    }
-
-    private List<(string Name, List<int[]> Windows)> MakeTexts(TextTokenizer tokenizer, int window, int windows)
-    {
-        string[] files = _arguments.GetValue(s_text) is { Length: > 0 } given ? given : [EmbeddedModel.CalibrationTextPath];
-        int[] prose = tokenizer.Encode(string.Join("\n\n", files.Select(File.ReadAllText)), addBos: false);
-        if (prose.Length < window) throw new ArgumentException($"the prose has {prose.Length:N0} tokens; a window needs {window:N0}");
-        int[] start = tokenizer.BosId is int bos ? [bos] : [];
-        int room = window - start.Length;
-        var result = new List<(string, List<int[]>)>
-        {
-            // spread over the whole text, as far apart as it is long
-            ("prose", [.. Enumerable.Range(0, windows).Select(i => (int[])[.. start, .. prose.AsSpan((int)((long)(prose.Length - room) * i / Math.Max(1, windows - 1)), room)])]),
-        };
-        if (_arguments.GetValue(s_proseOnly)) return result;
-        var retrieval = new RetrievalText(text => tokenizer.Encode(text, addBos: false), _arguments.GetValue(s_seed));
-        var lines = new List<int[]>();
-        var passKeys = new List<int[]>();
-        for (int i = 0; i < windows; i++)
-        {
-            // a third of the window is left to questions and answers, where retrieval happens
-            var (context, questions) = retrieval.Lines(room * 2 / 3, 64);
-            lines.Add([.. start, .. context.Concat(questions.SelectMany(q => q.Tokens.Concat(q.Answer))).Take(room)]);
-            var passKey = new List<int>(start);
-            while (passKey.Count < window - 64)
-            {
-                var (text, question) = retrieval.PassKey(prose, Math.Min(1024, window - passKey.Count - 40));
-                passKey.AddRange(text);
-                passKey.AddRange(question.Tokens);
-                passKey.AddRange(question.Answer);
-            }
-            passKeys.Add([.. passKey.Take(window)]);
-        }
-        result.Add(("lines", lines));
-        result.Add(("passkey", passKeys));
-        return result;
     }
 }

@@ -22,7 +22,7 @@ internal sealed class GenerateCommand
     private static readonly Option<string?> s_promptFile = new("--prompt-file", "-f") { Description = "A file with the text to continue; - for standard input.", HelpName = "path" };
     private static readonly Option<int> s_tokens = NumberOption.Create("--tokens", "Most tokens to generate.", 1, ModelOptions.MostTokens, 200, aliases: "-n");
     private static readonly Option<int> s_context = ModelOptions.Context("Tokens that the cache holds; 0 for just what the prompt and the new tokens need.");
-    private static readonly Option<AttentionOptions> s_attention = ModelOptions.Attention();
+    private static readonly Option<AttentionOptions?> s_attention = AutoAttention.Option();
     private static readonly Option<string?> s_channels = ModelOptions.Channels();
     private static readonly Option<KvFormat?> s_kvType = ModelOptions.KvType(StandardKvFormat);
     private static readonly Option<KvPlacement?> s_kv = ModelOptions.Kv();
@@ -90,18 +90,20 @@ internal sealed class GenerateCommand
         int[] prompt = tokenizer.Encode(text);
         if (prompt.Length == 0 && loaded is null) throw new ArgumentException("the prompt is empty");
 
-        var attention = _arguments.GetValue(s_attention)!;
         long context = _arguments.GetValue(s_context);
         if (context == 0 && loaded is not null) throw new ArgumentException("--load-state needs a --context that the state's tokens and the new ones fit");
         if (context == 0) context = (long)prompt.Length + newTokens;
         if (context < prompt.Length + 1) throw new ArgumentException($"--context {context}: the prompt alone has {prompt.Length:N0} tokens");
         if (context > ModelOptions.MostTokens) throw new ArgumentException($"the prompt's {prompt.Length:N0} and {newTokens:N0} new tokens are more than {ModelOptions.MostTokens:N0}");
+        string? channelsPath = _arguments.GetValue(s_channels);
+        var (attention, map, reason) = _arguments.GetValue(s_attention) is { } asked
+            ? (asked, ModelOptions.LoadChannels(model, channelsPath, [asked]).Map, null) : AutoAttention.Choose(model, channelsPath, context);
         var options = new DecoderOptions
         {
             Capacity = (int)context,
             KvFormat = _arguments.GetValue(s_kvType) ?? StandardKvFormat,
             Attention = attention,
-            Channels = ModelOptions.LoadChannels(model, _arguments.GetValue(s_channels), [attention]).Map,
+            Channels = map,
             PrefillChunk = _arguments.GetValue(s_chunk),
             KvPrediction = _arguments.GetValue(s_kvPredict) ?? KvPrediction.Off,
         };
@@ -109,7 +111,7 @@ internal sealed class GenerateCommand
         using var backend = ComputeBackends.Create(_arguments.GetValue(s_backend)!, _arguments.GetValue(s_threads), precision: _arguments.GetValue(s_precision) ?? ProductPrecision.Single);
         var plan = MemoryPlan.For(model, options, backend);
         plan.CheckFits(backend, context);
-        if (!_json) PrintHead(model, backend, options, plan, prompt.Length, origin);
+        if (!_json) PrintHead(model, backend, options, plan, prompt.Length, origin, reason);
         if (context > model.Config.MaxContext && !_json)
             AnsiConsole.MarkupLine($"[yellow]The model was made for {model.Config.MaxContext:N0} tokens; {context:N0} may read as nonsense.[/]");
 
@@ -129,7 +131,7 @@ internal sealed class GenerateCommand
         }
         var (continuation, cancelled) = Stream(generator, tokenizer, prompt, generation, text, cancellation);
         if (_arguments.GetValue(s_saveState) is { } save) generator.SaveState(save, model.Fingerprint);
-        Report(model, backend, options, plan, generator.Statistics, continuation, cancelled);
+        Report(model, backend, options, plan, generator.Statistics, continuation, cancelled, reason);
         return cancelled ? CommandGuard.Cancelled : 0;
     }
 
@@ -228,7 +230,7 @@ internal sealed class GenerateCommand
 
     private static string NotEmpty(string text) => text.Length > 0 ? text : throw new ArgumentException("the prompt is empty");
 
-    private static void PrintHead(ModelFile model, ComputeBackend backend, DecoderOptions options, MemoryPlan plan, int promptTokens, string origin)
+    private static void PrintHead(ModelFile model, ComputeBackend backend, DecoderOptions options, MemoryPlan plan, int promptTokens, string origin, string? reason)
     {
         var c = model.Config;
         var grid = new Grid().AddColumn(new GridColumn().NoWrap()).AddColumn();
@@ -236,6 +238,7 @@ internal sealed class GenerateCommand
         Row("model", $"{Path.GetFileName(model.Path.TrimEnd('/'))}: {c.ModelType}, {c.Layers} layers, {c.Heads} heads, {c.KvHeads} kv heads × {c.HeadDim}, vocabulary {c.VocabularySize:N0}");
         Row("device", $"{backend.Name}: {backend.Description}");
         Row("attention", $"{options.Attention}; K and V in {options.KvFormat.ToString().ToLowerInvariant()}");
+        if (reason is not null) Row("", reason);
         Row("prompt", $"{promptTokens:N0} tokens from {origin}");
         Row("memory", $"{Bytes.Text(plan.Total)}: weights {Bytes.Text(plan.Weights)}, K and V {Bytes.Text(plan.KeysAndValues)}, labels {Bytes.Text(plan.Labels)}, scratch {Bytes.Text(plan.Scratch)}");
         if (plan.HostKeysAndValues > 0) Row("on the host", $"K and V {Bytes.Text(plan.HostKeysAndValues)}; {options.HotTokens:N0} rows a layer and kv head stay hot");
@@ -243,7 +246,7 @@ internal sealed class GenerateCommand
         AnsiConsole.WriteLine();
     }
 
-    private void Report(ModelFile model, ComputeBackend backend, DecoderOptions options, MemoryPlan plan, GenerationStatistics s, string continuation, bool cancelled)
+    private void Report(ModelFile model, ComputeBackend backend, DecoderOptions options, MemoryPlan plan, GenerationStatistics s, string continuation, bool cancelled, string? reason)
     {
         if (_json)
         {
@@ -252,6 +255,7 @@ internal sealed class GenerateCommand
                 model = model.Path,
                 backend = backend.Name,
                 attention = options.Attention.ToString(),
+                attentionReason = reason,
                 text = continuation,
                 cancelled,
                 promptTokens = s.PromptTokens,

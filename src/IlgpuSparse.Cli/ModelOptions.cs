@@ -1,4 +1,5 @@
 using System.CommandLine;
+using System.CommandLine.Parsing;
 using System.Globalization;
 using IlgpuSparse.Llama;
 using IlgpuSparse.Attention;
@@ -138,7 +139,12 @@ internal static class ModelOptions
                   tokens=1/16        budget: a fraction of the context, or a number of tokens
                   top-p=1            share of the estimated attention that is enough: then tokens is the most that are read
                   min-tokens=0       fewest tokens that are read
+                  temperature=1      factor of the scores before their attention is estimated, for top-p and mean-value
+                  budgets=uniform    layer: layers have more or fewer tokens, as calibration found them, of the same mean
                   mean-value=off     on: what is not read stands in by the mean of V, by its estimated share
+                  label=channels     what the bits of a label are of: channels (as many bits each), mixed (channels, as many bits as each is worth)
+                                     or rotated (directions that calibration found; keeps most)
+                  label-bits=128     bits of a mixed or rotated label together, 8 to 128
                   channels=64        channels a label        bits=2   bits a channel (1, 2, 4, 8, 16)
                   scaling=static     static (calibrated, nothing stored a token) or token (the paper: min/max of each token)
                   sets=group         one token set a kv head (group) or a query head (head, the paper)
@@ -159,19 +165,22 @@ internal static class ModelOptions
                 Example: double-sparsity:tokens=1/32,channels=32,bits=4,sinks=4,window=64
                 """,
             HelpName = "method[:settings]",
-            CustomParser = result =>
-            {
-                try
-                {
-                    return AttentionOptions.Parse(result.Tokens.Count > 0 ? result.Tokens[0].Value : "");
-                }
-                catch (FormatException e)
-                {
-                    result.AddError("--attention: " + e.Message);
-                    return null;
-                }
-            },
+            CustomParser = ParseAttention,
         };
         return option;
+    }
+
+    /// <summary>The attention that the command line names; null after an error was said.</summary>
+    public static AttentionOptions? ParseAttention(ArgumentResult result)
+    {
+        try
+        {
+            return AttentionOptions.Parse(result.Tokens.Count > 0 ? result.Tokens[0].Value : "");
+        }
+        catch (FormatException e)
+        {
+            result.AddError("--attention: " + e.Message);
+            return null;
+        }
     }
 }

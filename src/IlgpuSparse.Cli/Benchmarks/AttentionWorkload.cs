@@ -48,6 +48,7 @@ internal sealed class AttentionWorkload : IDisposable
                 Attention = configuration.Attention,
                 Channels = RandomChannels.Create(config, pattern),
                 MaxSequences = configuration.Batch,
+                PrefillChunk = FillTokens,
             };
             _policy = configuration.Attention.Create(backend, config, _cache, options);
             for (int s = 0; s < configuration.Batch; s++)
@@ -112,7 +113,7 @@ internal sealed class AttentionWorkload : IDisposable
     {
         var config = Config(configuration.Layout, layers, configuration.Context);
         int capacity = checked(configuration.Batch * KvCache.BlocksFor(configuration.Context) * KvLayer.BlockTokens);
-        var options = new DecoderOptions { Capacity = capacity, KvFormat = configuration.KvFormat, Attention = configuration.Attention, MaxSequences = configuration.Batch };
+        var options = new DecoderOptions { Capacity = capacity, KvFormat = configuration.KvFormat, Attention = configuration.Attention, MaxSequences = configuration.Batch, PrefillChunk = FillTokens };
         return KvCache.PlannedBytes(config, configuration.KvFormat, capacity) + configuration.Attention.PlannedBytes(config, options);
     }
 

@@ -11,7 +11,7 @@ namespace IlgpuSparse.Attention;
 internal sealed class AttentionMethod
 {
     private static readonly string[] s_common = ["tokens", "sinks", "window", "dense-layers", "dense-below"];
-    private static readonly string[] s_ranked = ["top-p", "min-tokens", "sets", "reduce", "mean-value", .. s_common];
+    private static readonly string[] s_ranked = ["top-p", "temperature", "min-tokens", "sets", "reduce", "mean-value", .. s_common];
 
     private static readonly AttentionMethod[] s_methods =
     [
@@ -29,11 +29,11 @@ internal sealed class AttentionMethod
         {
             Name = "double-sparsity",
             Defaults = AttentionOptions.DoubleSparsity,
-            Settings = ["channels", "bits", "scaling", "order", "map", .. s_ranked],
+            Settings = ["label", "label-bits", "budgets", "channels", "bits", "scaling", "order", "map", .. s_ranked],
             AuxiliaryBytesPerToken = DoubleSparsityPolicy.LabelBytesPerToken,
             PlannedBytes = DoubleSparsityPolicy.PlannedBytes,
             Selection = (config, options, capacity) => (options.SetPerQueryHead ? config.Heads : config.KvHeads, options.Rule.Budget(capacity)),
-            Create = (backend, config, cache, options, decoder) => new DoubleSparsityPolicy(backend, config, cache, options, Map(config, options, decoder), decoder.MaxSequences, decoder.KvPrediction),
+            Create = (backend, config, cache, options, decoder) => new DoubleSparsityPolicy(backend, config, cache, options, Map(config, options, decoder), decoder),
         },
         new()
         {
@@ -53,7 +53,7 @@ internal sealed class AttentionMethod
             AuxiliaryBytesPerToken = (config, options) => DoubleSparsityPolicy.LabelBytesPerToken(config, OraclePolicy.Labels(config, options)),
             PlannedBytes = (config, options, decoder) => DoubleSparsityPolicy.PlannedBytes(config, OraclePolicy.Labels(config, options), decoder),
             Selection = (config, options, capacity) => (options.SetPerQueryHead ? config.Heads : config.KvHeads, options.Rule.Budget(capacity)),
-            Create = (backend, config, cache, options, decoder) => OraclePolicy.Create(backend, config, cache, options, decoder.MaxSequences, decoder.KvPrediction),
+            Create = (backend, config, cache, options, decoder) => OraclePolicy.Create(backend, config, cache, options, decoder),
         },
         new()
         {

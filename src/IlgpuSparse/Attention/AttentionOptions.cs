@@ -1,6 +1,7 @@
 using System.Globalization;
 using IlgpuSparse.Attention.Policies;
 using IlgpuSparse.Cache;
+using IlgpuSparse.Calibration;
 using IlgpuSparse.Compute;
 using IlgpuSparse.Llama;
 using IlgpuSparse.Model;
@@ -47,6 +48,9 @@ public sealed record AttentionOptions
     /// <summary>Loki by 32 principal components.</summary>
     public static readonly AttentionOptions Loki = new() { Kind = AttentionKind.Loki, Channels = 32, SetPerQueryHead = true };
 
+    /// <summary>Most bits of mixed and rotated labels: what a score kernel takes as one.</summary>
+    private const int MostLabelBits = 128;
+
     /// <summary>Method.</summary>
     public AttentionKind Kind { get; init; }
 
@@ -58,6 +62,9 @@ public sealed record AttentionOptions
 
     /// <summary>Bits a channel.</summary>
     public LabelFormat LabelFormat { get; init; } = LabelFormat.Int2;
+
+    /// <summary>What the bits of a label are of. Mixed and rotated labels are bit planes: <see cref="LabelFormat.Int1"/>, <see cref="Channels"/> the bits together.</summary>
+    public LabelKind Label { get; init; }
 
     /// <summary>Scales of the labels.</summary>
     public LabelScaling Scaling { get; init; } = LabelScaling.Static;
@@ -86,6 +93,9 @@ public sealed record AttentionOptions
     /// <summary>Whether what was not selected stands in by the mean of V, weighted by its estimated share of the mass.</summary>
     public bool MeanValue { get; init; }
 
+    /// <summary>Whether layers have budgets of their own, as calibration found them, of the same mean.</summary>
+    public bool LayerBudgets { get; init; }
+
     /// <summary>First layers that stay dense.</summary>
     public int DenseLayers { get; init; }
 
@@ -104,18 +114,24 @@ public sealed record AttentionOptions
         if (known.Settings.Count == 0 && rest.Length > 0) throw new FormatException($"'{method}' takes no settings, got '{rest}'");
         var options = known.Defaults;
         int sinks = options.Rule.Sinks, window = 1, floor = 0;
-        float topP = 1;
+        int? labelBits = null;
+        string? uniform = null;
+        float topP = 1, temperature = 1;
         foreach (string part in rest.Split(',', StringSplitOptions.RemoveEmptyEntries | StringSplitOptions.TrimEntries))
         {
             string[] pair = part.Split('=', 2);
             string value = pair.Length == 2 ? pair[1] : throw new FormatException($"'{part}' should be key=value");
             if (!known.Settings.Contains(pair[0])) throw new FormatException($"unknown setting '{pair[0]}' of {method}; there are: {string.Join(", ", known.Settings)}");
+            if (pair[0] is "channels" or "bits" or "order" or "scaling") uniform = part;
             switch (pair[0])
             {
                 case "tokens": options = options with { Rule = ParseBudget(value) }; break;
                 case "top-p": topP = Share(part, value); break;
+                case "temperature": temperature = Temperature(part, value); break;
                 case "min-tokens": floor = Number(part, value, 1, 1 << 30); break;
                 case "channels": options = options with { Channels = Number(part, value, 1, 256) }; break;
+                case "label": options = options with { Label = Choice(part, value, ("channels", LabelKind.Channels), ("mixed", LabelKind.Mixed), ("rotated", LabelKind.Rotated)) }; break;
+                case "label-bits": labelBits = Number(part, value, 8, MostLabelBits); break;
                 case "bits":
                     options = options with
                     {
@@ -136,6 +152,7 @@ public sealed record AttentionOptions
                 case "sets": options = options with { SetPerQueryHead = Choice(part, value, ("group", false), ("head", true)) }; break;
                 case "reduce": options = options with { Reduction = Choice(part, value, ("max", GroupReduction.Max), ("sum", GroupReduction.Sum)) }; break;
                 case "mean-value": options = options with { MeanValue = Choice(part, value, ("off", false), ("on", true)) }; break;
+                case "budgets": options = options with { LayerBudgets = Choice(part, value, ("uniform", false), ("layer", true)) }; break;
                 case "sinks": sinks = Number(part, value, 0, 1 << 20); break;
                 case "window": window = Number(part, value, 1, 1 << 20); break;
                 case "dense-layers": options = options with { DenseLayers = Number(part, value, 0, 1 << 10) }; break;
@@ -149,8 +166,14 @@ public sealed record AttentionOptions
                 default: throw new InvalidOperationException($"{method} lists the setting '{pair[0]}', which nothing reads");
             }
         }
+        if (options.Label != LabelKind.Channels)
+        {
+            if (uniform is not null) throw new FormatException($"{uniform} is of labels of channels with as many bits each; label=mixed and label=rotated take label-bits");
+            options = options with { LabelFormat = LabelFormat.Int1, Channels = labelBits ?? MostLabelBits };
+        }
+        else if (labelBits is not null) throw new FormatException($"label-bits={labelBits} needs label=mixed or label=rotated; with label=channels there are channels and bits");
         if (options.Rule.Numerator == 0 && floor > options.Rule.MinTokens) throw new FormatException($"min-tokens={floor} is more than tokens={options.Rule.MinTokens}");
-        return options with { Rule = options.Rule with { Sinks = sinks, Recent = window, TopP = topP, Floor = floor } };
+        return options with { Rule = options.Rule with { Sinks = sinks, Recent = window, TopP = topP, Floor = floor, Temperature = temperature } };
     }
 
     /// <summary>The string form, every setting that differs from the defaults said.</summary>
@@ -161,16 +184,19 @@ public sealed record AttentionOptions
         var standard = method.Defaults;
         string tokens = Rule.Numerator > 0 ? $"{Rule.Numerator}/{Rule.Denominator}" : Rule.MinTokens.ToString(CultureInfo.InvariantCulture);
         string text = $"{method.Name}:tokens={tokens}";
-        if (Kind is AttentionKind.DoubleSparsity or AttentionKind.PublishedDoubleSparsity) text += $",channels={Channels},bits={LabelFormat.Bits()}";
+        if (Kind == AttentionKind.DoubleSparsity) text += Label == LabelKind.Channels ? $",channels={Channels},bits={LabelFormat.Bits()}" : $",label={Label.ToString().ToLowerInvariant()},label-bits={Channels}";
+        if (Kind == AttentionKind.PublishedDoubleSparsity) text += $",channels={Channels},bits={LabelFormat.Bits()}";
         if (Kind is AttentionKind.Sparq or AttentionKind.Loki) text += $",r={Channels}";
         if (Kind == AttentionKind.Quest) text += $",page={PageTokens}";
         if (RandomChannels) text += ",order=random";
         if (Rule.TopP < 1) text += string.Create(CultureInfo.InvariantCulture, $",top-p={Rule.TopP}");
+        if (Rule.Temperature != 1) text += string.Create(CultureInfo.InvariantCulture, $",temperature={Rule.Temperature}");
         if (Rule.Floor > 0) text += $",min-tokens={Rule.Floor}";
         if (Scaling != standard.Scaling) text += ",scaling=token";
         if (SetPerQueryHead != standard.SetPerQueryHead) text += SetPerQueryHead ? ",sets=head" : ",sets=group";
         if (Reduction != standard.Reduction) text += ",reduce=sum";
         if (MeanValue != standard.MeanValue) text += MeanValue ? ",mean-value=on" : ",mean-value=off";
+        if (LayerBudgets) text += ",budgets=layer";
         if (Rule.Sinks != standard.Rule.Sinks) text += $",sinks={Rule.Sinks}";
         if (Rule.Recent > 1) text += $",window={Rule.Recent}";
         if (DenseLayers > 0) text += $",dense-layers={DenseLayers}";
@@ -204,6 +230,10 @@ public sealed record AttentionOptions
     private static float Share(string part, string value) =>
         float.TryParse(value, NumberStyles.AllowDecimalPoint, CultureInfo.InvariantCulture, out float share) && share >= 1f / 65536 && share <= 1
             ? share : throw new FormatException($"{part}: expected a share of the attention mass from {1f / 65536} to 1, such as 0.95");
+
+    private static float Temperature(string part, string value) =>
+        float.TryParse(value, NumberStyles.AllowDecimalPoint, CultureInfo.InvariantCulture, out float factor) && factor >= 0.01f && factor <= 100
+            ? factor : throw new FormatException($"{part}: expected a factor of the scores from 0.01 to 100, such as 1.2");
 
     private static int Number(string part, string value, int least, int most) =>
         int.TryParse(value, NumberStyles.None, CultureInfo.InvariantCulture, out int n) && n >= least && n <= most

@@ -11,6 +11,7 @@ public sealed class Calibrator
     private readonly float[] _q;
     private readonly float[] _k;
     private ChannelStatistics? _target;
+    private CalibrationSample? _sample;
 
     /// <summary>Uses <paramref name="decoder"/>, whose cache must hold the longest window.</summary>
     public Calibrator(LlamaDecoder decoder)
@@ -25,13 +26,20 @@ public sealed class Calibrator
     public KeyCovariance? Keys { get; init; }
 
     /// <summary>Adds one window of text to <paramref name="target"/>. Every window starts a fresh sequence.</summary>
+    /// <param name="target">Sums over all tokens.</param>
+    /// <param name="window">Ids.</param>
+    /// <param name="sample">Keeps keys, and the queries at <paramref name="positions"/>.</param>
+    /// <param name="positions">Positions of the window.</param>
+    /// <param name="cancellation">Looked at between chunks.</param>
     /// <exception cref="ArgumentException">The window is empty or does not fit the cache.</exception>
-    public void Gather(ChannelStatistics target, ReadOnlySpan<int> window, CancellationToken cancellation = default)
+    public void Gather(ChannelStatistics target, ReadOnlySpan<int> window, CalibrationSample? sample = null, IEnumerable<int>? positions = null, CancellationToken cancellation = default)
     {
         if (window.Length > _decoder.Cache.Capacity)
             throw new ArgumentException($"a window of {window.Length:N0} tokens does not fit the cache of {_decoder.Cache.Capacity:N0}", nameof(window));
         using CacheSequence sequence = _decoder.NewSequence();
         _target = target;
+        _sample = sample;
+        sample?.Begin(window.Length, positions ?? []);
         _decoder.Observer = Observe;
         try
         {
@@ -52,5 +60,6 @@ public sealed class Calibrator
         k.Download(keys);
         _target!.Add(layer, batch.Rows, queries, keys);
         Keys?.Add(layer, batch.Rows, keys);
+        _sample?.Add(layer, batch.HostPositions[0], batch.Rows, queries, keys);
     }
 }

@@ -1,3 +1,4 @@
+using System.Runtime.InteropServices;
 using System.Text;
 using System.Text.Json;
 using IlgpuSparse.Model;
@@ -11,14 +12,21 @@ namespace IlgpuSparse.Calibration;
 public sealed class ChannelMap
 {
     /// <summary>Version of the file format that is written.</summary>
-    public const int Version = 1;
+    public const int Version = 2;
+
+    // Version 1 had no bases and plans.
+    private const int OldestVersion = 1;
+
+    /// <summary>Least and most of <see cref="LayerBudgets"/>.</summary>
+    internal const float LeastBudget = 0.25f, MostBudget = 4;
 
     private readonly HeadChannels[][] _heads;
 
     /// <summary>Takes <paramref name="heads"/> <c>[layer][kvHead]</c>.</summary>
     /// <exception cref="ModelFormatException">A ranking is no permutation, a number is not finite, or the layers differ; <paramref name="source"/> is named.</exception>
-    public ChannelMap(string source, string statistic, int headDim, RopeStyle ropeStyle, string? fingerprint, HeadChannels[][] heads)
+    public ChannelMap(string source, string statistic, int headDim, RopeStyle ropeStyle, string? fingerprint, HeadChannels[][] heads, IReadOnlyList<float>? layerBudgets = null)
     {
+        LayerBudgets = layerBudgets;
         Source = source;
         Statistic = statistic;
         HeadDim = headDim;
@@ -49,8 +57,14 @@ public sealed class ChannelMap
     /// <summary>Kv heads a layer.</summary>
     public int KvHeads => _heads[0].Length;
 
+    /// <summary>Tokens of each layer in units of the budget, 1 on average; null when unknown.</summary>
+    public IReadOnlyList<float>? LayerBudgets { get; }
+
     /// <summary>Whether mean and deviation are known, as static labels need.</summary>
     public bool HasScales => _heads[0][0].Mean is not null;
+
+    /// <summary>Whether the directions of rotated labels are known.</summary>
+    public bool HasBases => _heads[0][0].Basis is not null;
 
     /// <summary>Channels of one kv head.</summary>
     public HeadChannels this[int layer, int kvHead] => _heads[layer][kvHead];
@@ -102,11 +116,14 @@ public sealed class ChannelMap
             throw new ModelFormatException(path, "is not a channel map: " + e.Message, e);
         }
         if (json is null) throw new ModelFormatException(path, "is not a channel map: it holds null");
-        if (json.Version != Version) throw new ModelFormatException(path, $"is a channel map of version {json.Version}, this program reads version {Version}");
+        if (json.Version is < OldestVersion or > Version) throw new ModelFormatException(path, $"is a channel map of version {json.Version}, this program reads versions {OldestVersion} to {Version}");
         if (json.Heads.Length == 0 || json.Heads.Any(l => l is null || l.Length == 0 || l.Any(h => h?.Ranking is null)))
             throw new ModelFormatException(path, "has a layer or head without channels");
-        return new ChannelMap(path, json.Statistic, json.HeadDim, json.RopeStyle, json.Fingerprint, json.Heads);
+        return new ChannelMap(path, json.Statistic, json.HeadDim, json.RopeStyle, json.Fingerprint, json.Heads, json.LayerBudgets);
     }
+
+    /// <summary>The same map of other <paramref name="heads"/> and budgets.</summary>
+    internal ChannelMap With(HeadChannels[][] heads, IReadOnlyList<float>? layerBudgets) => new(Source, Statistic, HeadDim, RopeStyle, Fingerprint, heads, layerBudgets);
 
     /// <summary>Writes the map as JSON. The file appears whole or not at all.</summary>
     public void Save(string path)
@@ -121,6 +138,7 @@ public sealed class ChannelMap
                 HeadDim = HeadDim,
                 RopeStyle = RopeStyle,
                 Fingerprint = Fingerprint,
+                LayerBudgets = LayerBudgets,
                 Heads = _heads,
             }, ChannelMapJsonContext.Default.ChannelMapJson);
         }
@@ -131,6 +149,8 @@ public sealed class ChannelMap
     {
         if (HeadDim is < 1 or > 1024) throw new ModelFormatException(Source, $"head size {HeadDim} is outside 1 to 1024");
         if (_heads.Length == 0 || _heads[0].Length == 0) throw new ModelFormatException(Source, "has no layers");
+        if (LayerBudgets is { } budgets && (budgets.Count != _heads.Length || budgets.Any(b => !(b is >= LeastBudget and <= MostBudget))))
+            throw new ModelFormatException(Source, $"has budgets of layers that are not {_heads.Length} numbers from {LeastBudget} to {MostBudget}");
         bool scales = HasScales;
         for (int layer = 0; layer < _heads.Length; layer++)
         {
@@ -153,7 +173,39 @@ public sealed class ChannelMap
                     if (values.Count != HeadDim || values.Any(v => !float.IsFinite(v))) throw new ModelFormatException(Source, $"{where}: expected {HeadDim} finite numbers");
                 }
                 if (h.Deviation is { } deviation && deviation.Any(v => v < 0)) throw new ModelFormatException(Source, $"{where}: a deviation is negative");
+                if (h.Basis is null == HasBases) throw new ModelFormatException(Source, $"{where}: directions must be there for all heads or for none");
+                if (h.Basis is { } basis) Check(basis, where);
+                foreach (var plan in h.Plans ?? []) Check(plan, h, where);
             }
         }
+    }
+
+    private void Check(LabelBasis basis, string where)
+    {
+        if (basis.Weight is null || basis.Mean is null || basis.Deviation is null || basis.Keys is null || basis.Queries is null) throw new ModelFormatException(Source, $"{where}: the basis lacks a part");
+        int count = basis.Mean.Count, bytes = count * HeadDim * 2;
+        if (count < 1 || count > HeadDim) throw new ModelFormatException(Source, $"{where}: {count} directions, expected 1 to {HeadDim}");
+        foreach (var values in new[] { basis.Weight, basis.Mean, basis.Deviation })
+            if (values.Count != count || values.Any(v => !float.IsFinite(v))) throw new ModelFormatException(Source, $"{where}: expected {count} finite numbers for the directions");
+        if (basis.Weight.Any(v => v < 0) || basis.Deviation.Any(v => v < 0)) throw new ModelFormatException(Source, $"{where}: a direction's weight or deviation is negative");
+        foreach (byte[] rows in new[] { basis.Keys, basis.Queries })
+        {
+            if (rows.Length != bytes) throw new ModelFormatException(Source, $"{where}: {rows.Length} bytes of directions, expected {bytes}");
+            foreach (var x in MemoryMarshal.Cast<byte, Half>(rows))
+                if (!Half.IsFinite(x)) throw new ModelFormatException(Source, $"{where}: a direction is not finite");
+        }
+    }
+
+    private void Check(LabelPlan? plan, HeadChannels head, string where)
+    {
+        if (plan is null) throw new ModelFormatException(Source, $"{where}: a plan is null");
+        int count = plan.Kind switch
+        {
+            LabelKind.Mixed when head.Scores is not null => HeadDim,
+            LabelKind.Rotated when head.Basis is { } basis => basis.Count,
+            _ => throw new ModelFormatException(Source, $"{where}: a plan for {plan.Kind} labels, which it has nothing for"),
+        };
+        if (plan.Allocation is null || plan.Allocation.Count != count || plan.Allocation.Any(b => b is < 0 or > BitAllocation.MostBits) || plan.Allocation.Sum() != plan.Bits)
+            throw new ModelFormatException(Source, $"{where}: a plan of {plan.Bits} bits needs {count} numbers from 0 to {BitAllocation.MostBits} with that sum");
     }
 }

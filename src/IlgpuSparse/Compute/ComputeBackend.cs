@@ -80,6 +80,12 @@ public abstract class ComputeBackend : IDisposable
     public abstract void AppendLabels(AttentionShape shape, LabelLayer labels, StepBatch batch, DeviceSpan k);
 
     /// <summary>
+    /// y[row, head] = x[row, head] · <paramref name="projection"/>'s matrix of the head's kv head: <paramref name="x"/> <c>[row, head, Inputs]</c>, <paramref name="y"/> <c>[row, head, Outputs]</c>, where
+    /// <paramref name="heads"/> is a multiple of the kv heads.
+    /// </summary>
+    public abstract void ProjectHeads(HeadProjection projection, int heads, DeviceSpan x, int rows, DeviceSpan y);
+
+    /// <summary>
     /// Dense causal attention: y[row, head] = softmax(q·Kᵀ/√d)·V over the tokens <c>FirstVisible(position) .. position</c> of the row's sequence.
     /// <paramref name="q"/> and <paramref name="y"/> are <c>[row, head, headDim]</c>. The row's own K and V must have been appended.
     /// </summary>

@@ -10,6 +10,8 @@ namespace IlgpuSparse.Compute;
 /// <para>Static scaling: code = clamp(round((k − offset)/step + (L−1)/2), 0, L−1) with L = 2^bits, and the label means step·(code − (L−1)/2); the offset shifts every score
 /// of a head alike and is left out. Per-token scaling: code = round((k − min)/step) with step = (max − min)/(L−1) over the token's r channels; the label means min + step·code, with
 /// (step, min) as two fp16 numbers (step in the low half, both rounded before the codes are computed) in <see cref="TokenScales"/> <c>[block, kvHead, token in block]</c> of uint32. F16 labels are the channels as they are.</para>
+/// <para>Bit planes (<see cref="Planes"/>; 1-bit labels with static scales): a channel may have any number of bits, each in a place of its own as if it were a channel. Place i holds bit p of the code that its channel has with b bits and
+/// the quantiser step of the place; its <see cref="Steps"/> entry is what bit p is worth, 2^p quantiser steps, so that the product of a 1-bit label is that of the whole codes. The places of a channel follow one another from bit 0 on.</para>
 /// </remarks>
 public sealed record LabelLayer : IDisposable
 {
@@ -37,6 +39,12 @@ public sealed record LabelLayer : IDisposable
     /// <summary>Quantiser steps for static scaling, fp32 <c>[kvHead, r]</c>; null otherwise.</summary>
     public DeviceBuffer? Steps { get; init; }
 
+    /// <summary>Bit planes: int32 <c>[kvHead, r]</c>, b | p &lt;&lt; 8 for bit p of a code of b bits (1 to 8); null where every place is a whole code.</summary>
+    public DeviceBuffer? Planes { get; init; }
+
+    /// <summary>Steps of the quantisers, fp32 <c>[kvHead, r]</c>, with <see cref="Planes"/>; null otherwise, where <see cref="Steps"/> are.</summary>
+    public DeviceBuffer? QuantiserSteps { get; init; }
+
     /// <summary>The packed codes.</summary>
     public required DeviceBuffer Codes { get; init; }
 
@@ -52,6 +60,8 @@ public sealed record LabelLayer : IDisposable
         ChannelIndices.Dispose();
         Offsets?.Dispose();
         Steps?.Dispose();
+        Planes?.Dispose();
+        QuantiserSteps?.Dispose();
         Codes.Dispose();
         TokenScales?.Dispose();
     }

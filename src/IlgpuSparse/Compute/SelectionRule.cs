@@ -31,6 +31,16 @@ public readonly record struct SelectionRule(int Numerator, int Denominator, int 
     /// <summary>Fewest tokens read of <paramref name="visible"/>: <see cref="Floor"/> and the forced ones; the budget without <see cref="TopP"/>.</summary>
     public int Least(int visible) => TopP >= 1 ? Budget(visible) : (int)Math.Min(Math.Max(Floor, Forced), visible);
 
+    /// <summary>The rule with <paramref name="factor"/> times the budget, from 1/64 to 8; forced tokens, share and floor stay.</summary>
+    public SelectionRule Scale(float factor)
+    {
+        const int Units = 128;
+        int numerator = (int)Math.Clamp(MathF.Round(factor * Units), 1, 8 * Units);
+        return Numerator == 0
+            ? this with { MinTokens = (int)Math.Clamp((long)MinTokens * numerator / Units, 1, int.MaxValue) }
+            : this with { Numerator = checked(Numerator * numerator), Denominator = checked(Denominator * Units) };
+    }
+
     /// <summary>Tokens that are always in, of a long enough context.</summary>
     internal long Forced => (long)Sinks + Math.Max(1, Recent);
 

@@ -2,6 +2,7 @@ using IlgpuSparse.Attention;
 using IlgpuSparse.Attention.Policies;
 using IlgpuSparse.Cache;
 using IlgpuSparse.Compute;
+using IlgpuSparse.Llama;
 using IlgpuSparse.Model;
 
 namespace IlgpuSparse.Evaluation;
@@ -31,7 +32,7 @@ internal sealed class AttentionProbe : IDisposable
     {
         (_backend, _config, _cache) = (backend, config, cache);
         _shape = new AttentionShape(config.Heads, config.KvHeads, config.HeadDim, config.SlidingWindow);
-        _truth = OraclePolicy.Create(backend, config, cache, AttentionOptions.Oracle, 1);
+        _truth = OraclePolicy.Create(backend, config, cache, AttentionOptions.Oracle, new DecoderOptions { Capacity = cache.Capacity });
         _dense = backend.Allocate((long)config.Heads * config.HeadDim * sizeof(float), "scratch");
         _row = new StepBatch(backend, 1, 1, cache.Blocks);
         _scores = new float[config.Heads * cache.Capacity];

@@ -18,7 +18,7 @@ public sealed class DoubleSparsityPolicyTests : IDisposable
 
     public static readonly TheoryData<string, int, int, int> Cases =
     [
-        .. from label in new[] { "bits=16", "bits=8", "bits=4", "bits=2", "bits=1", "bits=8,scaling=token", "bits=4,scaling=token", "bits=2,scaling=token", "bits=1,scaling=token" }
+        .. from label in new[] { "bits=16", "bits=8", "bits=4", "bits=2", "bits=1", "bits=8,scaling=token", "bits=4,scaling=token", "bits=2,scaling=token", "bits=1,scaling=token", "label=mixed,label-bits=37", "label=rotated,label-bits=64" }
            from heads in new[] { (Heads: 3, KvHeads: 3), (Heads: 6, KvHeads: 2), (Heads: 5, KvHeads: 1) }
            from headDim in new[] { 64, 80, 96, 128, 256 }
            select (label, heads.Heads, heads.KvHeads, headDim),
@@ -38,9 +38,10 @@ public sealed class DoubleSparsityPolicyTests : IDisposable
         {
             Capacity = lengths.Length * 768,
             KvFormat = (KvFormat)random.Next(3),
-            Attention = AttentionOptions.Parse($"double-sparsity:tokens={budget},channels={channels},{label},sets={sets},reduce={reduce},sinks={random.Next(3)},window={random.Next(1, 9)}"),
+            Attention = AttentionOptions.Parse($"double-sparsity:tokens={budget},{(label.StartsWith("label", StringComparison.Ordinal) ? "" : $"channels={channels},")}{label},budgets={(random.Next(2) == 0 ? "uniform" : "layer")},sets={sets},reduce={reduce},sinks={random.Next(3)},window={random.Next(1, 9)}"),
             Channels = Channels(random, kvHeads, headDim),
             MaxSequences = lengths.Length,
+            PrefillChunk = 700,
         };
         using var cache = new KvCache(_backend, config, options.KvFormat, options.Capacity);
         using var sparse = options.Attention.Create(_backend, config, cache, options);
@@ -96,9 +97,12 @@ public sealed class DoubleSparsityPolicyTests : IDisposable
         {
             int[] ranking = [.. Enumerable.Range(0, headDim)];
             random.Shuffle(ranking);
-            heads[h] = new HeadChannels(ranking, null, RandomWeights.Normals(random, headDim), [.. RandomWeights.Normals(random, headDim).Select(Math.Abs)]);
+            int directions = Math.Min(40, headDim);
+            byte[] Rows() => LabelBasis.Pack(Enumerable.Range(0, directions).Select(_ => RandomWeights.Normals(random, headDim)));
+            var basis = new LabelBasis([.. RandomWeights.Normals(random, directions).Select(Math.Abs)], RandomWeights.Normals(random, directions), [.. RandomWeights.Normals(random, directions).Select(Math.Abs)], Rows(), Rows());
+            heads[h] = new HeadChannels(ranking, RandomWeights.Normals(random, headDim), RandomWeights.Normals(random, headDim), [.. RandomWeights.Normals(random, headDim).Select(Math.Abs)], basis);
         }
-        return new ChannelMap("test", "variance", headDim, RopeStyle.HalfSplit, null, [heads]);
+        return new ChannelMap("test", "variance", headDim, RopeStyle.HalfSplit, null, [heads], [1f + random.NextSingle()]);
     }
 
     public void Dispose()

@@ -9,9 +9,10 @@ namespace IlgpuSparse.Tests.Calibration;
 public class ChannelMapTests
 {
     private static ChannelMap Map(bool scales = true) => new("test", "variance", 4, RopeStyle.Interleaved, "0011223344556677",
-        [.. Enumerable.Range(0, 2).Select(_ => (HeadChannels[])[Head(scales), Head(scales), Head(scales)])]);
+        [.. Enumerable.Range(0, 2).Select(_ => (HeadChannels[])[Head(scales), Head(scales), Head(scales)])], scales ? [0.5f, 1.5f] : null);
 
-    private static HeadChannels Head(bool scales) => scales ? new([2, 0, 3, 1], [0.1f, 0.2f, 0.3f, 0.4f], [1f, -2f, 0f, 3.5f], [0f, 1f, 2f, 0.25f]) : new([2, 0, 3, 1]);
+    private static HeadChannels Head(bool scales) => scales ? new([2, 0, 3, 1], [0.1f, 0.2f, 0.3f, 0.4f], [1f, -2f, 0f, 3.5f], [0f, 1f, 2f, 0.25f],
+        new LabelBasis([3, 1], [0, 0.5f], [1, 2], LabelBasis.Pack([[1, 2, 3, 4], [5, 6, 7, 8]]), LabelBasis.Pack([[1, 0, 0, 0], [0, 1, 0, -0.5f]])), [new LabelPlan(LabelKind.Rotated, 7, [4, 3])]) : new([2, 0, 3, 1]);
 
     [Theory]
     [InlineData(true)]
@@ -27,10 +28,19 @@ public class ChannelMapTests
         var expected = Head(scales);
         for (int head = 0; head < 3; head++)
         {
+            Assert.Equal(scales ? [0.5f, 1.5f] : null, map.LayerBudgets);
             Assert.Equal(expected.Ranking, map[1, head].Ranking);
             Assert.Equal(expected.Scores, map[1, head].Scores);
             Assert.Equal(expected.Mean, map[1, head].Mean);
             Assert.Equal(expected.Deviation, map[1, head].Deviation);
+            Assert.Equal(scales, map[1, head].Basis is not null);
+            if (!scales) continue;
+            Assert.Equal(expected.Basis!.Weight, map[1, head].Basis!.Weight);
+            Assert.Equal([0, 1, 0, -0.5f], map[1, head].Basis!.Query(1));
+            Assert.Equal([1, 2, 3, 4], map[1, head].Basis!.Key(0));
+            Assert.Equal(LabelKind.Rotated, Assert.Single(map[1, head].Plans!).Kind);
+            Assert.Equal([4, 3], map[1, head].Allocate(LabelKind.Rotated, 7));
+            Assert.Equal([3, 3], map[1, head].Allocate(LabelKind.Rotated, 6));
         }
     }
 
@@ -42,6 +52,8 @@ public class ChannelMapTests
         map.CheckFits(model.Config);
         map.CheckModel(model.Fingerprint);
         Assert.Equal(("variance", true, model.Fingerprint), (map.Statistic, map.HasScales, map.Fingerprint));
+        Assert.True(map.HasBases);
+        Assert.NotNull(map.LayerBudgets);
         Assert.Throws<ModelFormatException>(() => map.CheckModel("0011223344556677"));
         Assert.Contains("layers", Assert.Throws<ModelFormatException>(() => map.CheckFits(model.Config with { Layers = 9 })).Message, StringComparison.Ordinal);
         Assert.Contains("rotary", Assert.Throws<ModelFormatException>(() => map.CheckFits(model.Config with { RopeStyle = RopeStyle.HalfSplit })).Message, StringComparison.Ordinal);
@@ -54,7 +66,17 @@ public class ChannelMapTests
         string path = directory.File("map.json");
         Map().Save(path);
         string text = File.ReadAllText(path);
-        Refused("version 2", j => j["version"] = 2);
+        Refused("version 3", j => j["version"] = 3);
+        Refused("budgets of layers", j => j["layerBudgets"] = new JsonArray(1, 1, 1));
+        Refused("budgets of layers", j => j["layerBudgets"] = new JsonArray(1, 5));
+        Refused("for all heads or for none", j => j["heads"]![1]![2]!.AsObject().Remove("basis"));
+        Refused("2 finite numbers", j => j["heads"]![1]![2]!["basis"]!["weight"]!.AsArray().RemoveAt(0));
+        Refused("weight or deviation is negative", j => j["heads"]![1]![2]!["basis"]!["weight"]![0] = -1);
+        Refused("bytes of directions", j => j["heads"]![1]![2]!["basis"]!["keys"] = "AAAA");
+        Refused("lacks a part", j => j["heads"]![1]![2]!["basis"]!["queries"] = null);
+        Refused("a plan of 8 bits", j => j["heads"]![1]![2]!["plans"]![0]!["bits"] = 8);
+        Refused("a plan of 7 bits", j => j["heads"]![1]![2]!["plans"]![0]!["allocation"]![0] = 9);
+        Refused("nothing for", j => j["heads"]![1]![2]!["plans"]![0]!["kind"] = "Channels");
         Refused("is not a channel map", j => j.AsObject().Remove("heads"));
         Refused("is not a channel map", j => j["ropeStyle"] = "Sideways");
         Refused("without channels", j => j["heads"] = new JsonArray());

@@ -130,7 +130,7 @@ public class ChannelStatisticsTests
             using var decoder = new LlamaDecoder(backend, weights, new DecoderOptions { Capacity = 256, KvFormat = IlgpuSparse.Compute.KvFormat.F32, PrefillChunk = chunk });
             var calibrator = new Calibrator(decoder);
             var sums = new ChannelStatistics(model.Config);
-            foreach (int[] window in windows) calibrator.Gather(sums, window, TestContext.Current.CancellationToken);
+            foreach (int[] window in windows) calibrator.Gather(sums, window, cancellation: TestContext.Current.CancellationToken);
             Assert.Equal(111, sums.Tokens);
             Assert.Throws<ArgumentException>(() => calibrator.Gather(sums, new int[300]));
             return ChannelStatistics.Rank([sums], CalibrationStatistic.Variance, model.Fingerprint);

@@ -66,7 +66,7 @@ public class CommandLineTests
         string map = Path.Combine(Path.GetTempPath(), $"{Guid.NewGuid():N}.channels.json");
         var json = RunJson("calibrate", "--output", map, "--window", "512", "--windows", "1", "--statistic", "qk");
         Assert.Equal("qk", json.GetProperty("statistic").GetString());
-        var generated = RunJson("generate", "--prompt", "Once upon a time", "--tokens", "3", "--channels", map);
+        var generated = RunJson("generate", "--prompt", "Once upon a time", "--tokens", "3", "--attention", "double-sparsity:label=rotated,label-bits=32", "--channels", map);
         File.Delete(map);
         Assert.Equal(3, generated.GetProperty("newTokens").GetInt32());
     }
@@ -175,10 +175,10 @@ public class CommandLineTests
         using var directory = new TemporaryDirectory();
         string model = directory.File("other.gguf"), map = File.ReadAllText(Path.ChangeExtension(TestFiles.Model, ".channels.json"));
         File.Copy(TestFiles.Model, model);
-        AssertOneMessage(Run(null, "generate", "--prompt", "a", "--model", model).Error, $"ilgpusparse calibrate --model {model}");
+        AssertOneMessage(Run(null, "generate", "--prompt", "a", "--model", model, "--attention", "double-sparsity").Error, $"ilgpusparse calibrate --model {model}");
         using (var file = ModelFile.Open(model))
             map = map.Replace(file.Fingerprint, "0123456789abcdef", StringComparison.Ordinal);
-        var result = Run(null, "generate", "--prompt", "a", "--model", model, "--channels", directory.Write("foreign.json", map));
+        var result = Run(null, "generate", "--prompt", "a", "--model", model, "--attention", "double-sparsity", "--channels", directory.Write("foreign.json", map));
         Assert.Equal(1, result.ExitCode);
         AssertOneMessage(result.Error, "was made with model 0123456789abcdef");
     }

@@ -21,39 +21,61 @@ internal sealed class DoubleSparsityPolicy : AttentionPolicy
     private readonly KvCache _cache;
     private AttentionOptions _options;
     private readonly AttentionShape _shape;
+    private readonly ChannelMap _channels;
+    private SelectionRule[] _rules;
+    private readonly int _maxAppended;
     private readonly LabelLayer?[] _labels;
     private readonly ValueSums?[] _sums;
+    private readonly (HeadProjection Keys, HeadProjection Queries)?[] _projections;
+    private readonly DeviceBuffer? _keys, _queries;
     private readonly TokenScores? _scores;
     private readonly TokenSets? _sets;
     private readonly TokenSets?[] _predicted = new TokenSets?[2];
     private readonly KvPrediction _prediction;
 
-    public DoubleSparsityPolicy(ComputeBackend backend, LlamaConfig config, KvCache cache, AttentionOptions options, ChannelMap channels, int maxRows, KvPrediction prediction = KvPrediction.Off)
+    public DoubleSparsityPolicy(ComputeBackend backend, LlamaConfig config, KvCache cache, AttentionOptions options, ChannelMap channels, DecoderOptions decoder)
     {
         channels.CheckFits(config);
-        if (options.Channels > config.HeadDim)
+        if (options.Label == LabelKind.Channels && options.Channels > config.HeadDim)
             throw new ArgumentException($"channels={options.Channels}: a head of this model has {config.HeadDim}", nameof(options));
         if (options.Scaling == LabelScaling.Static && options.LabelFormat != LabelFormat.F16 && !channels.HasScales)
             throw new ArgumentException("this channel map has no offsets and scales: use scaling=token or bits=16, or calibrate", nameof(options));
+        if (options.Label == LabelKind.Rotated && !channels.HasBases) throw new ArgumentException("this channel map has no directions: use label=mixed or label=channels, or calibrate", nameof(options));
+        if (options.Label == LabelKind.Mixed && channels[0, 0].Scores is null) throw new ArgumentException("this channel map has no scores of its channels: use label=channels, or calibrate", nameof(options));
+        if (options.LayerBudgets && channels.LayerBudgets is null) throw new ArgumentException("this channel map has no budgets of layers: use budgets=uniform, or calibrate", nameof(options));
+        int maxRows = decoder.MaxSequences;
+        _maxAppended = LlamaDecoder.MaxRows(decoder);
         _backend = backend;
         _config = config;
         _cache = cache;
         _options = options;
+        _channels = channels;
+        _rules = RulesOf(config, options, channels);
         _shape = new AttentionShape(config.Heads, config.KvHeads, config.HeadDim, config.SlidingWindow);
         _labels = new LabelLayer?[config.Layers];
         _sums = new ValueSums?[config.Layers];
+        _projections = new (HeadProjection, HeadProjection)?[config.Layers];
+        int outputs = 0;
         try
         {
             for (int layer = Math.Min(options.DenseLayers, config.Layers); layer < config.Layers; layer++)
             {
-                _labels[layer] = NewLayer(channels, layer);
+                var tables = new LabelTables(config, options, channels, layer);
+                _labels[layer] = tables.CreateLayer(backend, (long)cache.Blocks * KvLayer.BlockTokens * config.KvHeads);
+                _projections[layer] = tables.CreateProjections(backend, config.HeadDim);
+                outputs = Math.Max(outputs, tables.Outputs);
                 if (options.MeanValue) _sums[layer] = ValueSums.Allocate(backend, cache.Blocks, config.KvHeads, config.HeadDim);
+            }
+            if (outputs > 0)
+            {
+                _keys = backend.Allocate(ProjectedKeys(config, decoder) * outputs * sizeof(float), "scratch");
+                _queries = backend.Allocate((long)maxRows * config.Heads * outputs * sizeof(float), "scratch");
             }
             int sets = SetsFor(config, options);
             _scores = new TokenScores(backend.Allocate((long)maxRows * sets * cache.Capacity * sizeof(float), "scratch"), sets, cache.Capacity);
-            int budget = options.Rule.Budget(cache.Capacity);
+            int budget = Enumerable.Range(0, config.Layers).Max(l => RuleOf(options, channels, l).Budget(cache.Capacity));
             _sets = NewSets();
-            _prediction = cache is HostKvCache ? prediction : KvPrediction.Off;
+            _prediction = cache is HostKvCache ? decoder.KvPrediction : KvPrediction.Off;
             for (int i = 0; i < _predicted.Length && _prediction != KvPrediction.Off; i++) _predicted[i] = NewSets();
 
             TokenSets NewSets() => new(backend.Allocate((long)maxRows * sets * budget * sizeof(int), "scratch"), backend.Allocate((long)maxRows * sets * sizeof(int), "scratch"), sets, budget,
@@ -71,8 +93,14 @@ internal sealed class DoubleSparsityPolicy : AttentionPolicy
     internal override SelectionRule Rule
     {
         get => _options.Rule;
-        set => _options = _options with { Rule = value };
+        set
+        {
+            _options = _options with { Rule = value };
+            _rules = RulesOf(_config, _options, _channels);
+        }
     }
+
+    private static SelectionRule[] RulesOf(LlamaConfig config, AttentionOptions options, ChannelMap channels) => [.. Enumerable.Range(0, config.Layers).Select(layer => RuleOf(options, channels, layer))];
 
     public override long AuxiliaryBytesPerToken => LabelBytesPerToken(_config, _options);
 
@@ -85,15 +113,30 @@ internal sealed class DoubleSparsityPolicy : AttentionPolicy
     {
         long capacity = (long)KvCache.BlocksFor(decoder.Capacity) * KvLayer.BlockTokens;
         int lists = decoder is { KvPlacement: KvPlacement.Host, KvPrediction: not KvPrediction.Off } ? 3 : 1; // those of a step, and of two predicted layers
-        long tables = (long)Math.Max(0, config.Layers - options.DenseLayers) * config.KvHeads * options.Channels * sizeof(float) * (HasTables(options) ? 3 : 1);
+        long tables = 0, outputs = 0;
+        for (int layer = Math.Min(options.DenseLayers, config.Layers); layer < config.Layers; layer++)
+        {
+            tables += LabelTables.Bytes(config, options, decoder.Channels, layer);
+            outputs = Math.Max(outputs, LabelTables.OutputsOf(config, options, decoder.Channels, layer));
+        }
+        long projected = sizeof(float) * outputs * (ProjectedKeys(config, decoder) + (long)decoder.MaxSequences * config.Heads);
         long sums = options.MeanValue ? Math.Max(0, config.Layers - options.DenseLayers) * (capacity / KvLayer.BlockTokens) * ValueSums.BytesPerBlock(config.KvHeads, config.HeadDim) : 0;
-        return capacity * LabelBytesPerToken(config, options) + tables + sums
-            + (long)decoder.MaxSequences * SetsFor(config, options) * sizeof(float) * (capacity + lists * (options.Rule.Budget((int)capacity) + (options.MeanValue ? 2 : 1)));
+        return capacity * LabelBytesPerToken(config, options) + tables + projected + sums
+            + (long)decoder.MaxSequences * SetsFor(config, options) * sizeof(float) * (capacity + lists * (Enumerable.Range(0, config.Layers).Max(l => RuleOf(options, decoder.Channels, l).Budget((int)capacity)) + (options.MeanValue ? 2 : 1)));
     }
 
     public override void Append(int layer, StepBatch batch, DeviceSpan k)
     {
-        if (_labels[layer] is { } labels) _backend.AppendLabels(_shape, labels, batch, k);
+        if (_labels[layer] is { } labels)
+        {
+            if (_projections[layer] is { } projections)
+            {
+                if (batch.Rows > _maxAppended) throw new ArgumentException($"{batch.Rows} rows are more than the {_maxAppended} that the policy was made for", nameof(batch));
+                _backend.ProjectHeads(projections.Keys, _config.KvHeads, k, batch.Rows, _keys!);
+                _backend.AppendLabels(LabelShape(layer), labels, batch, _keys!);
+            }
+            else _backend.AppendLabels(_shape, labels, batch, k);
+        }
         if (_sums[layer] is { } sums) _backend.AppendValueSums(_shape, _cache.Layers[layer], sums, batch);
     }
 
@@ -121,7 +164,7 @@ internal sealed class DoubleSparsityPolicy : AttentionPolicy
     internal override void Predict(int layer, StepBatch batch, DeviceSpan q)
     {
         var sets = _predicted[layer & 1]!;
-        _backend.ScoreAndSelect(_shape, _labels[layer]!, batch, q, _options.Reduction, _options.Rule, _scores!, sets);
+        SelectInto(sets, layer, batch, q);
         _backend.Prefetch(_cache.Layers[layer], batch, sets);
     }
 
@@ -129,8 +172,20 @@ internal sealed class DoubleSparsityPolicy : AttentionPolicy
     internal bool IsSparse(int layer, StepBatch batch) => _labels[layer] is not null && Mode(batch) != DenseMode;
 
     /// <summary>First part of <see cref="Attend"/> in a sparse layer: scores and the sets.</summary>
-    internal void Select(int layer, StepBatch batch, DeviceSpan q) =>
-        _backend.ScoreAndSelect(_shape, _labels[layer]!, batch, q, _options.Reduction, _options.Rule, _scores!, _sets!);
+    internal void Select(int layer, StepBatch batch, DeviceSpan q) => SelectInto(_sets!, layer, batch, q);
+
+    private void SelectInto(TokenSets sets, int layer, StepBatch batch, DeviceSpan q)
+    {
+        if (_projections[layer] is { } projections)
+        {
+            _backend.ProjectHeads(projections.Queries, _config.Heads, q, batch.Rows, _queries!);
+            q = _queries!;
+        }
+        _backend.ScoreAndSelect(LabelShape(layer), _labels[layer]!, batch, q, _options.Reduction, _rules[layer], _scores!, sets);
+    }
+
+    // Keys and queries as labels and scores see them.
+    private AttentionShape LabelShape(int layer) => _projections[layer] is { } projections ? _shape with { HeadDim = projections.Keys.Outputs } : _shape;
 
     /// <summary>Second part: attention over the sets that <see cref="Select"/> left.</summary>
     internal void AttendSelected(int layer, StepBatch batch, DeviceSpan q, DeviceSpan y) => AttendTo(_sets!, layer, batch, q, y);
@@ -162,7 +217,7 @@ internal sealed class DoubleSparsityPolicy : AttentionPolicy
             foreach (var labels in _labels)
                 foreach (var table in (DeviceBuffer?[])[labels?.ChannelIndices, labels?.Offsets, labels?.Steps])
                     if (table is not null) hash.AppendData(((DeviceSpan)table).ToArray<byte>((int)table.ByteLength));
-            return $"labels of {_options.Channels} channels in {_options.LabelFormat}, scaling {_options.Scaling}, from layer {_options.DenseLayers}{(_options.MeanValue ? ", sums of V" : "")}, map {Convert.ToHexStringLower(hash.GetHashAndReset().AsSpan(0, 8))}";
+            return $"{_options.Label} labels of {_options.Channels} channels in {_options.LabelFormat}, scaling {_options.Scaling}, from layer {_options.DenseLayers}{(_options.MeanValue ? ", sums of V" : "")}, map {Convert.ToHexStringLower(hash.GetHashAndReset().AsSpan(0, 8))}";
         }
     }
 
@@ -177,11 +232,11 @@ internal sealed class DoubleSparsityPolicy : AttentionPolicy
         long visible = position + 1L - _shape.FirstVisible(position);
         long kv = KvCache.BytesPerToken(_config, _cache.Format) / _config.Layers;
         int dense = position + 1 <= _options.DenseBelow ? _config.Layers : Math.Min(_options.DenseLayers, _config.Layers);
-        long sparse = _config.Layers - dense;
-        if (sparse == 0) return visible * kv * dense;
+        if (dense == _config.Layers) return visible * kv * dense;
         // Heads with sets of their own read the rows of their kv head once each.
-        long rows = (long)_options.Rule.Budget((int)visible) * (_options.SetPerQueryHead ? _config.GroupSize : 1);
-        return visible * kv * dense + visible * AuxiliaryBytesPerToken + rows * kv * sparse;
+        long rows = 0;
+        for (int layer = dense; layer < _config.Layers; layer++) rows += _rules[layer].Budget((int)visible);
+        return visible * kv * dense + visible * AuxiliaryBytesPerToken + rows * (_options.SetPerQueryHead ? _config.GroupSize : 1) * kv;
     }
 
     internal override long BytesUnread(StepBatch batch, TokenSets sets)
@@ -200,63 +255,25 @@ internal sealed class DoubleSparsityPolicy : AttentionPolicy
     {
         foreach (var labels in _labels) labels?.Dispose();
         foreach (var sums in _sums) sums?.Dispose();
+        foreach (var projections in _projections)
+        {
+            projections?.Keys.Dispose();
+            projections?.Queries.Dispose();
+        }
+        _keys?.Dispose();
+        _queries?.Dispose();
         _scores?.Dispose();
         _sets?.Dispose();
         foreach (var sets in _predicted) sets?.Dispose();
     }
 
+    private static SelectionRule RuleOf(AttentionOptions options, ChannelMap? channels, int layer) =>
+        options.LayerBudgets && channels?.LayerBudgets is { } budgets ? options.Rule.Scale(budgets[layer]) : options.Rule;
+
     private static int SetsFor(LlamaConfig config, AttentionOptions options) => options.SetPerQueryHead ? config.Heads : config.KvHeads;
 
     private static bool StoresScales(AttentionOptions options) => options.Scaling == LabelScaling.PerToken && options.LabelFormat != LabelFormat.F16;
 
-    private static bool HasTables(AttentionOptions options) => options.Scaling == LabelScaling.Static && options.LabelFormat != LabelFormat.F16;
-
-    private LabelLayer NewLayer(ChannelMap map, int layer)
-    {
-        int r = _options.Channels, kvHeads = _config.KvHeads;
-        var indices = new int[kvHeads * r];
-        var offsets = new float[kvHeads * r];
-        var steps = new float[kvHeads * r];
-        bool tables = HasTables(_options);
-        for (int head = 0; head < kvHeads; head++)
-        {
-            var channels = map[layer, head];
-            IReadOnlyList<int> ranking = channels.Ranking;
-            if (_options.RandomChannels)
-            {
-                int[] drawn = [.. Enumerable.Range(0, map.HeadDim)];
-                // a stream of its own for every head, the same in every run
-                new Random(layer * kvHeads + head).Shuffle(drawn);
-                ranking = drawn;
-            }
-            for (int i = 0; i < r; i++)
-            {
-                int c = ranking[i];
-                indices[head * r + i] = c;
-                if (!tables) continue;
-                offsets[head * r + i] = channels.Mean![c];
-                // A channel that never varied carries nothing: any positive step keeps its code finite.
-                steps[head * r + i] = Math.Max(channels.Deviation![c], 1e-6f) * _options.LabelFormat.GaussianStep();
-            }
-        }
-        long tokens = (long)_cache.Blocks * KvLayer.BlockTokens * kvHeads;
-        return new LabelLayer
-        {
-            Format = _options.LabelFormat,
-            Scaling = _options.Scaling,
-            Channels = r,
-            ChannelIndices = Table(indices),
-            Offsets = tables ? Table(offsets) : null,
-            Steps = tables ? Table(steps) : null,
-            Codes = _backend.Allocate(tokens * LabelLayer.WordsFor(_options.LabelFormat, r) * sizeof(uint), "labels"),
-            TokenScales = StoresScales(_options) ? _backend.Allocate(tokens * sizeof(uint), "labels") : null,
-        };
-    }
-
-    private DeviceBuffer Table<T>(T[] values) where T : unmanaged
-    {
-        var buffer = _backend.Allocate((long)values.Length * sizeof(int), "labels");
-        ((DeviceSpan)buffer).Upload<T>(values);
-        return buffer;
-    }
+    // Rows of the largest append, times kv heads.
+    private static long ProjectedKeys(LlamaConfig config, DecoderOptions decoder) => (long)LlamaDecoder.MaxRows(decoder) * config.KvHeads;
 }

@@ -1,6 +1,7 @@
 using IlgpuSparse.Cache;
 using IlgpuSparse.Calibration;
 using IlgpuSparse.Compute;
+using IlgpuSparse.Llama;
 using IlgpuSparse.Model;
 
 namespace IlgpuSparse.Attention.Policies;
@@ -15,11 +16,11 @@ internal static class OraclePolicy
     public static AttentionOptions Labels(LlamaConfig config, AttentionOptions options) => options with { Channels = config.HeadDim, LabelFormat = LabelFormat.F16 };
 
     /// <summary>The policy.</summary>
-    public static DoubleSparsityPolicy Create(ComputeBackend backend, LlamaConfig config, KvCache cache, AttentionOptions options, int maxRows, KvPrediction prediction = KvPrediction.Off)
+    public static DoubleSparsityPolicy Create(ComputeBackend backend, LlamaConfig config, KvCache cache, AttentionOptions options, DecoderOptions decoder)
     {
         int[] every = [.. Enumerable.Range(0, config.HeadDim)];
         HeadChannels[][] heads = [.. Enumerable.Range(0, config.Layers).Select(_ => Enumerable.Range(0, config.KvHeads).Select(_ => new HeadChannels(every, null, null, null)).ToArray())];
         var map = new ChannelMap("oracle", "none", config.HeadDim, config.RopeStyle, null, heads);
-        return new DoubleSparsityPolicy(backend, config, cache, Labels(config, options), map, maxRows, prediction);
+        return new DoubleSparsityPolicy(backend, config, cache, Labels(config, options), map, decoder);
     }
 }

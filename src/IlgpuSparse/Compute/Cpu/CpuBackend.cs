@@ -80,6 +80,9 @@ public sealed unsafe class CpuBackend : ComputeBackend
     public override void AppendLabels(AttentionShape shape, LabelLayer labels, StepBatch batch, DeviceSpan k) => CpuLabels.Append(_pool, shape, labels, batch, k);
 
     /// <inheritdoc/>
+    public override void ProjectHeads(HeadProjection projection, int heads, DeviceSpan x, int rows, DeviceSpan y) => CpuProjectHeads.Run(_pool, projection, heads, x, rows, y);
+
+    /// <inheritdoc/>
     public override void Attend(AttentionShape shape, KvLayer cache, StepBatch batch, DeviceSpan q, DeviceSpan y)
     {
         if (batch.IsPrefill && batch.Rows > 1) CpuPrefillAttention.Run(_pool, shape, cache, batch, q, y, VectorBits, ShiftHalves);

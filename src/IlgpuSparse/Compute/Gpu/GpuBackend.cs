@@ -33,6 +33,7 @@ public sealed class GpuBackend : ComputeBackend
     private readonly GpuDecodeAttention _decode;
     private readonly GpuPrefillAttention _prefill;
     private readonly GpuLabels _labels;
+    private readonly GpuProjectHeads _projectHeads;
     private readonly GpuScore _score;
     private readonly GpuSelect _select;
     private readonly GpuSample _sample;
@@ -56,6 +57,7 @@ public sealed class GpuBackend : ComputeBackend
         _decode = new GpuDecodeAttention(device, Memory, tensorCores);
         _prefill = new GpuPrefillAttention(device, tensorCores, precision);
         _labels = new GpuLabels(device);
+        _projectHeads = new GpuProjectHeads(device);
         _score = new GpuScore(device);
         _select = new GpuSelect(device, _score, Memory);
         _sample = new GpuSample(device, Memory);
@@ -246,6 +248,9 @@ public sealed class GpuBackend : ComputeBackend
 
     /// <inheritdoc/>
     public override void AppendLabels(AttentionShape shape, LabelLayer labels, StepBatch batch, DeviceSpan k) => _labels.Append(shape, labels, batch, k, Stream);
+
+    /// <inheritdoc/>
+    public override void ProjectHeads(HeadProjection projection, int heads, DeviceSpan x, int rows, DeviceSpan y) => _projectHeads.Run(projection, heads, x, rows, y, Stream);
 
     /// <inheritdoc/>
     public override void Attend(AttentionShape shape, KvLayer cache, StepBatch batch, DeviceSpan q, DeviceSpan y)

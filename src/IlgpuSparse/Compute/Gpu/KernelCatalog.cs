@@ -46,6 +46,7 @@ internal static class KernelCatalog
         PortableMergeKernel.Variant,
         .. LabelAppendKernel.Variants,
         .. LabelPrefillKernel.Variants,
+        ProjectHeadsKernel.Variant,
         .. ScorePortableKernel.Variants,
         .. ScoreKernel.Variants,
         SelectPortableKernel.Variant,

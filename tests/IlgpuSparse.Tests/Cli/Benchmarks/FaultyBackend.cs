@@ -52,6 +52,8 @@ internal sealed class FaultyBackend(string fault) : ComputeBackend
         if (fault != "append" || batch.IsPrefill) _backend.AppendKv(shape, cache, batch, k, v);
     }
 
+    public override void ProjectHeads(HeadProjection projection, int heads, DeviceSpan x, int rows, DeviceSpan y) => _backend.ProjectHeads(projection, heads, x, rows, y);
+
     public override void AppendLabels(AttentionShape shape, LabelLayer labels, StepBatch batch, DeviceSpan k) => _backend.AppendLabels(shape, labels, batch, k);
 
     public override void Attend(AttentionShape shape, KvLayer cache, StepBatch batch, DeviceSpan q, DeviceSpan y)

@@ -16,7 +16,13 @@ internal readonly unsafe struct LabelPointers
         if (IsStatic)
         {
             Offsets = Table<float>(labels.Offsets, "offsets");
-            Steps = Table<float>(labels.Steps, "steps");
+            Steps = QuantiserSteps = Table<float>(labels.Steps, "steps");
+            if (labels.Planes is not null)
+            {
+                if (Bits != 1) throw new ArgumentException($"bit planes are places of 1-bit labels, not of {Format}", nameof(labels));
+                Planes = Table<int>(labels.Planes, "planes");
+                QuantiserSteps = Table<float>(labels.QuantiserSteps, "quantiser steps");
+            }
         }
         Codes = CpuBuffer.Pointer<uint>(labels.Codes);
         if (IsPerToken) TokenScales = CpuBuffer.Pointer<uint>(labels.TokenScales ?? throw new ArgumentException("labels with per-token scales need room for them", nameof(labels)));
@@ -30,7 +36,10 @@ internal readonly unsafe struct LabelPointers
     public readonly int* Indices;
 
     /// <summary><c>[kvHead, r]</c>; null unless static.</summary>
-    public readonly float* Offsets, Steps;
+    public readonly float* Offsets, Steps, QuantiserSteps;
+
+    /// <summary><c>[kvHead, r]</c>; null where every place is a whole code.</summary>
+    public readonly int* Planes;
 
     /// <summary>All packed codes.</summary>
     public readonly uint* Codes;

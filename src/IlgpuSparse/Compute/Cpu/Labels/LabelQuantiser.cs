@@ -29,7 +29,8 @@ internal readonly unsafe struct LabelQuantiser<V>(LabelPointers labels, float* v
         }
         // Repeats of a channel fill the last vector: they change neither minimum nor maximum.
         for (int i = r; i < ((r + 15) & ~15); i++) _values[i] = _values[0];
-        if (_labels.IsStatic) QuantiseStatic(_labels.Offsets + (long)head * r, _labels.Steps + (long)head * r);
+        if (_labels.Planes != null) QuantisePlanes(_labels.Offsets + (long)head * r, _labels.QuantiserSteps + (long)head * r, _labels.Planes + (long)head * r);
+        else if (_labels.IsStatic) QuantiseStatic(_labels.Offsets + (long)head * r, _labels.Steps + (long)head * r);
         else _labels.BlockScales(block, head)[slot] = QuantisePerToken();
         Pack(target);
     }
@@ -43,6 +44,23 @@ internal readonly unsafe struct LabelQuantiser<V>(LabelPointers labels, float* v
             V centred = V.MultiplyAdd(minusOne, V.Load(offsets + i), V.Load(_values + i));
             V level = V.Add(V.Divide(centred, V.Load(steps + i)), middle);
             StoreCodes(level, top, shift, levels - 1, i);
+        }
+    }
+
+    // The places of a channel follow one another from bit 0 on: its code is computed once.
+    private void QuantisePlanes(float* offsets, float* steps, int* planes)
+    {
+        uint code = 0;
+        for (int i = 0; i < _labels.Channels; i++)
+        {
+            int plane = planes[i] >> 8;
+            if (plane == 0)
+            {
+                int top = (1 << (planes[i] & 255)) - 1;
+                float level = (_values[i] - offsets[i]) / steps[i] + top * 0.5f;
+                code = (uint)MathF.Round(MathF.Min(MathF.Max(level, 0f), top));
+            }
+            _codes[i] = code >> plane & 1u;
         }
     }
 

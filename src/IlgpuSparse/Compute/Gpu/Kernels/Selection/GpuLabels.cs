@@ -21,7 +21,7 @@ internal sealed class GpuLabels(GpuDevice device)
         // whole words, so that the codes of a group's items fit side by side
         while (1 << laneShift < Math.Min(Math.Max(labels.Channels, 32 / labels.Format.Bits()), group)) laneShift++;
         var keys = GpuBuffer.View<float>(k, (long)batch.Rows * shape.KvHeads * shape.HeadDim);
-        if (batch.IsPrefill && batch.Rows >= LabelPrefillKernel.Tokens && view.Static != 0)
+        if (batch.IsPrefill && batch.Rows >= LabelPrefillKernel.Tokens && view.Static != 0 && view.Planed == 0)
         {
             int many = LaunchShapes.Groups(LaunchShapes.Groups(batch.Rows, LabelPrefillKernel.Tokens) * (long)shape.KvHeads << laneShift, group);
             device.Kernels.Load<PrefillLauncher>(LabelPrefillKernel.Variant(labels.Format))(stream, new KernelConfig(many, group), view, keys, batch.Rows, shape.HeadDim, laneShift);
@@ -39,6 +39,8 @@ internal sealed class GpuLabels(GpuDevice device)
         bool perToken = quantised && labels.Scaling == LabelScaling.PerToken, perChannel = quantised && !perToken;
         if (perToken && labels.TokenScales is null) throw new ArgumentException("labels with scales a token have no buffer for them", nameof(labels));
         if (perChannel && (labels.Offsets is null || labels.Steps is null)) throw new ArgumentException("labels with static scales have no offsets or steps", nameof(labels));
+        if (labels.Planes is not null && (labels.Format != LabelFormat.Int1 || !perChannel || labels.QuantiserSteps is null))
+            throw new ArgumentException($"bit planes are places of 1-bit labels with static scales and quantiser steps, not of {labels.Format}", nameof(labels));
         long channels = (long)shape.KvHeads * labels.Channels;
         return new LabelView
         {
@@ -47,6 +49,8 @@ internal sealed class GpuLabels(GpuDevice device)
             Channels = GpuBuffer.View<int>(labels.ChannelIndices, channels),
             Offsets = GpuBuffer.View<float>(perChannel ? labels.Offsets! : labels.ChannelIndices, channels),
             Steps = GpuBuffer.View<float>(perChannel ? labels.Steps! : labels.ChannelIndices, channels),
+            QuantiserSteps = GpuBuffer.View<float>(perChannel ? labels.QuantiserSteps ?? labels.Steps! : labels.ChannelIndices, channels),
+            Planes = GpuBuffer.View<int>(labels.Planes ?? labels.ChannelIndices, channels),
             Positions = GpuBuffer.View<int>(batch.Positions, batch.Rows),
             BlockTable = GpuBuffer.View<int>(batch.BlockTable),
             KvHeads = shape.KvHeads,
@@ -55,6 +59,7 @@ internal sealed class GpuLabels(GpuDevice device)
             MaxBlocks = batch.MaxBlocks,
             PerToken = perToken ? 1 : 0,
             Static = perChannel ? 1 : 0,
+            Planed = labels.Planes is null ? 0 : 1,
         };
     }
 }

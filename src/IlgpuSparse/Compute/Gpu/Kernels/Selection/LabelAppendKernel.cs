@@ -97,10 +97,18 @@ internal static class LabelAppendKernel
         where TBits : struct, ILabelBits
     {
         bool perToken = labels.PerToken != 0;
-        float offset = labels.Offsets[entry], width = labels.Steps[entry];
+        float offset = labels.Offsets[entry], width = labels.QuantiserSteps[entry];
         offset = perToken ? minimum : offset;
         width = perToken ? step : width;
-        float level = (k - offset) / width + (perToken ? 0f : 0.5f * ((1 << TBits.Bits) - 1));
-        return LabelCode.Quantise(width > 0f ? level : 0f, (1 << TBits.Bits) - 1);
+        int largest = (1 << TBits.Bits) - 1, plane = 0;
+        if (TBits.Bits == 1)
+        {
+            int place = labels.Planes[entry];
+            largest = labels.Planed != 0 ? (1 << (place & 255)) - 1 : largest;
+            plane = labels.Planed != 0 ? place >> 8 : 0;
+        }
+        float level = (k - offset) / width + (perToken ? 0f : 0.5f * largest);
+        uint code = LabelCode.Quantise(width > 0f ? level : 0f, largest);
+        return TBits.Bits == 1 ? (code >> plane) & 1u : code;
     }
 }

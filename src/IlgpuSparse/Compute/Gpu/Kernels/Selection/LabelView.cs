@@ -20,6 +20,12 @@ internal struct LabelView
     /// <summary><c>[kvHead, r]</c>; read only with <see cref="Static"/>.</summary>
     public ArrayView<float> Steps;
 
+    /// <summary>Steps of the quantisers, <c>[kvHead, r]</c>; read only with <see cref="Static"/>.</summary>
+    public ArrayView<float> QuantiserSteps;
+
+    /// <summary>Bits and plane of each place, <c>[kvHead, r]</c>; read only with <see cref="Planed"/>.</summary>
+    public ArrayView<int> Planes;
+
     /// <summary>Position of each row.</summary>
     public ArrayView<int> Positions;
 
@@ -43,6 +49,9 @@ internal struct LabelView
 
     /// <summary>1 for codes with scales a channel.</summary>
     public int Static;
+
+    /// <summary>1 for places that are bits of codes.</summary>
+    public int Planed;
 
     /// <summary>Word 0 of token 0 of <paramref name="block"/> and <paramref name="kvHead"/>.</summary>
     public readonly long FirstWord(int block, int kvHead) => ((long)block * KvHeads + kvHead) * Words * KvLayer.BlockTokens;

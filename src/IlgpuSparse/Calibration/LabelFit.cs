@@ -1,0 +1,118 @@
+using System.Collections.Concurrent;
+
+namespace IlgpuSparse.Calibration;
+
+/// <summary>
+/// From kept keys and queries to labels: the directions of every (layer, kv head), and for each number of bits the allocation that loses least attention mass on them. Heads are fitted independently, as many at a time as there are threads.
+/// </summary>
+public sealed class LabelFit
+{
+    /// <summary>Numbers of bits that a search is made for.</summary>
+    public static readonly IReadOnlyList<int> SearchedBits = [32, 64, 128];
+
+    /// <summary>Budgets that a search and a judgement average over, as shares of the keys.</summary>
+    internal static readonly IReadOnlyList<double> Shares = [1 / 16.0, 1 / 32.0, 1 / 64.0];
+
+    // Bits that a search moves at most, and queries of a window that it looks at.
+    private const int Moves = 12;
+    private const int SearchQueries = 12;
+
+    // The mass by whose tokens layers are compared.
+    private const double ComparedMass = 0.6;
+
+    private readonly IReadOnlyList<CalibrationSample> _texts;
+    private readonly IReadOnlyList<double> _shares;
+
+    /// <summary>Fits to <paramref name="texts"/>, one sample a kind of text.</summary>
+    /// <param name="texts">At least one.</param>
+    /// <param name="shares">How much each kind counts, together 1; null for all the same.</param>
+    /// <exception cref="ArgumentException">There are none, or as many shares as texts are not there.</exception>
+    public LabelFit(IReadOnlyList<CalibrationSample> texts, IReadOnlyList<double>? shares = null)
+    {
+        ArgumentNullException.ThrowIfNull(texts);
+        if (texts.Count == 0) throw new ArgumentException("labels are fitted to at least one kind of text", nameof(texts));
+        if (shares is not null && shares.Count != texts.Count) throw new ArgumentException($"{shares.Count} shares for {texts.Count} texts", nameof(shares));
+        _texts = texts;
+        _shares = shares ?? [.. texts.Select(_ => 1.0 / texts.Count)];
+    }
+
+    /// <summary><paramref name="map"/> with directions, and with plans where <paramref name="search"/>.</summary>
+    /// <param name="map">Ranking, means and deviations of the channels.</param>
+    /// <param name="search">Whether to search for the best allocations; they are water-filled otherwise.</param>
+    /// <param name="threads">Heads at a time; 0 for one a core.</param>
+    /// <param name="progress">Told the share that is done.</param>
+    /// <param name="cancellation">Looked at between heads.</param>
+    public ChannelMap Run(ChannelMap map, bool search, int threads = 0, Action<double>? progress = null, CancellationToken cancellation = default)
+    {
+        ArgumentNullException.ThrowIfNull(map);
+        var config = _texts[0].Config;
+        var heads = new HeadChannels[config.Layers][];
+        for (int layer = 0; layer < heads.Length; layer++) heads[layer] = new HeadChannels[config.KvHeads];
+        var needed = new double[config.Layers];
+        int done = 0, total = config.Layers * config.KvHeads;
+        ForEachHead(threads, (layer, head) =>
+        {
+            IReadOnlyList<HeadWindow>[] texts = [.. _texts.Select(t => t.Head(layer, head))];
+            var channels = map[layer, head] with { Basis = BasisFit.Fit(texts, _shares, config.HeadDim), Plans = null };
+            var judge = new LabelJudge(texts, config.HeadDim, Shares, SearchQueries);
+            if (search) channels = channels with { Plans = Plan(channels, judge) };
+            lock (needed) needed[layer] += judge.Needed(ComparedMass).Zip(_shares, (n, share) => n * share).Sum();
+            heads[layer][head] = channels;
+            progress?.Invoke((double)Interlocked.Increment(ref done) / total);
+        }, cancellation);
+        // the square root: what a layer wins by more tokens falls as it gets them
+        double[] roots = [.. needed.Select(Math.Sqrt)];
+        double mean = Math.Max(roots.Average(), 1e-9);
+        return map.With(heads, [.. roots.Select(r => (float)Math.Clamp(r / mean, ChannelMap.LeastBudget, ChannelMap.MostBudget))]);
+    }
+
+    /// <summary>
+    /// Attention mass that a label's sets hold, over what the true scores' sets hold, averaged over layers, heads and budgets of 1/16, 1/32 and 1/64: by kind of text, in the order of the samples. 1 is what the oracle holds.
+    /// </summary>
+    /// <param name="map">The map.</param>
+    /// <param name="kind">What the label is of.</param>
+    /// <param name="bits">Its bits; of channels with two bits each where that is the kind.</param>
+    /// <param name="threads">Heads at a time; 0 for one a core.</param>
+    /// <param name="cancellation">Looked at between heads.</param>
+    public IReadOnlyList<double> Kept(ChannelMap map, LabelKind kind, int bits, int threads = 0, CancellationToken cancellation = default)
+    {
+        ArgumentNullException.ThrowIfNull(map);
+        var config = _texts[0].Config;
+        var results = new ConcurrentBag<double[]>();
+        ForEachHead(threads, (layer, head) =>
+        {
+            var judge = new LabelJudge([.. _texts.Select(t => t.Head(layer, head))], config.HeadDim, Shares, SearchQueries);
+            var channels = map[layer, head];
+            int[] allocation = kind == LabelKind.Channels ? Uniform(channels, bits / 2) : channels.Allocate(kind, bits);
+            double[][] best = judge.Best(), held = judge.Held(channels.Codes(kind), allocation);
+            results.Add([.. best.Select((b, text) => held[text].Sum() / Math.Max(b.Sum(), 1e-9))]);
+        }, cancellation);
+        return [.. _texts.Select((_, text) => results.Average(r => r[text]))];
+    }
+
+    private static LabelPlan[] Plan(HeadChannels channels, LabelJudge judge)
+    {
+        var codes = channels.Codes(LabelKind.Rotated);
+        return [.. SearchedBits.Where(b => b <= BitAllocation.MostBits * codes.Count).Select(b => new LabelPlan(LabelKind.Rotated, b, judge.Search(codes, BitAllocation.Fill(codes.Weight, b), Moves)))];
+    }
+
+    private static int[] Uniform(HeadChannels channels, int count)
+    {
+        var bits = new int[channels.Ranking.Count];
+        foreach (int c in channels.Ranking.Take(count)) bits[c] = 2;
+        return bits;
+    }
+
+    private void ForEachHead(int threads, Action<int, int> work, CancellationToken cancellation)
+    {
+        int kvHeads = _texts[0].Config.KvHeads;
+        try
+        {
+            Parallel.For(0, _texts[0].Config.Layers * kvHeads, new ParallelOptions { MaxDegreeOfParallelism = threads > 0 ? threads : Environment.ProcessorCount, CancellationToken = cancellation }, i => work(i / kvHeads, i % kvHeads));
+        }
+        catch (AggregateException e) when (e.InnerExceptions.Count > 0)
+        {
+            System.Runtime.ExceptionServices.ExceptionDispatchInfo.Throw(e.InnerExceptions[0]);
+        }
+    }
+}
