@@ -54,7 +54,7 @@ public sealed class GpuBufferTests(Accelerators accelerators)
         var buffers = new GpuBuffer[sizes.Length];
         foreach (int i in (int[])[2, 0, 1])
         {
-            buffers[i] = new GpuBuffer(device, sizes[i], "weights", ledger, arena);
+            buffers[i] = new GpuBuffer(device, sizes[i], "weights", ledger, arena: arena);
             random.NextBytes(contents[i]);
             buffers[i].Upload(contents[i]);
         }
@@ -74,7 +74,7 @@ public sealed class GpuBufferTests(Accelerators accelerators)
         }
 
         // what finds no room has memory of its own
-        using (var other = new GpuBuffer(device, 512, "weights", ledger, arena)) Assert.Equal(sizes.Sum() + 512, ledger.LiveBytes);
+        using (var other = new GpuBuffer(device, 512, "weights", ledger, arena: arena)) Assert.Equal(sizes.Sum() + 512, ledger.LiveBytes);
         buffers[2].Dispose();
         buffers[2].Dispose();
         arena.Dispose();

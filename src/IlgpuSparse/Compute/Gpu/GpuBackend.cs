@@ -117,7 +117,7 @@ public sealed class GpuBackend : ComputeBackend
     public override bool Supports(KvFormat format) => format is KvFormat.F32 or KvFormat.F16 or KvFormat.BF16 or KvFormat.Int8;
 
     /// <inheritdoc/>
-    public override DeviceBuffer Allocate(long bytes, string purpose) => new GpuBuffer(_device, bytes, purpose, Memory, _arena);
+    public override DeviceBuffer Allocate(long bytes, string purpose) => new GpuBuffer(_device, bytes, purpose, Memory, arena: _arena);
 
     /// <inheritdoc/>
     internal override IDisposable? ReserveWeights(IEnumerable<long> sizes)
@@ -141,7 +141,7 @@ public sealed class GpuBackend : ComputeBackend
         ArgumentNullException.ThrowIfNull(tensor);
         if (tensor.Columns % 4 != 0 || tensor.Columns > int.MaxValue || tensor.Rows > int.MaxValue)
             throw new ModelFormatException(tensor.File, $"{tensor.Name} is [{tensor.Rows}, {tensor.Columns}]; the GPU needs rows of a multiple of 4 numbers");
-        var data = new GpuBuffer(_device, tensor.ByteLength, "weights", Memory, _arena);
+        var data = new GpuBuffer(_device, tensor.ByteLength, "weights", Memory, arena: _arena);
         try
         {
             for (long start = 0; start < tensor.ByteLength; start += UploadBytes)
