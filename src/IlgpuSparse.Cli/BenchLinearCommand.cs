@@ -23,7 +23,7 @@ internal static class BenchLinearCommand
     private static readonly Option<string> s_rows = new("--rows") { Description = "Activation rows, separated by commas.", DefaultValueFactory = _ => "1,4,8", HelpName = "n,n,..." };
 
     private static readonly Option<ProductPrecision?> s_precision = ModelOptions.Precision(ProductPrecision.Half);
-    private static readonly Option<bool> s_tiles = new("--tiles") { Description = "Time every kernel that could take a product of one or of many rows too, one of one row with and without overlapping." };
+    private static readonly Option<bool> s_tiles = new("--tiles") { Description = "Time products of many rows by every tile too, and those of one row in turn, without kernels that start early." };
 
     /// <summary>The command.</summary>
     public static Command Create()

@@ -44,7 +44,6 @@ internal sealed class GenerateCommand
 
     private readonly ParseResult _arguments;
     private readonly bool _json;
-    private TimeSpan _processorTime;
 
     private GenerateCommand(ParseResult arguments)
     {
@@ -150,12 +149,7 @@ internal sealed class GenerateCommand
         try
         {
             using var tokens = Prefill(generator, prompt, options, text, cancellation);
-            bool some = tokens.MoveNext();
-            var before = Environment.CpuUsage.TotalTime;
-            double prepared = generator.Statistics.PreparationSeconds;
-            for (; some; some = tokens.MoveNext()) Emit(decoder.Append(tokens.Current));
-            // compiling and recording keep one core busy
-            _processorTime = Environment.CpuUsage.TotalTime - before - TimeSpan.FromSeconds(generator.Statistics.PreparationSeconds - prepared);
+            while (tokens.MoveNext()) Emit(decoder.Append(tokens.Current));
         }
         catch (OperationCanceledException)
         {
@@ -265,7 +259,7 @@ internal sealed class GenerateCommand
                 decodeSeconds = s.DecodeSeconds,
                 decodeTokensPerSecond = s.DecodeTokensPerSecond,
                 preparationSeconds = s.PreparationSeconds,
-                processorCores = ProcessorCores(s),
+                processorCores = s.ProcessorCores,
                 kernelsPerStep = s.KernelsPerStep,
                 weightBytes = plan.Weights,
                 kvBytes = plan.KeysAndValues,
@@ -296,7 +290,7 @@ internal sealed class GenerateCommand
         if (s.DecodeSteps > 0)
         {
             string kernels = s.KernelsPerStep > 0 ? $", {s.KernelsPerStep} kernels and copies a step" : "";
-            AnsiConsole.MarkupLine($"[grey]decode: {ProcessorCores(s):0.00} processor cores{kernels}; memory at most {Bytes.Text(backend.Memory.PeakBytes)} of {Bytes.Text(plan.Total)} planned[/]");
+            AnsiConsole.MarkupLine($"[grey]decode: {s.ProcessorCores:0.00} processor cores{kernels}; memory at most {Bytes.Text(backend.Memory.PeakBytes)} of {Bytes.Text(plan.Total)} planned[/]");
         }
         if (cancelled) AnsiConsole.MarkupLine("[yellow]cancelled: the numbers are those so far[/]");
         if (s.DecodeSteps == 0) return;
@@ -307,7 +301,4 @@ internal sealed class GenerateCommand
             AnsiConsole.Write(new BreakdownChart().Width(84).HideTags().AddItem("read", s.Density, Color.Green).AddItem("not read", Math.Max(0, 1 - s.Density), Color.Grey));
         AnsiConsole.MarkupLine($"density [bold green]{s.Density:P1}[/]: {Bytes.Text(s.CacheBytesPerToken)} a token read of labels and of selected K and V, instead of {Bytes.Text(s.DenseBytesRead / s.DecodeSteps)}");
     }
-
-    // Processor time of the decode steps over theirs, with what the program does between them.
-    private double ProcessorCores(GenerationStatistics s) => s.DecodeSeconds > 0 ? Math.Max(0, _processorTime.TotalSeconds) / s.DecodeSeconds : 0;
 }

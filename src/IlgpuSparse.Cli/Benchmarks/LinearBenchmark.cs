@@ -61,7 +61,7 @@ internal sealed class LinearBenchmark : IDisposable
             float[] expected = Expected(configuration, pattern, activations);
             row = row with { Bytes = bytes, Layers = count, Operations = rows >= GpuTensorMatMul.MinRows ? 2.0 * rows * outputs * inputs : null };
             BenchRow[] own = [Measure(row, expected, y, Step, count)];
-            return [.. own, .. Tiles(row, expected, y, Step, count), .. Forms(row, format, expected, y, Step, count)];
+            return [.. own, .. Tiles(row, expected, y, Step, count), .. InTurn(row, expected, y, Step, count)];
         }
         catch (InsufficientMemoryException e)
         {
@@ -114,31 +114,19 @@ internal sealed class LinearBenchmark : IDisposable
         return rows;
     }
 
-    // The same by every kernel for a single row, which begins before its predecessor ends or, "in turn", does not.
-    private List<BenchRow> Forms(BenchRow row, WeightFormat format, float[] expected, DeviceBuffer y, Action<int> step, int count)
+    // The same for a single row with each kernel beginning after its predecessor.
+    private List<BenchRow> InTurn(BenchRow row, float[] expected, DeviceBuffer y, Action<int> step, int count)
     {
-        var rows = new List<BenchRow>();
-        if (!_tiles || row.Batch != 1 || _backend is not GpuBackend { Linear: { } linear, Device: { } device }) return rows;
-        var all = linear.RowForms;
-        bool overlaps = device.StartsKernelsEarly;
+        if (!_tiles || row.Batch != 1 || _backend is not GpuBackend { Device: { StartsKernelsEarly: true } device }) return [];
         try
         {
-            foreach (var form in all.Where(form => form.Serves(format)))
-            {
-                linear.RowForms = [form];
-                foreach (bool overlap in overlaps ? [true, false] : new[] { false })
-                {
-                    device.StartsKernelsEarly = overlap;
-                    rows.Add(Measure(row with { What = form + (overlap ? "" : ", in turn") }, expected, y, step, count));
-                }
-            }
+            device.StartsKernelsEarly = false;
+            return [Measure(row with { What = "in turn" }, expected, y, step, count)];
         }
         finally
         {
-            linear.RowForms = all;
-            device.StartsKernelsEarly = overlaps;
+            device.StartsKernelsEarly = true;
         }
-        return rows;
     }
 
     // All matrices are alike, so that one reference serves.

@@ -36,6 +36,9 @@ public abstract class ComputeBackend : IDisposable
     /// <summary>Makes a weight tensor usable: in place on the CPU, copied to the device on a GPU.</summary>
     public abstract WeightMatrix Load(ModelTensor tensor);
 
+    /// <summary>Room for weights of <paramref name="sizes"/> bytes, the next ones to be loaded or allocated, until the result is disposed; null where each has memory of its own.</summary>
+    internal virtual IDisposable? ReserveWeights(IEnumerable<long> sizes) => null;
+
     /// <summary>Tokens of a prefill chunk that use the device well, in bounded memory, for a model of these sizes.</summary>
     public virtual int PrefillChunk(LlamaConfig config) => 512;
 

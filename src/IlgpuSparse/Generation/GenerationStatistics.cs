@@ -5,6 +5,8 @@ namespace IlgpuSparse.Generation;
 /// <summary>What a generation took and read.</summary>
 public sealed class GenerationStatistics
 {
+    private double _steadySeconds, _processorSeconds;
+
     /// <summary>Tokens of the prompt that were prefilled.</summary>
     public int PromptTokens { get; internal set; }
 
@@ -35,6 +37,12 @@ public sealed class GenerationStatistics
     /// <summary>Seconds in decode steps; where the device computes ahead, all from the first one on, with what the caller does between tokens.</summary>
     public double DecodeSeconds { get; internal set; }
 
+    /// <summary>
+    /// Processor cores that the process keeps busy while it decodes: processor time, but for what the just-in-time compiler takes, over the time of all steps without <see cref="PreparationSeconds"/> of their own; 0
+    /// where there are none.
+    /// </summary>
+    public double ProcessorCores => _steadySeconds > 0 ? Math.Max(0, _processorSeconds) / _steadySeconds : 0;
+
     /// <summary>Bytes of K, V and labels that the decode steps read.</summary>
     public long CacheBytesRead { get; internal set; }
 
@@ -58,4 +66,11 @@ public sealed class GenerationStatistics
 
     /// <summary>Bytes of K, V and labels that an average step read.</summary>
     public long CacheBytesPerToken => DecodeSteps > 0 ? CacheBytesRead / DecodeSteps : 0;
+
+    /// <summary>A decode step in which nothing was prepared.</summary>
+    internal void NoteSteady(double seconds, double processorSeconds)
+    {
+        _steadySeconds += seconds;
+        _processorSeconds += processorSeconds;
+    }
 }

@@ -1,4 +1,5 @@
 using System.Diagnostics;
+using System.Runtime;
 using System.Runtime.InteropServices;
 using IlgpuSparse.Cache;
 using IlgpuSparse.Llama;
@@ -89,6 +90,7 @@ public sealed class Generator(LlamaDecoder decoder) : IDisposable
         var host = decoder.Cache as HostKvCache;
         var counted = host?.Counts();
         long before = 0;
+        double busy = 0;
         try
         {
             while (statistics.NewTokens < options.MaxTokens && !options.StopIds.Contains(token))
@@ -100,13 +102,17 @@ public sealed class Generator(LlamaDecoder decoder) : IDisposable
                 cancellation.ThrowIfCancellationRequested();
                 int position = _sequence.Length;
                 // queued steps run while the caller looks at a token, so that his time counts, too
-                if (queue is null || before == 0) before = Stopwatch.GetTimestamp();
+                if (queue is null || before == 0) (before, busy) = (Stopwatch.GetTimestamp(), BusySeconds());
                 token = queue?.Next() ?? sampler.Next(decoder.Decode(sequences, [token]));
                 long after = Stopwatch.GetTimestamp();
                 preparation = decoder.PreparationSeconds - prepared;
                 prepared += preparation;
                 statistics.PreparationSeconds += preparation;
                 statistics.DecodeSeconds += Stopwatch.GetElapsedTime(before, after).TotalSeconds - preparation;
+                // a step with preparation says nothing about those without
+                double used = BusySeconds() - busy;
+                if (preparation == 0) statistics.NoteSteady(Stopwatch.GetElapsedTime(before, after).TotalSeconds, used);
+                busy += used;
                 before = after;
                 statistics.DecodeSteps++;
                 statistics.KernelsPerStep = decoder.StepNodes;
@@ -119,6 +125,9 @@ public sealed class Generator(LlamaDecoder decoder) : IDisposable
             if (host is not null) statistics.Offload = host.Counts().Since(counted!.Value);
         }
     }
+
+    // of all threads but the one that makes better code of methods that are called often
+    private static double BusySeconds() => (Environment.CpuUsage.TotalTime - JitInfo.GetCompilationTime()).TotalSeconds;
 
     /// <summary>Gives the sequence's blocks back to the cache; the decoder stays.</summary>
     public void Dispose() => _sequence.Dispose();

@@ -37,6 +37,7 @@ public sealed class LlamaWeights : IDisposable
     {
         ArgumentNullException.ThrowIfNull(backend);
         ArgumentNullException.ThrowIfNull(model);
+        using var reserved = backend.ReserveWeights([.. WeightPlan.Of(model.Config).Select(weight => model.Require(weight.Name, weight.Shape).ByteLength)]);
         return Build(model.Config, (name, shape) => backend.Load(model.Require(name, shape)), progress);
     }
 

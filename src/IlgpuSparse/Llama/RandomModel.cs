@@ -35,13 +35,14 @@ public sealed class RandomModel
     public static LlamaWeights Create(ComputeBackend backend, LlamaConfig config, WeightFormat format, int seed = 0, Action<double>? progress = null)
     {
         var source = new RandomModel(backend, format, seed);
+        using var reserved = backend.ReserveWeights([.. WeightPlan.Of(config).Select(weight => Bytes(weight.Shape, format))]);
         return LlamaWeights.Build(config, (name, shape) => shape.Length == 1 ? source.Vector(name, (int)shape[0]) : source.Matrix(name, (int)shape[0], (int)shape[1]), progress);
     }
 
     /// <summary>Bytes of the weights that <see cref="Create"/> makes.</summary>
     /// <exception cref="ArgumentException">The rows of a matrix are not whole blocks of the format.</exception>
     public static long PlannedBytes(LlamaConfig config, WeightFormat format) =>
-        WeightPlan.Of(config).Sum(weight => weight.Shape.Length == 1 ? weight.Shape[0] * sizeof(float) : weight.Shape[0] * format.ByteLength(weight.Shape[1]));
+        WeightPlan.Of(config).Sum(weight => Bytes(weight.Shape, format));
 
     /// <summary>A matrix <c>[rows, columns]</c>.</summary>
     internal WeightMatrix Matrix(string name, int rows, int columns)
@@ -85,6 +86,8 @@ public sealed class RandomModel
             throw;
         }
     }
+
+    private static long Bytes(long[] shape, WeightFormat format) => shape.Length == 1 ? shape[0] * sizeof(float) : shape[0] * format.ByteLength(shape[1]);
 
     private float[] Normals(int count)
     {

@@ -34,6 +34,16 @@ public sealed class QueuedGenerationTests : IDisposable
         }
     }
 
+    [Fact]
+    public void Processor_cores_are_those_of_steps_that_prepare_nothing()
+    {
+        var statistics = new GenerationStatistics();
+        Assert.Equal(0, statistics.ProcessorCores);
+        statistics.NoteSteady(2, 0.5);
+        statistics.NoteSteady(1, 1);
+        Assert.Equal(0.5, statistics.ProcessorCores);
+    }
+
     [Theory]
     [MemberData(nameof(Ways))]
     public void Queued_texts_are_those_of_the_host(string attention, SamplingOptions sampling)
@@ -49,6 +59,7 @@ public sealed class QueuedGenerationTests : IDisposable
         Assert.Equal(expected, actual);
         Assert.Equal((without.NewTokens, without.DecodeSteps, without.CacheBytesRead, without.DenseBytesRead), (with.NewTokens, with.DecodeSteps, with.CacheBytesRead, with.DenseBytesRead));
         Assert.True(with.DecodeSeconds > 0);
+        Assert.InRange(with.ProcessorCores, 0, 2 * Environment.ProcessorCount);
         Assert.Equal(decoder.Cache.Blocks, decoder.Cache.FreeBlocks);
     }
 

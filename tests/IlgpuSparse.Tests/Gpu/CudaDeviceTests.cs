@@ -1,6 +1,8 @@
 using IlgpuSparse.Compute;
 using IlgpuSparse.Compute.Gpu;
 using IlgpuSparse.Compute.Gpu.Kernels;
+using IlgpuSparse.Llama;
+using IlgpuSparse.Model;
 
 namespace IlgpuSparse.Tests.Gpu;
 
@@ -74,6 +76,24 @@ public sealed class CudaDeviceTests(Accelerators accelerators)
         Fill(gate, 1f);
         graph.Run();
         Check(gate, 1024, once);
+    }
+
+    [Fact]
+    public void WeightsTakeNoMoreThanIsPlanned()
+    {
+        var device = accelerators.Open(GpuKind.Cuda);
+        using var backend = GpuBackend.Create(device, leaveOpen: true);
+        // a hundred matrices, none a multiple of the driver's 2 MiB
+        var config = ModelShapes.Find("llama-3-8b", layers: 16) with { VocabularySize = 300, HiddenSize = 1024, IntermediateSize = 2304, Heads = 16, KvHeads = 4, HeadDim = 64 };
+        const long step = 2 << 20;
+        long planned = RandomModel.PlannedBytes(config, WeightFormat.Q4_K), before = device.UsedBytes!.Value;
+        using (RandomModel.Create(backend, config, WeightFormat.Q4_K))
+        {
+            Assert.Equal(planned, backend.Memory.ByPurpose["weights"]);
+            Assert.InRange(device.UsedBytes!.Value - before, planned - step, planned + planned / 100 + step);
+        }
+        Assert.Equal(0, backend.Memory.LiveBytes);
+        Assert.InRange(device.UsedBytes!.Value - before, -step, step);
     }
 
     [Fact]

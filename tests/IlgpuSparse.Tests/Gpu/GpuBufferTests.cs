@@ -39,6 +39,53 @@ public sealed class GpuBufferTests(Accelerators accelerators)
         Assert.Equal(0, ledger.LiveBytes);
     }
 
+    [Theory]
+    [InlineData(GpuKind.CpuAccelerator)]
+    [InlineData(GpuKind.Cuda)]
+    public void WeightsShareAnAllocation(GpuKind kind)
+    {
+        var device = accelerators.Open(kind);
+        var ledger = new MemoryLedger();
+        var random = new Random(_seed);
+        int[] sizes = [1001, 64, 70_001];
+        var arena = new WeightArena(device, sizes.Select(size => (long)size), ledger);
+        Assert.Equal(0, ledger.LiveBytes);
+        var contents = Array.ConvertAll(sizes, size => new byte[size]);
+        var buffers = new GpuBuffer[sizes.Length];
+        foreach (int i in (int[])[2, 0, 1])
+        {
+            buffers[i] = new GpuBuffer(device, sizes[i], "weights", ledger, arena: arena);
+            random.NextBytes(contents[i]);
+            buffers[i].Upload(contents[i]);
+        }
+        Assert.Equal(1024, GpuBuffer.Address(buffers[1]) - GpuBuffer.Address(buffers[0]));
+        Assert.Equal(sizes.Sum(), ledger.LiveBytes);
+        buffers[0].Upload(contents[0] = [.. contents[0][..900], .. contents[0][..101]]);
+        buffers[1].Clear();
+        Array.Clear(contents[1]);
+        for (int i = 0; i < sizes.Length; i++)
+        {
+            var back = new byte[sizes[i]];
+            buffers[i].Download(back);
+            Assert.True(contents[i].AsSpan().SequenceEqual(back), $"bytes of buffer {i} differ (seed {_seed})");
+            // a kernel's view begins there too
+            Assert.Equal(contents[i][16..32], new DeviceSpan(buffers[i], 16).ToArray<byte>(16));
+            Assert.Equal((sizes[i] - 16) / 4, GpuBuffer.View<float>(new DeviceSpan(buffers[i], 16)).Length);
+        }
+
+        // what finds no room has memory of its own
+        using (var other = new GpuBuffer(device, 512, "weights", ledger, arena: arena)) Assert.Equal(sizes.Sum() + 512, ledger.LiveBytes);
+        buffers[2].Dispose();
+        buffers[2].Dispose();
+        arena.Dispose();
+        Assert.False(arena.TryTake(1, out _));
+        buffers[0].Dispose();
+        Assert.False(arena.IsFreed);
+        buffers[1].Dispose();
+        Assert.True(arena.IsFreed);
+        Assert.Equal(0, ledger.LiveBytes);
+    }
+
     [Fact]
     public void PlacesOutsideAreRefused()
     {

@@ -45,16 +45,17 @@ public sealed class KernelCodeTests
         Assert.True(faults.IsEmpty, string.Join(Environment.NewLine, faults));
     }
 
-    [Theory]
-    [InlineData(WeightFormat.F16)]
-    [InlineData(WeightFormat.Q4_K)]
-    public void WeightsAreAskedForBeforeEarlierKernelsHaveFinished(WeightFormat format)
+    [Fact]
+    public void WeightsAreAskedForBeforeEarlierKernelsHaveFinished()
     {
-        string row = KernelCode.Entry(KernelCode.Ptx(LinearRowKernel.Variant(format, typeof(StoreEpilogue)), 9, 0));
-        Assert.Contains("L2::cache_hint", row[..row.IndexOf("griddepcontrol.wait;", StringComparison.Ordinal)], StringComparison.Ordinal);
-        string expert = KernelCode.Entry(KernelCode.Ptx(LinearRowKernel.Variant(format, typeof(ExpertDownEpilogue)), 9, 0));
-        // which expert's is for an earlier one to say
-        Assert.DoesNotContain("L2::cache_hint", expert[..expert.IndexOf("griddepcontrol.wait;", StringComparison.Ordinal)], StringComparison.Ordinal);
+        foreach (var variant in (Func<Type, KernelVariant>[])[LinearRowKernel.Variant, epilogue => RowStreamKernel.Variant(WeightFormat.F16, epilogue), epilogue => RowStreamKernel.Variant(WeightFormat.Q4_K, epilogue)])
+        {
+            string row = KernelCode.Entry(KernelCode.Ptx(variant(typeof(StoreEpilogue)), 9, 0));
+            Assert.Contains("L2::cache_hint", row[..row.IndexOf("griddepcontrol.wait;", StringComparison.Ordinal)], StringComparison.Ordinal);
+            string expert = KernelCode.Entry(KernelCode.Ptx(variant(typeof(ExpertDownEpilogue)), 9, 0));
+            // which expert's is for an earlier one to say
+            Assert.DoesNotContain("L2::cache_hint", expert[..expert.IndexOf("griddepcontrol.wait;", StringComparison.Ordinal)], StringComparison.Ordinal);
+        }
     }
 
     [Fact]
@@ -150,44 +151,36 @@ public sealed class KernelCodeTests
         Assert.Equal(4, KernelCode.Count(ptx, "bar.sync"));
     }
 
-    [Theory]
-    [InlineData(WeightFormat.F16, 4, 0)]
-    [InlineData(WeightFormat.BF16, 4, 0)]
-    [InlineData(WeightFormat.Q8_0, 3, 2)]
-    [InlineData(WeightFormat.Q4_K, 2, 0)]
-    public void WeightsOfASingleRowAreLoadedToRegistersBeforeTheActivations(WeightFormat format, int depth, int halves)
+    [Fact]
+    public void WeightsOfASingleRowAreLoadedToRegistersBeforeTheActivations()
     {
-        string entry = KernelCode.Entry(KernelCode.Ptx(LinearRowKernel.Variant(format, typeof(StoreEpilogue))));
-        int loads = 2 * depth * (format == WeightFormat.Q4_K ? 2 : 1);
+        string entry = KernelCode.Entry(KernelCode.Ptx(LinearRowKernel.Variant(typeof(StoreEpilogue))));
         // those that nothing has to come before, and those of the loop
         int prepared = entry.IndexOf("setp.lt", entry.IndexOf("L2::cache_hint", StringComparison.Ordinal), StringComparison.Ordinal);
         foreach (string part in (string[])[entry[..prepared], entry[prepared..]])
-        {
-            Assert.Equal(loads, Regex.Count(part, @"ld\.global\.nc\.(L1::no_allocate\.)?L2::cache_hint\.v4\.b32"));
-            Assert.Equal(2 * depth * halves, Regex.Count(part, @"ld\.global\.nc\.L2::cache_hint\.b16"));
-        }
+            Assert.Equal(2 * BF16Row.Depth, Regex.Count(part, @"ld\.global\.nc\.(L1::no_allocate\.)?L2::cache_hint\.v4\.b32"));
         Assert.DoesNotContain("ld.global.v4.f32", entry[..prepared], StringComparison.Ordinal);
         Assert.Equal(1, KernelCode.Count(entry, "bar.sync"));
         Assert.Contains("ld.shared.v4.f32", entry, StringComparison.Ordinal);
     }
 
     [Theory]
-    [InlineData(WeightFormat.F16, 8, 8, 0)]
-    [InlineData(WeightFormat.Q8_0, 16, 8, 24)]
-    [InlineData(WeightFormat.Q4_K, 32, 22, 0)]
-    public void WeightsOfASingleRowStreamPastTheRegistersBeforeTheActivations(WeightFormat format, int products, int vectors, int words)
+    [InlineData(WeightFormat.F16, 4, true, 8, 8, 0)]
+    [InlineData(WeightFormat.Q8_0, 4, false, 16, 8, 24)]
+    [InlineData(WeightFormat.Q4_K, 3, false, 32, 22, 0)]
+    public void WeightsOfASingleRowStreamPastTheRegistersBeforeTheActivations(WeightFormat format, int depth, bool atOnce, int products, int vectors, int words)
     {
-        const int depth = 3;
-        string ptx = KernelCode.Ptx(RowStreamKernel.Variant(format, depth, typeof(StoreEpilogue)), 9), entry = KernelCode.Entry(ptx);
+        string ptx = KernelCode.Ptx(RowStreamKernel.Variant(format, typeof(StoreEpilogue)), 9), entry = KernelCode.Entry(ptx);
         Assert.Contains(".target sm_90", ptx, StringComparison.Ordinal);
-        // a full ring before anything is awaited; in the loop one stage more, which sends the next kernel off
+        // a full ring before anything is awaited; in the loop one stage more; the next kernel is sent off at the beginning or by the last stage
         string[] parts = entry.Split("griddepcontrol.wait;");
         Assert.Equal(2, parts.Length);
         int copies = (2 * StreamCodec.Of(format)!.Units + 31) / 32;
         Assert.Equal(depth * copies, Regex.Count(parts[0], @"cp\.async\.cg\.shared\.global\.L2::cache_hint"));
         Assert.Equal(copies, Regex.Count(parts[1], @"cp\.async\.cg\.shared\.global\.L2::cache_hint"));
         Assert.DoesNotContain("ld.global", parts[0], StringComparison.Ordinal);
-        Assert.Equal(1, Regex.Count(parts[1], @"griddepcontrol\.launch_dependents;"));
+        Assert.Equal(1, Regex.Count(parts[atOnce ? 0 : 1], @"griddepcontrol\.launch_dependents;"));
+        Assert.Equal(1, Regex.Count(entry, @"griddepcontrol\.launch_dependents;"));
         Assert.Equal(products, Regex.Count(entry, @"mma\.sync\.aligned\.m16n8k16"));
         Assert.Equal(vectors, Regex.Count(entry, @"add\.s32 at, \w+, \d+; ld\.shared\.v4\.b32"));
         Assert.Equal(words, Regex.Count(entry, @"add\.s32 at, \w+, \d+; ld\.shared\.b32"));

@@ -34,11 +34,11 @@ internal static partial class DependentLaunch
     /// <summary>The kernel's text for a device that does not have it.</summary>
     public static string Remove(string ptx) => ptx.Replace(Wait, "", StringComparison.Ordinal).Replace(Launch, "", StringComparison.Ordinal);
 
-    /// <summary>The kernel's text for a device that has it; <paramref name="late"/>: see <see cref="KernelVariant.HoldsNext"/>, <paramref name="atOnce"/>: see <see cref="KernelVariant.StartsNextAtOnce"/>.</summary>
-    public static string Complete(string ptx, bool late, bool atOnce)
+    /// <summary>The kernel's text for a device that has it; <paramref name="late"/>: see <see cref="KernelVariant.HoldsNext"/>.</summary>
+    public static string Complete(string ptx, bool late)
     {
-        // whoever decides, the kernel itself then does not
-        if (late || atOnce) ptx = ptx.Replace(Launch, "", StringComparison.Ordinal);
+        // the kernel itself then does not decide
+        if (late) ptx = ptx.Replace(Launch, "", StringComparison.Ordinal);
         // ILGPU names an older target than the device's
         ptx = Target().Replace(ptx, ".target sm_90", 1);
         int entry = ptx.IndexOf(".entry", StringComparison.Ordinal);

@@ -39,6 +39,7 @@ public sealed class GpuBackend : ComputeBackend
     private readonly GpuSample _sample;
     private readonly GpuPositions _positions;
     private readonly GpuMeanValue _meanValue;
+    private WeightArena? _arena; // of the weights that are being loaded
     private bool _disposed;
 
     private GpuBackend(GpuDevice device, bool leaveOpen, bool tensorCores, ProductPrecision precision)
@@ -118,7 +119,15 @@ public sealed class GpuBackend : ComputeBackend
     public override bool Supports(KvFormat format) => format is KvFormat.F32 or KvFormat.F16 or KvFormat.BF16 or KvFormat.Int8;
 
     /// <inheritdoc/>
-    public override DeviceBuffer Allocate(long bytes, string purpose) => new GpuBuffer(_device, bytes, purpose, Memory);
+    public override DeviceBuffer Allocate(long bytes, string purpose) => new GpuBuffer(_device, bytes, purpose, Memory, arena: _arena);
+
+    /// <inheritdoc/>
+    internal override IDisposable? ReserveWeights(IEnumerable<long> sizes)
+    {
+        _arena?.Dispose();
+        // others bound the size of an allocation
+        return _arena = _device.IsCuda ? new WeightArena(_device, sizes, Memory) : null;
+    }
 
     /// <summary>Whether kernels can read and write host memory in place.</summary>
     internal bool ReachesHost => _device.Kind != GpuKind.OpenCl;
@@ -134,7 +143,7 @@ public sealed class GpuBackend : ComputeBackend
         ArgumentNullException.ThrowIfNull(tensor);
         if (tensor.Columns % 4 != 0 || tensor.Columns > int.MaxValue || tensor.Rows > int.MaxValue)
             throw new ModelFormatException(tensor.File, $"{tensor.Name} is [{tensor.Rows}, {tensor.Columns}]; the GPU needs rows of a multiple of 4 numbers");
-        var data = new GpuBuffer(_device, tensor.ByteLength, "weights", Memory);
+        var data = new GpuBuffer(_device, tensor.ByteLength, "weights", Memory, arena: _arena);
         try
         {
             for (long start = 0; start < tensor.ByteLength; start += UploadBytes)

@@ -16,6 +16,8 @@ internal sealed class GpuBuffer : DeviceBuffer
     private readonly string _purpose;
     private readonly MemoryLedger _ledger;
     private readonly IntPtr _pinned;
+    private readonly WeightArena? _arena;
+    private readonly long _start;
     private MemoryBuffer? _memory;
 
     /// <summary>Allocates.</summary>
@@ -24,35 +26,18 @@ internal sealed class GpuBuffer : DeviceBuffer
     /// <param name="purpose">What it is accounted for.</param>
     /// <param name="ledger">Where it is accounted.</param>
     /// <param name="onHost">Pinned host memory that kernels read and write in place (on the CPU accelerator memory like any other), instead of the device's own.</param>
+    /// <param name="arena">Where it takes its place, if there is room.</param>
     /// <exception cref="InsufficientMemoryException">The device, or the host, has not that much.</exception>
-    public GpuBuffer(GpuDevice device, long bytes, string purpose, MemoryLedger ledger, bool onHost = false)
+    public GpuBuffer(GpuDevice device, long bytes, string purpose, MemoryLedger ledger, bool onHost = false, WeightArena? arena = null)
     {
         ArgumentOutOfRangeException.ThrowIfNegative(bytes);
-        if (device.IsCapturing) throw new InvalidOperationException($"memory for {purpose} cannot be allocated while a CUDA graph is recorded");
         _device = device;
         _purpose = purpose;
         _ledger = ledger;
         ByteLength = bytes;
-        try
-        {
-            // whole vectors, and never nothing: a view of no memory has no address
-            long whole = Math.Max(Alignment, (bytes + Alignment - 1) & ~(long)(Alignment - 1));
-            if (onHost && device.IsCuda)
-            {
-                device.Accelerator.Bind();
-                _pinned = CudaDriver.AllocatePinned(whole);
-                _memory = CPUMemoryBuffer.Create(device.Accelerator, _pinned, whole, 1);
-            }
-            else
-            {
-                _memory = device.Accelerator.Allocate1D<byte>(whole);
-            }
-        }
-        catch (Exception e) when (e is AcceleratorException or OutOfMemoryException or OverflowException or CudaDriverException)
-        {
-            if (onHost) throw new InsufficientMemoryException($"cannot pin {bytes:N0} bytes of host memory for {purpose}: {e.Message.TrimEnd('.')}; {ledger.LiveBytes:N0} bytes are pinned here", e);
-            throw new InsufficientMemoryException($"cannot allocate {bytes:N0} bytes for {purpose} on {device.Report.Name}: {device.FreeMemory()}, {ledger.LiveBytes:N0} bytes in use here", e);
-        }
+        if (arena is not null && arena.TryTake(bytes, out _start)) _memory = (_arena = arena).Memory;
+        else if (onHost && device.IsCuda) (_pinned, _memory) = Pin(device, bytes, purpose, ledger);
+        else _memory = AllocateMemory(device, bytes, purpose, ledger);
         ledger.Add(purpose, bytes);
     }
 
@@ -63,6 +48,23 @@ internal sealed class GpuBuffer : DeviceBuffer
     public IDisposable? Companion { get; set; }
 
     private MemoryBuffer Memory => _memory ?? throw new ObjectDisposedException(nameof(GpuBuffer), $"the buffer for {_purpose} is disposed");
+
+    private nint Pointer => Memory.NativePtr + (nint)_start;
+
+    /// <summary>Memory of the device for <paramref name="bytes"/>, noted nowhere.</summary>
+    /// <exception cref="InsufficientMemoryException">The device has not that much.</exception>
+    public static MemoryBuffer1D<byte, Stride1D.Dense> AllocateMemory(GpuDevice device, long bytes, string purpose, MemoryLedger ledger)
+    {
+        if (device.IsCapturing) throw new InvalidOperationException($"memory for {purpose} cannot be allocated while a CUDA graph is recorded");
+        try
+        {
+            return device.Accelerator.Allocate1D<byte>(Rounded(bytes));
+        }
+        catch (Exception e) when (e is AcceleratorException or OutOfMemoryException or OverflowException)
+        {
+            throw new InsufficientMemoryException($"cannot allocate {bytes:N0} bytes for {purpose} on {device.Report.Name}: {device.FreeMemory()}, {ledger.LiveBytes:N0} bytes in use here", e);
+        }
+    }
 
     /// <summary>The rest of <paramref name="span"/>'s buffer as elements of <typeparamref name="T"/>: what a kernel takes.</summary>
     public static ArrayView<T> View<T>(DeviceSpan span) where T : unmanaged
@@ -84,7 +86,7 @@ internal sealed class GpuBuffer : DeviceBuffer
     }
 
     /// <summary>The device address of <paramref name="buffer"/>, for kernels that copy by address.</summary>
-    public static long Address(DeviceBuffer buffer) => ((GpuBuffer)buffer).Memory.NativePtr.ToInt64();
+    public static long Address(DeviceBuffer buffer) => ((GpuBuffer)buffer).Pointer;
 
     /// <inheritdoc/>
     /// <remarks>On CUDA the bytes pass through pinned memory: the call returns when <paramref name="source"/> has been read, and the copy runs in order with the kernels.</remarks>
@@ -93,7 +95,7 @@ internal sealed class GpuBuffer : DeviceBuffer
         CheckRange(offset, source.Length);
         if (source.IsEmpty) return;
         if (_pinned != IntPtr.Zero) source.CopyTo(Pinned(offset, source.Length));
-        else if (_device.Staging is { } staging) staging.Upload(source, Memory.NativePtr + (nint)offset);
+        else if (_device.Staging is { } staging) staging.Upload(source, Pointer + (nint)offset);
         else Bytes(offset, source.Length).CopyFromCPU(_device.Stream, source);
     }
 
@@ -110,7 +112,7 @@ internal sealed class GpuBuffer : DeviceBuffer
     public override void Clear()
     {
         for (long start = 0; _pinned != IntPtr.Zero && start < ByteLength; start += int.MaxValue) Pinned(start, (int)Math.Min(int.MaxValue, ByteLength - start)).Clear();
-        if (_pinned == IntPtr.Zero) Bytes(0, Memory.LengthInBytes).MemSetToZero(_device.Stream);
+        if (_pinned == IntPtr.Zero) Bytes(0, Rounded(ByteLength)).MemSetToZero(_device.Stream);
     }
 
     /// <summary>Copies <paramref name="count"/> bytes from pinned host memory to the device on <paramref name="stream"/>; returns at once.</summary>
@@ -118,11 +120,11 @@ internal sealed class GpuBuffer : DeviceBuffer
     {
         source.CheckInside(offset, count);
         target.CheckInside(offset, count);
-        if (stream is CudaStream cuda && source._pinned != IntPtr.Zero) CudaDriver.CopyToDevice(target.Memory.NativePtr + (nint)offset, source.Memory.NativePtr + (nint)offset, count, cuda.StreamPtr);
+        if (stream is CudaStream cuda && source._pinned != IntPtr.Zero) CudaDriver.CopyToDevice(target.Pointer + (nint)offset, source.Pointer + (nint)offset, count, cuda.StreamPtr);
         else source.Bytes(offset, count).CopyTo(stream, target.Bytes(offset, count));
     }
 
-    private ArrayView<byte> Bytes(long offset, long count) => Memory.AsArrayView<byte>(0, Memory.LengthInBytes).SubView(offset, count);
+    private ArrayView<byte> Bytes(long offset, long count) => Memory.AsArrayView<byte>(_start, Rounded(ByteLength)).SubView(offset, count);
 
     // The host's own view, once the device is done with it.
     private unsafe Span<byte> Pinned(long offset, int count)
@@ -130,6 +132,24 @@ internal sealed class GpuBuffer : DeviceBuffer
         ObjectDisposedException.ThrowIf(_memory is null, this);
         _device.Synchronize();
         return new Span<byte>((byte*)_pinned + offset, count);
+    }
+
+    // whole vectors, and never nothing: a view of no memory has no address
+    private static long Rounded(long bytes) => Math.Max(Alignment, (bytes + Alignment - 1) & -Alignment);
+
+    private static (IntPtr Pinned, MemoryBuffer Memory) Pin(GpuDevice device, long bytes, string purpose, MemoryLedger ledger)
+    {
+        if (device.IsCapturing) throw new InvalidOperationException($"memory for {purpose} cannot be allocated while a CUDA graph is recorded");
+        try
+        {
+            device.Accelerator.Bind();
+            var pinned = CudaDriver.AllocatePinned(Rounded(bytes));
+            return (pinned, CPUMemoryBuffer.Create(device.Accelerator, pinned, Rounded(bytes), 1));
+        }
+        catch (Exception e) when (e is AcceleratorException or OutOfMemoryException or OverflowException or CudaDriverException)
+        {
+            throw new InsufficientMemoryException($"cannot pin {bytes:N0} bytes of host memory for {purpose}: {e.Message.TrimEnd('.')}; {ledger.LiveBytes:N0} bytes are pinned here", e);
+        }
     }
 
     private void CheckRange(long offset, long length)
@@ -156,7 +176,8 @@ internal sealed class GpuBuffer : DeviceBuffer
             _device.Synchronize(); // kernels may still write there
             CudaDriver.FreePinned(_pinned);
         }
-        memory.Dispose();
+        if (_arena is null) memory.Dispose();
+        else _arena.Release();
         _ledger.Remove(_purpose, ByteLength);
     }
 }

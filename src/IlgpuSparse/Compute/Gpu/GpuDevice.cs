@@ -16,7 +16,8 @@ public sealed class GpuDevice : IDisposable
         _context = context;
         Kind = kind;
         Report = report;
-        Accelerator = context.Devices[index].CreateAccelerator(context);
+        // who waits for the device gives the processor away: a long prompt or a large model would keep a core busy with asking
+        Accelerator = context.Devices[index] is CudaDevice found ? found.CreateCudaAccelerator(context, CudaAcceleratorFlags.ScheduleBlockingSync) : context.Devices[index].CreateAccelerator(context);
         Kernels = new KernelTable(this);
         Stream = Accelerator.CreateStream();
         if (kind == GpuKind.Cuda) Staging = new PinnedStaging(this);

@@ -25,9 +25,6 @@ internal sealed record KernelVariant(MethodInfo Method, int GroupSize)
     /// </summary>
     public bool HoldsNext { get; init; }
 
-    /// <summary>Whether the next kernel may start at its beginning although it would say itself when (<see cref="DependentLaunch.LetNextStart"/>).</summary>
-    public bool StartsNextAtOnce { get; init; }
-
     /// <summary>Largest trip count of constant loops that is unrolled.</summary>
     public int Unroll { get; init; } = 32;
 
@@ -58,7 +55,7 @@ internal sealed record KernelVariant(MethodInfo Method, int GroupSize)
         if (compiled is PTXCompiledKernel cuda)
         {
             ref string assembly = ref AssemblyOf(cuda);
-            assembly = DependentLaunch.IsKnownTo(((PTXBackend)backend).Architecture.Major) ? DependentLaunch.Complete(assembly, HoldsNext, StartsNextAtOnce) : DependentLaunch.Remove(assembly);
+            assembly = DependentLaunch.IsKnownTo(((PTXBackend)backend).Architecture.Major) ? DependentLaunch.Complete(assembly, HoldsNext) : DependentLaunch.Remove(assembly);
         }
         if (compiled is CLCompiledKernel openCl)
         {

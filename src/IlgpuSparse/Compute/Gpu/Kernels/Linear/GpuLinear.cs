@@ -23,12 +23,9 @@ internal sealed class GpuLinear(GpuDevice device, bool tensorCores)
     /// <summary>Most slices of columns; a launch each.</summary>
     private const int MaxSlices = 16;
 
-    private readonly Dictionary<(WeightFormat Format, int Tiles, RowForm? Form, Type Epilogue), (KernelVariant Variant, Delegate Launch)> _kernels = [];
+    private readonly Dictionary<(WeightFormat Format, int Tiles, Type Epilogue), (KernelVariant Variant, Delegate Launch)> _kernels = [];
 
     private delegate void Launcher<TEpilogue>(AcceleratorStream stream, KernelConfig config, LinearArgs args, TEpilogue epilogue);
-
-    /// <summary>How single rows are multiplied, the first that applies; benchmarks choose.</summary>
-    public IReadOnlyList<RowForm> RowForms { get; set; } = RowForm.All;
 
     private int SharedLimit => device.IsCuda ? device.MaxSharedBytes : TensorDecodeKernel.HopperSharedBytes;
 
@@ -153,7 +150,7 @@ internal sealed class GpuLinear(GpuDevice device, bool tensorCores)
         }
         int rowsPerTile = codec.Limbs == 2 ? 4 : 2, tiles = (int)System.Numerics.BitOperations.RoundUpToPowerOf2((uint)((rows + rowsPerTile - 1) / rowsPerTile));
         if (tiles > TileCodecs.MaxTiles) return null;
-        if (rows == 1 && RowPlan(codec, first, 8 * rowTiles, slots) is { } single) return single;
+        if (rows == 1 && RowPlan(codec, first, 8 * rowTiles, slots) is { Resident: >= 1 } single) return single;
         if (rows == 1 && codec.Scaled) tiles = 0;
 
         LinearPlan With(int warps)
@@ -170,51 +167,42 @@ internal sealed class GpuLinear(GpuDevice device, bool tensorCores)
         return null;
     }
 
-    // For one row, where rows of weights begin at multiples of 16 bytes. First what leaves room for a second group.
+    // For one row, where rows of weights begin at multiples of 16 bytes.
     private LinearPlan? RowPlan(TileCodec codec, WeightMatrix weight, int pairs, int slots)
     {
         if (weight.ByteLength / weight.Rows % 16 != 0) return null;
-        LinearPlan?[] plans = [.. RowForms.Select(form => form.Depth == 0 ? RegisterPlan(codec, weight, form) : StreamPlan(codec, weight, form, pairs, slots))];
-        return Array.Find(plans, plan => plan is { Resident: >= 2 }) ?? Array.Find(plans, plan => plan is { Resident: >= 1 });
-    }
-
-    private LinearPlan? StreamPlan(TileCodec codec, WeightMatrix weight, RowForm form, int pairs, int slots)
-    {
+        if (weight.Format == WeightFormat.BF16)
+        {
+            int steps = BF16Row.Steps(weight.Columns), rowBytes = LinearRowKernel.SharedBytes(steps);
+            return new LinearPlan(codec, -1, device.IsCuda ? LinearRowKernel.MaxWarps : EmulatedWarps, rowBytes, rowBytes > SharedLimit ? 0 : 1, steps);
+        }
         if (StreamCodec.Of(weight.Format) is not { } stream) return null;
         int warps = device.IsCuda ? RowStreamKernel.Warps : EmulatedWarps, stages = stream.RowStages(weight.Columns);
-        var plan = new LinearPlan(codec, -1, warps, 0, form.Groups, stages, form);
-        int bytes = 16 * StreamMemory.Of(form.Depth * 2 * stream.Units, warps, stages, stream.Quads, pairs / Groups(plan, pairs, slots) + 1).Total;
-        // registers are for two
-        return plan with { SharedBytes = bytes, Resident = Math.Min((SharedLimit + 1024) / (bytes + 1024), 2) };
+        var plan = new LinearPlan(codec, -1, warps, 0, 1, stages, Streams: true);
+        int bytes = 16 * StreamMemory.Of(stream.Depth * 2 * stream.Units, warps, stages, stream.Quads, pairs / Groups(plan, pairs, slots) + 1).Total;
+        return plan with { SharedBytes = bytes, Resident = bytes > SharedLimit ? 0 : 1 };
     }
 
-    private LinearPlan? RegisterPlan(TileCodec codec, WeightMatrix weight, RowForm form)
+    // Groups of a launch; pairs of rows for a single one, of which one a multiprocessor has room beside the next kernel's.
+    private int Groups(LinearPlan plan, int pairs, int slots)
     {
-        if (RowCodec.Of(weight.Format) is not { } row) return null;
-        int steps = row.Steps(weight.Columns, weight.ByteLength / weight.Rows), bytes = LinearRowKernel.SharedBytes(row, steps);
-        return new LinearPlan(codec, -1, device.IsCuda ? LinearRowKernel.MaxWarps : EmulatedWarps, bytes, bytes > SharedLimit ? 0 : 1, steps, form);
+        int most = Math.Max(1, device.Multiprocessors * plan.Resident / slots);
+        return Math.Min(plan switch { { Steps: 0 } => pairs / 8, { Streams: true } => pairs, _ => LaunchShapes.Groups(pairs, plan.Warps) }, most);
     }
-
-    // Groups of a launch; pairs of rows for a single one.
-    private int Groups(LinearPlan plan, int pairs, int slots) => plan.Form switch
-    {
-        null => Math.Min(pairs / 8, Math.Max(1, device.Multiprocessors * plan.Resident / slots)),
-        { Depth: 0 } => Math.Min(LaunchShapes.Groups(pairs, plan.Warps), Math.Max(1, device.Multiprocessors / slots)),
-        var form => Math.Min(pairs, Math.Max(1, device.Multiprocessors * form.Groups / slots)),
-    };
 
     private void Launch<TEpilogue>(LinearPlan plan, LinearInputs input, int tiles, TEpilogue epilogue, AcceleratorStream stream, int slots, params ReadOnlySpan<WeightMatrix> weights) where TEpilogue : struct, ILinearEpilogue
     {
         var weight = weights[0];
-        var key = (weight.Format, plan.Tiles, plan.Form, typeof(TEpilogue));
+        var key = (weight.Format, plan.Tiles, typeof(TEpilogue));
         if (!_kernels.TryGetValue(key, out var kernel))
         {
-            var variant = (plan.Form switch
+            var method = plan switch
             {
-                null => LinearKernel.Variant(weight.Format, plan.Tiles, typeof(TEpilogue)),
-                { Depth: 0 } => LinearRowKernel.Variant(weight.Format, typeof(TEpilogue)),
-                var form => RowStreamKernel.Variant(weight.Format, form.Depth, typeof(TEpilogue)),
-            }) with { DynamicSharedBytes = SharedLimit, StartsNextAtOnce = plan.Form is { AtOnce: true } && typeof(TEpilogue) != typeof(QkvEpilogue) };
+                { Steps: 0 } => LinearKernel.Variant(weight.Format, plan.Tiles, typeof(TEpilogue)),
+                { Streams: true } => RowStreamKernel.Variant(weight.Format, typeof(TEpilogue)),
+                _ => LinearRowKernel.Variant(typeof(TEpilogue)),
+            };
+            var variant = method with { DynamicSharedBytes = SharedLimit };
             _kernels[key] = kernel = (variant, device.Kernels.Load<Launcher<TEpilogue>>(variant));
         }
         var data = GpuBuffer.View<ushort>(weight.Data);

@@ -2,10 +2,10 @@ namespace IlgpuSparse.Compute.Gpu.Kernels.Linear;
 
 /// <summary>Launch choices of a product of few rows.</summary>
 /// <param name="Codec">How the weights are read.</param>
-/// <param name="Tiles">Eight-column tiles of activations; 0 for a single row of a scaled format, -1 where there is a form.</param>
+/// <param name="Tiles">Eight-column tiles of activations; 0 for a single row of a scaled format, -1 for the kernels of single rows.</param>
 /// <param name="Warps">Warps a group.</param>
 /// <param name="SharedBytes">Shared memory a group.</param>
 /// <param name="Resident">Groups that fit on a multiprocessor; 0 when one is too much.</param>
 /// <param name="Steps">Steps of a row of <see cref="LinearRowKernel"/>, stages of a row of <see cref="RowStreamKernel"/>; 0 for <see cref="LinearKernel"/>.</param>
-/// <param name="Form">How a single row is multiplied; null for <see cref="LinearKernel"/>.</param>
-internal sealed record LinearPlan(TileCodec Codec, int Tiles, int Warps, int SharedBytes, int Resident, int Steps = 0, RowForm? Form = null);
+/// <param name="Streams">Whether it is for <see cref="RowStreamKernel"/>.</param>
+internal sealed record LinearPlan(TileCodec Codec, int Tiles, int Warps, int SharedBytes, int Resident, int Steps = 0, bool Streams = false);

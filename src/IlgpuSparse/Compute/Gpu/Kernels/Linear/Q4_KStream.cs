@@ -9,6 +9,10 @@ namespace IlgpuSparse.Compute.Gpu.Kernels.Linear;
 /// </summary>
 internal readonly struct Q4_KStream : IStreamCodec
 {
+    public static int Depth => 3;
+
+    public static bool StartsNextAtOnce => false;
+
     public static int Units => 72;
 
     public static int Quads => 512;

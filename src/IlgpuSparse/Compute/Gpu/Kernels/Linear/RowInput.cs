@@ -2,19 +2,18 @@ using ILGPU;
 
 namespace IlgpuSparse.Compute.Gpu.Kernels.Linear;
 
-/// <summary>One row of activations in shared memory in single precision, in the order of a codec's pieces.</summary>
+/// <summary>One row of activations in shared memory in single precision, in the order of <see cref="BF16Row"/>'s pieces.</summary>
 internal static class RowInput
 {
     /// <summary>Loads of a thread under way.</summary>
     private const int Batch = 4;
 
     /// <summary>Fills shared memory and ends with a barrier. The norm's weights are applied; its factor is returned, for the products.</summary>
-    public static float Prepare<TCodec>(ArrayView<U4> memory, LinearArgs args)
-        where TCodec : struct, IRowCodec
+    public static float Prepare(ArrayView<U4> memory, LinearArgs args)
     {
         var inputs = args.X.Cast<F4>();
         var sums = memory.Cast<float>();
-        int quads = args.Columns >> 2, places = TCodec.Quads * 32 * args.RowStages;
+        int quads = args.Columns >> 2, places = BF16Row.Quads * 32 * args.RowStages;
         float squares = 0f;
         for (int first = Group.IdxX; first < places; first += Batch * Group.DimX)
         {
@@ -36,7 +35,7 @@ internal static class RowInput
                 v.Y *= gain.Y;
                 v.Z *= gain.Z;
                 v.W *= gain.W;
-                if (quad < places) TCodec.Place(memory, quad, quads, v);
+                if (quad < places) BF16Row.Place(memory, quad, v);
             }
         }
         if (args.NormFormat != 0)

@@ -18,14 +18,11 @@ internal static class RowStreamKernel
     /// <summary>Warps a group.</summary>
     public const int Warps = 8;
 
-    /// <summary>Stages that a warp can have under way.</summary>
-    public static readonly int[] Depths = [4, 3, 2];
-
-    /// <summary>The variant for a weight format, a depth and what becomes of the products.</summary>
-    public static KernelVariant Variant(WeightFormat format, int depth, Type epilogue)
+    /// <summary>The variant for a weight format and what becomes of the products.</summary>
+    public static KernelVariant Variant(WeightFormat format, Type epilogue)
     {
         var codec = StreamCodec.Of(format) ?? throw new ArgumentOutOfRangeException(nameof(format), format, "no codec");
-        return KernelVariant.Of(typeof(RowStreamKernel), nameof(Run), Warps * 32, codec.Type, KernelCounts.Of(depth), epilogue) with
+        return KernelVariant.Of(typeof(RowStreamKernel), nameof(Run), Warps * 32, codec.Type, epilogue) with
         {
             CudaOnly = true,
             MinGroups = 2,
@@ -38,14 +35,12 @@ internal static class RowStreamKernel
     public static IEnumerable<KernelVariant> Variants =>
         from format in Enum.GetValues<WeightFormat>()
         where StreamCodec.Of(format) is not null
-        from depth in Depths
         from epilogue in LinearKernel.AllEpilogues
-        select Variant(format, depth, epilogue);
+        select Variant(format, epilogue);
 
     /// <summary>Grid of any number of groups; a multiple of 32 threads each. <see cref="LinearArgs.RowStages"/> are stages of this kernel.</summary>
-    public static void Run<TCodec, TDepth, TEpilogue>(LinearArgs args, TEpilogue epilogue)
+    public static void Run<TCodec, TEpilogue>(LinearArgs args, TEpilogue epilogue)
         where TCodec : struct, IStreamCodec
-        where TDepth : struct, IKernelCount
         where TEpilogue : struct, ILinearEpilogue
     {
         var memory = SharedMemory.GetDynamic<U4>();
@@ -53,12 +48,12 @@ internal static class RowStreamKernel
         int lane = Group.IdxX & 31, warp = Group.IdxX >> 5, warps = Group.DimX >> 5;
         ulong policy = Loads.EvictFirst();
         int firstPair = args.GroupPairs * Grid.IdxX + IntrinsicMath.Min(Grid.IdxX, args.MorePairs), pairs = args.GroupPairs + (Grid.IdxX < args.MorePairs ? 1 : 0);
-        var places = StreamMemory.Of(TDepth.Value * 2 * TCodec.Units, warps, args.RowStages, TCodec.Quads, pairs);
+        var places = StreamMemory.Of(TCodec.Depth * 2 * TCodec.Units, warps, args.RowStages, TCodec.Quads, pairs);
         int stages = pairs * args.RowStages, from = stages * warp / warps, to = stages * (warp + 1) / warps;
         int pair = from / args.RowStages, stage = from - pair * args.RowStages, start = stage;
         var next = Locate(new StreamCursor { Left = to - from, Pair = firstPair + pair, Stage = stage }, args, epilogue);
-        int ring = warp * TDepth.Value * 2 * TCodec.Units;
-        for (int i = 0; i < TDepth.Value; i++) next = Ask<TCodec, TEpilogue>(memory, ring + i * 2 * TCodec.Units, next, args, epilogue, lane, policy);
+        int ring = warp * TCodec.Depth * 2 * TCodec.Units;
+        for (int i = 0; i < TCodec.Depth; i++) next = Ask<TCodec, TEpilogue>(memory, ring + i * 2 * TCodec.Units, next, args, epilogue, lane, policy);
 
         DependentLaunch.AwaitEarlier();
         var results = memory.Cast<F2>();
@@ -71,15 +66,15 @@ internal static class RowStreamKernel
         StreamSums sums = default;
         for (int left = to - from; left > 0; left--)
         {
-            TensorOps.WaitGroup(TDepth.Value - 1);
+            TensorOps.WaitGroup(TCodec.Depth - 1);
             TensorOps.WarpSync();
             int at = ring + slot * 2 * TCodec.Units;
             sums = TCodec.Multiply(memory, at, places.X + stage * TCodec.Quads, places.Sums * 2 + stage * (TCodec.Quads >> 4), lane, sums);
             TensorOps.WarpSync();
             next = Ask<TCodec, TEpilogue>(memory, at, next, args, epilogue, lane, policy);
             // all of this warp's weights are on their way: the next kernel's may follow
-            if (next.Left == 0) DependentLaunch.LetNextStart();
-            slot = slot + 1 == TDepth.Value ? 0 : slot + 1;
+            if (!TCodec.StartsNextAtOnce && next.Left == 0) DependentLaunch.LetNextStart();
+            slot = slot + 1 == TCodec.Depth ? 0 : slot + 1;
             stage++;
             if (stage == args.RowStages || left == 1)
             {
