@@ -1,4 +1,5 @@
 using System.Text.Json;
+using System.Text.Unicode;
 using Microsoft.AspNetCore.Http;
 
 namespace IlgpuSparse.Cli.Serving;
@@ -12,14 +13,18 @@ internal readonly struct RequestJson
     private RequestJson(JsonElement root, string path) => (_root, _path) = (root, path);
 
     /// <summary>Reads the body.</summary>
-    /// <exception cref="RequestException">Not declared as JSON, no JSON, or no object.</exception>
+    /// <exception cref="RequestException">Not declared as JSON, no UTF-8, no JSON, or no object.</exception>
     public static async Task<RequestJson> ReadAsync(HttpRequest request)
     {
         // what a page of another site may send without asking first is not taken
         if (!request.HasJsonContentType()) throw new RequestException(StatusCodes.Status415UnsupportedMediaType, "the body must be JSON: send it with 'Content-Type: application/json'");
         try
         {
-            using var document = await JsonDocument.ParseAsync(request.Body, default, request.HttpContext.RequestAborted);
+            using var body = new MemoryStream();
+            await request.Body.CopyToAsync(body, request.HttpContext.RequestAborted);
+            // the reader lets other bytes pass inside of texts, and fails when they are shown
+            if (!Utf8.IsValid(body.GetBuffer().AsSpan(0, (int)body.Length))) throw new RequestException(StatusCodes.Status400BadRequest, "the body is no JSON: it has bytes that are no UTF-8");
+            using var document = JsonDocument.Parse(body.GetBuffer().AsMemory(0, (int)body.Length));
             return new RequestJson(Object(document.RootElement.Clone(), "the body"), "");
         }
         catch (JsonException e)
