@@ -182,10 +182,17 @@ public abstract class HostKvCacheTests(Accelerators accelerators, GpuKind kind)
     {
         using var backend = Open();
         using var weights = RandomModel.Create(backend, s_config, WeightFormat.F16, _seed);
-        long before = backend.Memory.LiveBytes;
         var options = Options("double-sparsity:tokens=1/4,channels=8", KvFormat.F16) with { KvPlacement = KvPlacement.Host, HotTokens = 64, PrefillChunk = 2, KvPrediction = KvPrediction.Late };
-        using (var decoder = new LlamaDecoder(backend, weights, options))
+        // what the backend keeps for itself is there after the first time
+        Once();
+        long before = backend.Memory.LiveBytes;
+        Once();
+        Assert.Equal(before, backend.Memory.LiveBytes);
+        Assert.Equal(0, backend.HostMemory.LiveBytes);
+
+        void Once()
         {
+            using var decoder = new LlamaDecoder(backend, weights, options);
             var sequence = decoder.NewSequence();
             Contents(decoder, new Random(_seed), sequence, 1000);
             using var cancel = new CancellationTokenSource();
@@ -199,8 +206,6 @@ public abstract class HostKvCacheTests(Accelerators accelerators, GpuKind kind)
             decoder.Cache.Prepare(batch);
             backend.Prefetch(decoder.Cache.Layers[1], batch, decoder.Policy.Selection!);
         }
-        Assert.Equal(before, backend.Memory.LiveBytes);
-        Assert.Equal(0, backend.HostMemory.LiveBytes);
     }
 
     private GpuBackend Open() => GpuBackend.Create(accelerators.Open(kind), leaveOpen: true);

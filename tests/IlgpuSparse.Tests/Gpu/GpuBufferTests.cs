@@ -74,7 +74,12 @@ public sealed class GpuBufferTests(Accelerators accelerators)
         }
 
         // what finds no room has memory of its own
-        using (var other = new GpuBuffer(device, 512, "weights", ledger, arena: arena)) Assert.Equal(sizes.Sum() + 512, ledger.LiveBytes);
+        using (var other = new GpuBuffer(device, 512, "weights", ledger, arena: arena))
+        {
+            Assert.Equal(sizes.Sum() + 512, ledger.LiveBytes);
+            other.Upload(contents[2].AsSpan(0, 512));
+            Assert.Equal(contents[2][..512], ((DeviceSpan)other).ToArray<byte>(512));
+        }
         buffers[2].Dispose();
         buffers[2].Dispose();
         arena.Dispose();

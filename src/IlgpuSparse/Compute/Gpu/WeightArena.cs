@@ -29,8 +29,9 @@ internal sealed class WeightArena : IDisposable
     /// <summary>Takes the next place; false where there is no room. Who has taken one says <see cref="Release"/> once.</summary>
     public bool TryTake(long bytes, out long start)
     {
-        start = _taken;
+        start = 0;
         if (_disposed || Aligned(bytes) > Memory.Length - _taken) return false;
+        start = _taken;
         _taken += Aligned(bytes);
         Interlocked.Increment(ref _users);
         return true;
