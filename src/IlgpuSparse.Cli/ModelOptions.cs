@@ -1,13 +1,13 @@
 using System.CommandLine;
 using System.CommandLine.Parsing;
 using System.Globalization;
-using IlgpuSparse.Llama;
 using IlgpuSparse.Attention;
 using IlgpuSparse.Cache;
 using IlgpuSparse.Calibration;
 using IlgpuSparse.Chat;
 using IlgpuSparse.Compute;
 using IlgpuSparse.Compute.Gpu;
+using IlgpuSparse.Llama;
 using IlgpuSparse.Model;
 
 namespace IlgpuSparse.Cli;
