@@ -83,7 +83,7 @@ internal static class MassFilterKernel
                 scratch.ChunkCounts[set * scratch.Chunks + chunk] = new U2 { X = (uint)keptTotal, Y = 0u };
             }
             int chunks = (range.Last - range.Origin) / tokens + 1;
-            if (Arrival.IsLast(ref scratch.Arrivals[set], chunks, ref search[0])) End(select, range, set, maximum, low, high, search, sums, kept);
+            if (Arrival.IsLast(ref scratch.Arrivals[set], chunks, ref search[RankSearch.Before])) End(select, range, set, maximum, low, high, search, sums, kept);
         }
     }
 

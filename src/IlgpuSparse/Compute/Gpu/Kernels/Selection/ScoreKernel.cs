@@ -204,7 +204,7 @@ internal static class ScoreKernel
                 memory.Word = SharedMemory.Allocate<uint>(SetFilter.Words);
                 long number = (long)row * Grid.DimY + set;
                 int chunks = (position - origin) / score.ChunkTokens + 1;
-                if (Arrival.IsLast(ref select.Scratch.Arrivals[number], chunks, ref memory.Word[0])) SetFilter.Run(select, range, number, 0, 1, SetFilter.WholeChunk(range.Last - range.Origin + 1, Group.DimX), memory);
+                if (Arrival.IsLast(ref select.Scratch.Arrivals[number], chunks, ref memory.Word[SetFilter.Last])) SetFilter.Run(select, range, number, 0, 1, SetFilter.WholeChunk(range.Last - range.Origin + 1, Group.DimX), memory);
             }
             if (TMode.Value == WithMassSelection)
             {
@@ -216,7 +216,7 @@ internal static class ScoreKernel
                 long number = (long)row * Grid.DimY + set;
                 int chunks = (position - origin) / score.ChunkTokens + 1;
                 var masses = new MassBins { Counts = bins.SubView(0, MassSetSelection.Bins), Low = bins.SubView(MassSetSelection.Bins, MassSetSelection.Bins), High = high };
-                if (Arrival.IsLast(ref select.Scratch.Arrivals[number], chunks, ref search[0])) MassSetSelection.Run(select, range, number, masses, search, sums, above, tied);
+                if (Arrival.IsLast(ref select.Scratch.Arrivals[number], chunks, ref search[RankSearch.Before])) MassSetSelection.Run(select, range, number, masses, search, sums, above, tied);
             }
         }
     }

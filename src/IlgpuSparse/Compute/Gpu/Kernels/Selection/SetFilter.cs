@@ -28,7 +28,10 @@ internal static class SetFilter
     public const int Words = 6;
 
     // indices of the words; the search has the first two
-    private const int Bin = 0, Before = 1, EarlierKept = 2, EarlierOpen = 3, Last = 4, OpenCount = 5;
+    private const int Bin = 0, Before = 1, EarlierKept = 2, EarlierOpen = 3, OpenCount = 5;
+
+    /// <summary>Index of the word for <see cref="Arrival"/>, also before a <see cref="Run"/>: its first steps leave it alone, so that no thread finds another's word there.</summary>
+    public const int Last = 4;
 
     /// <summary>Tokens of a chunk for groups of <paramref name="threads"/> that holds <paramref name="visible"/> tokens, if one can.</summary>
     public static int WholeChunk(int visible, int threads)
