@@ -32,7 +32,7 @@ internal sealed class AttentionMethod
             Settings = ["label", "label-bits", "budgets", "channels", "bits", "scaling", "order", "map", .. s_ranked],
             AuxiliaryBytesPerToken = DoubleSparsityPolicy.LabelBytesPerToken,
             PlannedBytes = DoubleSparsityPolicy.PlannedBytes,
-            Selection = (config, options, capacity) => (options.SetPerQueryHead ? config.Heads : config.KvHeads, options.Rule.Budget(capacity)),
+            Selection = (config, options, capacity) => (options.SetsOf(config), options.Rule.Budget(capacity)),
             Create = (backend, config, cache, options, decoder) => new DoubleSparsityPolicy(backend, config, cache, options, Map(config, options, decoder), decoder),
         },
         new()
@@ -52,7 +52,7 @@ internal sealed class AttentionMethod
             Settings = s_ranked,
             AuxiliaryBytesPerToken = (config, options) => DoubleSparsityPolicy.LabelBytesPerToken(config, OraclePolicy.Labels(config, options)),
             PlannedBytes = (config, options, decoder) => DoubleSparsityPolicy.PlannedBytes(config, OraclePolicy.Labels(config, options), decoder),
-            Selection = (config, options, capacity) => (options.SetPerQueryHead ? config.Heads : config.KvHeads, options.Rule.Budget(capacity)),
+            Selection = (config, options, capacity) => (options.SetsOf(config), options.Rule.Budget(capacity)),
             Create = (backend, config, cache, options, decoder) => OraclePolicy.Create(backend, config, cache, options, decoder),
         },
         new()
@@ -94,7 +94,7 @@ internal sealed class AttentionMethod
             Settings = ["tokens", "sets", "dense-layers"],
             AuxiliaryBytesPerToken = H2oPolicy.SumBytesPerToken,
             PlannedBytes = H2oPolicy.PlannedBytes,
-            Selection = (config, options, capacity) => (options.SetPerQueryHead ? config.Heads : config.KvHeads, Math.Min(options.Rule.Budget(capacity), capacity)),
+            Selection = (config, options, capacity) => (options.SetsOf(config), Math.Min(options.Rule.Budget(capacity), capacity)),
             Create = (backend, config, cache, options, decoder) => new H2oPolicy(backend, config, cache, options, decoder.MaxSequences),
         },
         new()

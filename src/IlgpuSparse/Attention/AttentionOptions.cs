@@ -87,6 +87,9 @@ public sealed record AttentionOptions
     /// <summary>Principal components of the keys, of <see cref="AttentionKind.Loki"/>: path of a file that 'ilgpusparse calibrate --components' wrote. Null for none.</summary>
     public string? ComponentsPath { get; init; }
 
+    /// <summary>Sets a row, of a model.</summary>
+    internal int SetsOf(LlamaConfig config) => SetPerQueryHead ? config.Heads : config.KvHeads;
+
     /// <summary>How the scores of a group become one.</summary>
     public GroupReduction Reduction { get; init; } = GroupReduction.Max;
 

@@ -52,8 +52,8 @@ public abstract class AttentionPolicy : IDisposable
         set => throw new NotSupportedException($"{Description} has no budget");
     }
 
-    /// <summary>Bytes of K and V that <paramref name="sets"/> of a step in one layer leave unread of what <see cref="BytesRead"/> counts: where sets may end early.</summary>
-    internal virtual long BytesUnread(StepBatch batch, TokenSets sets) => 0;
+    /// <summary>Bytes of K and V that <paramref name="sets"/> of a step in <paramref name="layer"/> leave unread of what <see cref="BytesRead"/> counts: where sets may end early.</summary>
+    internal virtual long BytesUnread(int layer, StepBatch batch, TokenSets sets) => 0;
 
     /// <summary>Share of K and V that the method needs to keep of a context of <paramref name="length"/> tokens: less than 1 where what is not read will never be.</summary>
     public virtual double KeptShare(int length) => 1;

@@ -105,7 +105,7 @@ internal sealed class AlternativePolicies : AttentionPolicy
     {
         Chosen.Attend(layer, batch, q, y);
         var sets = Chosen.SetsOf(layer, batch);
-        if (EndsEarly && sets is not null) _unread += Chosen.BytesUnread(batch, sets);
+        if (EndsEarly && sets is not null) _unread += Chosen.BytesUnread(layer, batch, sets);
         if (Probe is { IsLooking: true } probe) probe.Look(layer, batch, q, y, sets);
     }
 

@@ -71,7 +71,7 @@ internal sealed class DoubleSparsityPolicy : AttentionPolicy
                 _keys = backend.Allocate(ProjectedKeys(config, decoder) * outputs * sizeof(float), "scratch");
                 _queries = backend.Allocate((long)maxRows * config.Heads * outputs * sizeof(float), "scratch");
             }
-            int sets = SetsFor(config, options);
+            int sets = options.SetsOf(config);
             _scores = new TokenScores(backend.Allocate((long)maxRows * sets * cache.Capacity * sizeof(float), "scratch"), sets, cache.Capacity);
             int budget = Enumerable.Range(0, config.Layers).Max(l => RuleOf(options, channels, l).Budget(cache.Capacity));
             _sets = NewSets();
@@ -122,7 +122,7 @@ internal sealed class DoubleSparsityPolicy : AttentionPolicy
         long projected = sizeof(float) * outputs * (ProjectedKeys(config, decoder) + (long)decoder.MaxSequences * config.Heads);
         long sums = options.MeanValue ? Math.Max(0, config.Layers - options.DenseLayers) * (capacity / KvLayer.BlockTokens) * ValueSums.BytesPerBlock(config.KvHeads, config.HeadDim) : 0;
         return capacity * LabelBytesPerToken(config, options) + tables + projected + sums
-            + (long)decoder.MaxSequences * SetsFor(config, options) * sizeof(float) * (capacity + lists * (Enumerable.Range(0, config.Layers).Max(l => RuleOf(options, decoder.Channels, l).Budget((int)capacity)) + (options.MeanValue ? 2 : 1)));
+            + (long)decoder.MaxSequences * options.SetsOf(config) * sizeof(float) * (capacity + lists * (Enumerable.Range(0, config.Layers).Max(l => RuleOf(options, decoder.Channels, l).Budget((int)capacity)) + (options.MeanValue ? 2 : 1)));
     }
 
     public override void Append(int layer, StepBatch batch, DeviceSpan k)
@@ -239,14 +239,14 @@ internal sealed class DoubleSparsityPolicy : AttentionPolicy
         return visible * kv * dense + visible * AuxiliaryBytesPerToken + rows * (_options.SetPerQueryHead ? _config.GroupSize : 1) * kv;
     }
 
-    internal override long BytesUnread(StepBatch batch, TokenSets sets)
+    internal override long BytesUnread(int layer, StepBatch batch, TokenSets sets)
     {
         int[] counts = ((DeviceSpan)sets.Counts).ToArray<int>(batch.Rows * sets.Sets);
         long unread = 0;
         for (int i = 0; i < counts.Length; i++)
         {
             int position = batch.HostPositions[i / sets.Sets];
-            unread += _options.Rule.Budget(position + 1 - _shape.FirstVisible(position)) - counts[i];
+            unread += _rules[layer].Budget(position + 1 - _shape.FirstVisible(position)) - counts[i];
         }
         return unread * (KvCache.BytesPerToken(_config, _cache.Format) / _config.Layers / _config.KvHeads);
     }
@@ -269,8 +269,6 @@ internal sealed class DoubleSparsityPolicy : AttentionPolicy
 
     private static SelectionRule RuleOf(AttentionOptions options, ChannelMap? channels, int layer) =>
         options.LayerBudgets && channels?.LayerBudgets is { } budgets ? options.Rule.Scale(budgets[layer]) : options.Rule;
-
-    private static int SetsFor(LlamaConfig config, AttentionOptions options) => options.SetPerQueryHead ? config.Heads : config.KvHeads;
 
     private static bool StoresScales(AttentionOptions options) => options.Scaling == LabelScaling.PerToken && options.LabelFormat != LabelFormat.F16;
 

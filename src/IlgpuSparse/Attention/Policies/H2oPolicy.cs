@@ -27,7 +27,7 @@ internal sealed class H2oPolicy : HostSelectionPolicy
     private float[] _prefill = [];
 
     public H2oPolicy(ComputeBackend backend, LlamaConfig config, KvCache cache, AttentionOptions options, int maxRows)
-        : base(backend, config, cache, options, maxRows, SetsFor(config, options), options.Rule.Budget(cache.Capacity))
+        : base(backend, config, cache, options, maxRows, options.SetsOf(config), options.Rule.Budget(cache.Capacity))
     {
         _ownsPool = backend is not CpuBackend;
         _pool = backend is CpuBackend cpu ? cpu.Pool : new WorkerPool(Environment.ProcessorCount);
@@ -47,11 +47,11 @@ internal sealed class H2oPolicy : HostSelectionPolicy
     public override long AuxiliaryBytesPerToken => SumBytesPerToken(Config, Settings);
 
     /// <summary>One sum a token and set.</summary>
-    public static long SumBytesPerToken(LlamaConfig config, AttentionOptions options) => (long)sizeof(float) * SetsFor(config, options) * Math.Max(0, config.Layers - options.DenseLayers);
+    public static long SumBytesPerToken(LlamaConfig config, AttentionOptions options) => (long)sizeof(float) * options.SetsOf(config) * Math.Max(0, config.Layers - options.DenseLayers);
 
     /// <summary>Device bytes.</summary>
     public static long PlannedBytes(LlamaConfig config, AttentionOptions options, DecoderOptions decoder) =>
-        PlannedBytes(config, options, decoder, SetsFor(config, options), options.Rule.Budget(KvCache.BlocksFor(decoder.Capacity) * KvLayer.BlockTokens));
+        PlannedBytes(config, options, decoder, options.SetsOf(config), options.Rule.Budget(KvCache.BlocksFor(decoder.Capacity) * KvLayer.BlockTokens));
 
     public override double KeptShare(int length) => (double)Settings.Rule.Budget(length) / length;
 

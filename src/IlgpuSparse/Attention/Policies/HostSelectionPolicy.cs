@@ -78,9 +78,6 @@ internal abstract class HostSelectionPolicy : AttentionPolicy
     /// <summary>Layers that select.</summary>
     protected int SparseLayers => Math.Max(0, Config.Layers - _options.DenseLayers);
 
-    /// <summary>Sets a row of a method with one set a kv head or, with <c>sets=head</c>, a query head.</summary>
-    protected static int SetsFor(LlamaConfig config, AttentionOptions options) => options.SetPerQueryHead ? config.Heads : config.KvHeads;
-
     /// <summary>Device bytes of <paramref name="sets"/> sets a row of <paramref name="most"/> tokens, and of sums; what a method keeps of the keys lies on the host.</summary>
     protected static long PlannedBytes(LlamaConfig config, AttentionOptions options, DecoderOptions decoder, int sets, int most)
     {

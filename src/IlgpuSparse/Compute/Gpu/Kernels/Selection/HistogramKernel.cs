@@ -58,7 +58,7 @@ internal static class HistogramKernel
             uint low = bins[bin], high = bins[bin + 32], sum = low + high;
             if (low != 0u) Atomic.Add(ref scratch.Histogram[first + bin], low);
             if (high != 0u) Atomic.Add(ref scratch.Histogram[first + bin + 32], high);
-            for (int d = 0; d < 5; d++) sum += Warp.ShuffleXor(sum, 1 << d);
+            sum = GroupScan.WarpSum(sum);
             if (lane == 0 && sum != 0u) Atomic.Add(ref scratch.Histogram[first + SortableKey.TopBins + group], sum);
         }
     }
