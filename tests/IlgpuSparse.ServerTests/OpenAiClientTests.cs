@@ -123,7 +123,7 @@ public class OpenAiClientTests(ServerFixture server)
             await foreach (var update in Client().CompleteChatStreamingAsync([new UserChatMessage(Question)], Options(1, 5000), cancel.Token))
                 if (update.ContentUpdate.Count > 0) cancel.Cancel();
         });
-        for (int i = 0; i < 200 && server.Model.Engine.Status.Active > 0; i++) await Task.Delay(20);
+        for (int i = 0; i < 6000 && server.Model.Engine.Status.Active > 0; i++) await Task.Delay(20);
         Assert.Equal(0, server.Model.Engine.Status.Active);
     }
 

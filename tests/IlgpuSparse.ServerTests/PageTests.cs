@@ -58,7 +58,7 @@ public class PageTests(ServerFixture server)
         await page.GetByRole(AriaRole.Button, new() { Name = "Send" }).ClickAsync();
         await page.Locator(".panel .answer").Filter(new() { HasTextRegex = new("\\w+ \\w+ \\w+") }).WaitForAsync(new() { Timeout = 60_000 });
         await page.GetByRole(AriaRole.Button, new() { Name = "Stop" }).ClickAsync();
-        for (int i = 0; i < 200 && server.Model.Engine.Status.Active > 0; i++) await Task.Delay(20);
+        for (int i = 0; i < 6000 && server.Model.Engine.Status.Active > 0; i++) await Task.Delay(20);
         Assert.Equal(0, server.Model.Engine.Status.Active);
         Assert.True(await page.GetByRole(AriaRole.Button, new() { Name = "Send" }).IsEnabledAsync());
 

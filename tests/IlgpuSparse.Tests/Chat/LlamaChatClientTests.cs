@@ -71,7 +71,7 @@ public sealed class LlamaChatClientTests : IDisposable
             await foreach (var _ in _client.GetStreamingResponseAsync(Text, Greedy(1500), cancel.Token)) cancel.Cancel();
         });
         var engine = ((ChatModel)_client.GetService(typeof(ChatModel))!).Engine;
-        for (int i = 0; i < 200 && engine.Status.Active > 0; i++) await Task.Delay(10);
+        for (int i = 0; i < 6000 && engine.Status.Active > 0; i++) await Task.Delay(10);
         Assert.Equal(0, engine.Status.Active);
     }
 

@@ -212,10 +212,10 @@ public sealed class GenerationEngineTests : IDisposable
     [Fact]
     public async Task A_full_queue_refuses_and_says_when_to_come_again()
     {
-        using var decoder = Decoder(1024, 1);
+        using var decoder = Decoder(16384, 1);
         using var engine = new GenerationEngine(decoder, new EngineOptions { QueueLimit = 2 });
         using var cancel = new CancellationTokenSource();
-        var running = engine.Submit(Request(1, 10, 900), cancel.Token);
+        var running = engine.Submit(Request(1, 10, 16000), cancel.Token); // long enough to be running still, whatever else the machine does
         while (engine.Status.Active == 0) await Task.Delay(1);
         engine.Submit(Request(2, 10, 5), cancel.Token);
         var last = engine.Submit(Request(3, 10, 5), cancel.Token);
