@@ -28,7 +28,7 @@ public sealed unsafe class HalfUnpackingTests
         {
             for (int i = 0; i < pair; i++) halves[i] = (ushort)(first + i);
             new Span<float>(unpacked, pair).Fill(float.NaN);
-            DecodeKernels<V, TElement>.Unpack((byte*)halves, pair, 1, unpacked, pair);
+            DecodeOrder<V, TElement>.Unpack((byte*)halves, pair, 1, unpacked, pair);
             for (int i = 0; i < pair; i++)
             {
                 var half = BitConverter.UInt16BitsToHalf(halves[i]);

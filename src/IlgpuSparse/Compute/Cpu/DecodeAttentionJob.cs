@@ -35,14 +35,14 @@ internal unsafe struct DecodeAttentionJob<V, TElement> : IParallelJob
     public required float* Y;
     public required CpuScratch Scratch;
 
-    private int _tileTokens;
+    private int _runTokens;
     private int _splitTokens;
     private int _maxSplits;
     private float* _states;
     private int* _finished;
 
     private readonly int HeadsPerSet => Shape.Heads / Sets;
-    private readonly int Width => DecodeKernels<V, TElement>.Pairs(Shape.HeadDim) * 2 * V.Count;
+    private readonly int Width => DecodeOrder<V, TElement>.Pairs(Shape.HeadDim) * 2 * V.Count;
     private readonly int StateStride => StateHeader + Width;
 
     /// <summary>Decides the splits and runs.</summary>
@@ -56,11 +56,12 @@ internal unsafe struct DecodeAttentionJob<V, TElement> : IParallelJob
             total += count;
             longest = Math.Max(longest, count);
         }
-        _tileTokens = KvTile.TokensFor(Shape.HeadDim * TElement.Bytes, scattered: Indices != null);
+        // several heads take several passes over a run, which must find it in the first-level cache
+        _runTokens = HeadsPerSet == 1 ? DecodeOrder<V, TElement>.TileTokens : Math.Clamp(4096 / (Shape.HeadDim * TElement.Bytes) & ~15, 16, 32);
         // eight tasks a worker so that a slow core does not hold up the rest, but no split so short that starting it shows
         const int tasksPerWorker = 8, shortestSplit = KvLayer.BlockTokens;
         long even = total / (pool.Workers * tasksPerWorker) + 1;
-        _splitTokens = pool.Workers == 1 ? Math.Max(1, longest) : (int)Math.Max(shortestSplit, (even + KvTile.Tokens - 1) / KvTile.Tokens * KvTile.Tokens);
+        _splitTokens = pool.Workers == 1 ? Math.Max(1, longest) : (int)Math.Max(shortestSplit, (even + shortestSplit - 1) / shortestSplit * shortestSplit);
         _maxSplits = Math.Max(1, (longest + _splitTokens - 1) / _splitTokens);
         int units = rows * Sets;
         long stateBytes = (long)units * _maxSplits * HeadsPerSet * StateStride * sizeof(float);
@@ -91,33 +92,63 @@ internal unsafe struct DecodeAttentionJob<V, TElement> : IParallelJob
         return position - Shape.FirstVisible(position) + 1;
     }
 
-    [MethodImpl(MethodImplOptions.AggressiveOptimization | MethodImplOptions.NoInlining)]
     private readonly void Attend(int unit, int begin, int end, float* states, int worker)
     {
-        int heads = HeadsPerSet, width = Width, stride = StateStride, rowBytes = Shape.HeadDim * TElement.Bytes;
-        long scratchBytes = 2 * KvTile.Tokens * sizeof(long) + (long)heads * (KvTile.Tokens + width) * sizeof(float);
-        byte* scratch = Scratch.Worker(worker).Reserve(scratchBytes);
-        long* now = (long*)scratch, next = now + KvTile.Tokens;
-        float* weights = (float*)(next + KvTile.Tokens);
-        float* queries = weights + heads * KvTile.Tokens;
+        int heads = HeadsPerSet, width = Width, stride = StateStride;
+        long scratchBytes = 2 * ListedRows.Tokens * sizeof(long) + (long)heads * (DecodeOrder<V, TElement>.TileTokens + width) * sizeof(float);
+        long* offsets = (long*)Scratch.Worker(worker).Reserve(scratchBytes);
+        float* weights = (float*)(offsets + 2 * ListedRows.Tokens);
+        float* queries = weights + heads * DecodeOrder<V, TElement>.TileTokens;
         for (int h = 0; h < heads; h++)
         {
-            DecodeKernels<V, TElement>.PrepareQuery(Q + ((long)unit * heads + h) * Shape.HeadDim, Shape.HeadDim, Shape.Scale, queries + h * width);
+            DecodeOrder<V, TElement>.PrepareQuery(Q + ((long)unit * heads + h) * Shape.HeadDim, Shape.HeadDim, Shape.Scale, queries + h * width);
             states[h * stride] = float.NegativeInfinity;
             states[h * stride + 1] = 0;
             new Span<float>(states + h * stride + StateHeader, width).Clear();
         }
-        int count = Locate(unit, begin, end, now);
-        for (int token = begin; token < end; token += _tileTokens)
+        if (Indices == null) AttendRuns(unit, begin, end, queries, weights, states);
+        else AttendListed(unit, begin, end, offsets, queries, weights, states);
+    }
+
+    // Tokens that follow one another, a run inside a block at a time: K of a run, then its V, each fetching what is used a certain way behind it.
+    private readonly void AttendRuns(int unit, int begin, int end, float* queries, float* weights, float* states)
+    {
+        int rowBytes = Shape.HeadDim * TElement.Bytes, ahead = RunRows.Distance / rowBytes & ~3;
+        long offset = RunOffset(unit, begin);
+        for (int count, token = begin; token < end; token += count)
         {
-            int nextCount = Locate(unit, token + _tileTokens, end, next);
-            var tile = new KvTile { Base = KCache, Offsets = now, Count = count, RowBytes = rowBytes, NextBase = VCache, NextOffsets = now, NextCount = count };
-            DecodeKernels<V, TElement>.Logits(tile, queries, heads, Shape.HeadDim, weights);
-            if (KScales != null) ScaleRows(weights, heads, now, count, KScales, rowBytes);
-            for (int h = 0; h < heads; h++) Soften(weights + h * KvTile.Tokens, count, states + h * stride, width);
-            if (VScales != null) ScaleRows(weights, heads, now, count, VScales, rowBytes);
-            tile = tile with { Base = VCache, NextBase = KCache, NextOffsets = next, NextCount = nextCount };
-            DecodeKernels<V, TElement>.Accumulate(tile, weights, heads, Shape.HeadDim, states + StateHeader, stride);
+            count = RunTokens(unit, token, end);
+            long next = token + count < end ? RunOffset(unit, token + count) : offset;
+            int late = Math.Min(ahead, count), early = count - late;
+            byte* k = KCache + offset, v = VCache + offset;
+            long rest = (long)early * rowBytes, distance = (long)late * rowBytes;
+            Logits(new RunRows(k, rowBytes, early, k + distance), queries, weights);
+            Logits(new RunRows(k + rest, rowBytes, late, v), queries, weights + early);
+            if (KScales != null) ScaleRows(new RunRows(k, rowBytes, count, k), KCache, KScales, weights);
+            Soften(weights, count, states);
+            if (VScales != null) ScaleRows(new RunRows(v, rowBytes, count, v), VCache, VScales, weights);
+            Accumulate(new RunRows(v, rowBytes, early, v + distance), weights, states);
+            Accumulate(new RunRows(v + rest, rowBytes, late, KCache + next), weights + early, states);
+            offset = next;
+        }
+    }
+
+    // Tokens anywhere: the rows of V are fetched while those of K are used, and those of K of the next tokens meanwhile.
+    private readonly void AttendListed(int unit, int begin, int end, long* offsets, float* queries, float* weights, float* states)
+    {
+        int rowBytes = Shape.HeadDim * TElement.Bytes;
+        long* now = offsets, next = now + ListedRows.Tokens;
+        int count = Locate(unit, begin, end, now);
+        for (int token = begin; token < end; token += ListedRows.Tokens)
+        {
+            int nextCount = Locate(unit, token + ListedRows.Tokens, end, next);
+            var k = new ListedRows(KCache, now, count, rowBytes, VCache, now, count);
+            var v = new ListedRows(VCache, now, count, rowBytes, KCache, next, nextCount);
+            Logits(k, queries, weights);
+            if (KScales != null) ScaleRows(k, KCache, KScales, weights);
+            Soften(weights, count, states);
+            if (VScales != null) ScaleRows(v, VCache, VScales, weights);
+            Accumulate(v, weights, states);
             long* done = now;
             now = next;
             next = done;
@@ -125,50 +156,63 @@ internal unsafe struct DecodeAttentionJob<V, TElement> : IParallelJob
         }
     }
 
+    private readonly void Logits<TRows>(in TRows rows, float* queries, float* weights) where TRows : struct, IKvRows =>
+        LogitKernels<V, TElement>.Run(rows, queries, HeadsPerSet, Shape.HeadDim, weights);
+
+    private readonly void Accumulate<TRows>(in TRows rows, float* weights, float* states) where TRows : struct, IKvRows =>
+        ValueKernels<V, TElement>.Run(rows, weights, HeadsPerSet, Shape.HeadDim, states + StateHeader, StateStride);
+
     // Multiplies each token's logits or weights of all heads by the scale of its row.
-    private static void ScaleRows(float* values, int heads, long* offsets, int count, float* scales, int rowBytes)
+    private readonly void ScaleRows<TRows>(in TRows rows, byte* cache, float* scales, float* values) where TRows : struct, IKvRows
     {
-        for (int i = 0; i < count; i++)
+        int heads = HeadsPerSet, rowBytes = Shape.HeadDim * TElement.Bytes;
+        for (int i = 0; i < rows.Count; i++)
         {
-            float scale = scales[offsets[i] / rowBytes];
-            for (int h = 0; h < heads; h++) values[h * KvTile.Tokens + i] *= scale;
+            float scale = scales[(rows.Row(i) - cache) / rowBytes];
+            for (int h = 0; h < heads; h++) values[h * DecodeOrder<V, TElement>.TileTokens + i] *= scale;
         }
     }
 
-    // Byte offsets of the rows of up to a tile's tokens from list entry begin.
+    // Byte offset of the row of a unit's visible token.
+    private readonly long RunOffset(int unit, int entry)
+    {
+        int row = unit / Sets, kvHead = unit % Sets * Shape.KvHeads / Sets, token = Shape.FirstVisible(Positions[row]) + entry;
+        long block = BlockTable[(long)row * BlockStride + (token >> KvLayer.BlockShift)];
+        return (((block * Shape.KvHeads + kvHead) << KvLayer.BlockShift) + (token & (KvLayer.BlockTokens - 1))) * Shape.HeadDim * TElement.Bytes;
+    }
+
+    // Tokens from a visible token on that follow one another.
+    private readonly int RunTokens(int unit, int entry, int end)
+    {
+        int token = Shape.FirstVisible(Positions[unit / Sets]) + entry;
+        return Math.Min(Math.Min(_runTokens, end - entry), KvLayer.BlockTokens - (token & (KvLayer.BlockTokens - 1)));
+    }
+
+    // Byte offsets of the rows of up to a tile's selected tokens from list entry begin.
     [MethodImpl(MethodImplOptions.AggressiveOptimization | MethodImplOptions.NoInlining)]
     private readonly int Locate(int unit, int begin, int end, long* offsets)
     {
-        int count = Math.Min(_tileTokens, end - begin);
+        int count = Math.Min(ListedRows.Tokens, end - begin);
         if (count <= 0) return 0;
         int row = unit / Sets, kvHead = unit % Sets * Shape.KvHeads / Sets;
         int* blocks = BlockTable + (long)row * BlockStride;
         long rowBytes = Shape.HeadDim * TElement.Bytes;
-        if (Indices == null)
+        int* indices = Indices + (long)unit * SetCapacity + begin;
+        for (int i = 0; i < count; i++)
         {
-            // runs inside a block
-            int token = Shape.FirstVisible(Positions[row]) + begin;
-            for (int i = 0; i < count;)
-            {
-                int inBlock = token & (KvLayer.BlockTokens - 1), runEnd = Math.Min(count, i + KvLayer.BlockTokens - inBlock);
-                long offset = ((((long)blocks[token >> KvLayer.BlockShift] * Shape.KvHeads + kvHead) << KvLayer.BlockShift) + inBlock) * rowBytes;
-                for (; i < runEnd; i++, token++, offset += rowBytes) offsets[i] = offset;
-            }
-        }
-        else
-        {
-            int* indices = Indices + (long)unit * SetCapacity + begin;
-            for (int i = 0; i < count; i++)
-            {
-                long block = blocks[indices[i] >> KvLayer.BlockShift];
-                offsets[i] = (((block * Shape.KvHeads + kvHead) << KvLayer.BlockShift) + (indices[i] & (KvLayer.BlockTokens - 1))) * rowBytes;
-            }
+            long block = blocks[indices[i] >> KvLayer.BlockShift];
+            offsets[i] = (((block * Shape.KvHeads + kvHead) << KvLayer.BlockShift) + (indices[i] & (KvLayer.BlockTokens - 1))) * rowBytes;
         }
         for (int i = count; (i & 3) != 0; i++) offsets[i] = offsets[count - 1];
         return count;
     }
 
     // Turns a tile's logits into weights relative to the running maximum.
+    private readonly void Soften(float* weights, int count, float* states)
+    {
+        for (int h = 0; h < HeadsPerSet; h++) Soften(weights + h * DecodeOrder<V, TElement>.TileTokens, count, states + h * StateStride, Width);
+    }
+
     [MethodImpl(MethodImplOptions.AggressiveOptimization | MethodImplOptions.NoInlining)]
     private static void Soften(float* weights, int count, float* state, int width)
     {
@@ -215,6 +259,6 @@ internal unsafe struct DecodeAttentionJob<V, TElement> : IParallelJob
                 V.Store(s == 0 ? scaled : V.Add(V.Load(total + i), scaled), total + i);
             }
         }
-        DecodeKernels<V, TElement>.Finish(total + StateHeader, sum, Shape.HeadDim, Y + ((long)unit * HeadsPerSet + head) * Shape.HeadDim);
+        DecodeOrder<V, TElement>.Finish(total + StateHeader, sum, Shape.HeadDim, Y + ((long)unit * HeadsPerSet + head) * Shape.HeadDim);
     }
 }

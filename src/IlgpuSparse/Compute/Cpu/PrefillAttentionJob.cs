@@ -41,7 +41,7 @@ internal unsafe struct PrefillAttentionJob<V, TElement> : IParallelJob
 
     private static int PanelTokens => GemmTile.PanelVectors * V.Count;
 
-    private readonly int Width => DecodeKernels<V, TElement>.Pairs(Shape.HeadDim) * 2 * V.Count;
+    private readonly int Width => DecodeOrder<V, TElement>.Pairs(Shape.HeadDim) * 2 * V.Count;
 
     private readonly int QueryStride => Width + 16;
 
@@ -69,7 +69,7 @@ internal unsafe struct PrefillAttentionJob<V, TElement> : IParallelJob
         new Span<float>(queries, checked((int)(2 * queryFloats))).Clear();
         for (int i = 0; i < rows; i++)
         {
-            DecodeKernels<V, TElement>.PrepareQuery(Q + Row(first + i, kvHead), Shape.HeadDim, Shape.Scale, queries + (long)i * QueryStride);
+            DecodeOrder<V, TElement>.PrepareQuery(Q + Row(first + i, kvHead), Shape.HeadDim, Shape.Scale, queries + (long)i * QueryStride);
             state[2 * i] = float.NegativeInfinity;
             state[2 * i + 1] = 0;
         }
@@ -94,7 +94,7 @@ internal unsafe struct PrefillAttentionJob<V, TElement> : IParallelJob
                     GemmTile.Run<V>(logits + (long)i * LogitStride, LogitStride, values + (long)channel * TileTokens, count, sums + (long)i * QueryStride + channel, QueryStride);
         }
         for (int i = 0; i < rows; i++)
-            DecodeKernels<V, TElement>.Finish(sums + (long)i * QueryStride, state[2 * i + 1], Shape.HeadDim, Y + Row(first + i, kvHead));
+            DecodeOrder<V, TElement>.Finish(sums + (long)i * QueryStride, state[2 * i + 1], Shape.HeadDim, Y + Row(first + i, kvHead));
     }
 
     private readonly int Position(int row) => Start + row / Shape.GroupSize;
@@ -125,7 +125,7 @@ internal unsafe struct PrefillAttentionJob<V, TElement> : IParallelJob
     }
 
     private readonly void Unpack(byte* cache, float* scales, long row, float* target, long stride) =>
-        DecodeKernels<V, TElement>.Unpack(cache + row * Shape.HeadDim * TElement.Bytes, Shape.HeadDim, scales == null ? 1 : scales[row], target, stride);
+        DecodeOrder<V, TElement>.Unpack(cache + row * Shape.HeadDim * TElement.Bytes, Shape.HeadDim, scales == null ? 1 : scales[row], target, stride);
 
     // Turns the logits of a row into weights relative to its running maximum: zero outside of what it sees.
     [MethodImpl(MethodImplOptions.AggressiveOptimization | MethodImplOptions.NoInlining)]
