@@ -43,12 +43,12 @@ public sealed class ModelBenchmarkTests
     {
         using var backend = new CpuBackend(2);
         using var benchmark = Benchmark(backend, s_config);
-        var row = Assert.Single(benchmark.MeasureDecode(new ModelConfiguration(700, batch, AttentionOptions.Parse(attention))));
+        var row = Assert.Single(benchmark.MeasureDecode(new ModelConfiguration(6000, batch, AttentionOptions.Parse(attention))));
         Assert.True(row.Problem is null, $"seed {_seed}: {row.Problem}");
         Assert.Equal(batch, row.Tokens);
         Assert.True(row.TokensPerSecond > 0 && row.GigabytesPerSecond > 0 && row.Share > 0);
         Assert.Equal("llama-3-8b q8_0, 2 layers", row.Model);
-        // small things that no plan counts weigh more in a small model
+        // what no plan counts (lists, a worker's scratch where it got work) weighs more in a small model
         Assert.InRange(row.OverPlan!.Value, 0.98, 1.1);
     }
 
