@@ -1,6 +1,7 @@
 using IlgpuSparse.Attention;
 using IlgpuSparse.Calibration;
 using IlgpuSparse.Compute;
+using IlgpuSparse.Compute.Cpu;
 using IlgpuSparse.Generation;
 using IlgpuSparse.Llama;
 using IlgpuSparse.Model;
@@ -22,8 +23,9 @@ public sealed class ChatModel : IDisposable
             Tokenizer = TextTokenizer.Create(File.Tokenizer ?? throw new ModelFormatException(path, "carries no tokenizer, so text cannot be read"));
             Template = FindTemplate(options.Template, File.Tokenizer.ChatTemplate);
             Backend = Own(ComputeBackends.Create(options.Backend, options.Threads, notTaken, options.Precision));
-            string? channels = options.ChannelMap ?? ChannelMapFile.Find(File.Path);
-            var attention = options.AttentionFor(channels is not null);
+            string? channels = options.ChannelMap == ChatModelOptions.NoMap ? null : options.ChannelMap ?? ChannelMapFile.Find(File.Path);
+            var attention = options.AttentionFor(channels is not null, Backend is CpuBackend);
+            if (attention.Online && options.Attention?.Online != true) AttentionNote = ChannelMapFile.WithoutMap(File.Path);
             if (attention.NeedsChannels && channels is null)
                 throw new ArgumentException($"no channel map for this model: make one with 'ilgpusparse calibrate --model {File.Path}' (it is written to {ChannelMapFile.PathFor(File.Path)}), or use full attention", nameof(options));
             var decoding = new DecoderOptions
@@ -73,6 +75,9 @@ public sealed class ChatModel : IDisposable
 
     /// <summary>How decode steps attend.</summary>
     public AttentionOptions Attention => Decoder.Options.Attention;
+
+    /// <summary>Why it is not what was asked for, or what a model with a channel map gets; null where it is.</summary>
+    public string? AttentionNote { get; }
 
     /// <summary>Most tokens of an answer where the request says nothing.</summary>
     public int MaxTokens { get; }

@@ -32,10 +32,10 @@ public sealed record ChatModelOptions
     /// <summary>Element type of K and V.</summary>
     public KvFormat KvFormat { get; init; } = KvFormat.F16;
 
-    /// <summary>How decode steps attend; null for Double Sparsity (a sixteenth of the tokens, at least 128; dense below 512) where the model has a channel map, else full attention.</summary>
+    /// <summary>How decode steps attend; null for Double Sparsity (a sixteenth of the tokens, at least 128; dense below 512), without a channel map by those of the texts on the CPU, and full attention on a GPU.</summary>
     public AttentionOptions? Attention { get; init; }
 
-    /// <summary>The channel map; null for the one beside the model.</summary>
+    /// <summary>The channel map; null for the one beside the model, <c>none</c> for none at all.</summary>
     public string? ChannelMap { get; init; }
 
     /// <summary>The chat template: a name of <see cref="ChatTemplate.Names"/>, a file, or null for the one that the model carries (<c>plain</c> where it carries none).</summary>
@@ -47,8 +47,15 @@ public sealed record ChatModelOptions
     /// <summary>Most tokens of an answer where the request says nothing.</summary>
     public int MaxTokens { get; init; } = 512;
 
-    /// <summary><see cref="Attention"/> for a model with or without a channel map.</summary>
-    internal AttentionOptions AttentionFor(bool hasChannels) => Attention ?? (hasChannels ? s_sparse : AttentionOptions.Dense);
+    /// <summary>What <see cref="ChannelMap"/> is for no map at all.</summary>
+    internal const string NoMap = "none";
+
+    /// <summary><see cref="Attention"/> for a model with or without a channel map; <paramref name="online"/> where texts make maps of their own at no loss of speed.</summary>
+    internal AttentionOptions AttentionFor(bool hasChannels, bool online)
+    {
+        if (hasChannels || ChannelMap == NoMap) return Attention ?? (hasChannels ? s_sparse : AttentionOptions.Dense);
+        return (Attention ?? (online ? s_sparse : AttentionOptions.Dense)).WithOwnMaps();
+    }
 
     /// <summary><see cref="Context"/> for a model that was made for <paramref name="made"/> tokens.</summary>
     internal int ContextFor(int made) => Context > 0 ? Context : Math.Min(made, UsualContext);

@@ -74,6 +74,7 @@ internal sealed class ChatCommand
     {
         bool interactive = !Console.IsInputRedirected && !_json;
         if (!_json) AnsiConsole.WriteLine($"{_model.Name} on {_model.Backend.Name}, {_model.Attention}, template {_model.Template.Name}, {_model.Context:N0} tokens. /help for help, /exit to leave.");
+        if (!_json && _model.AttentionNote is { } note) AnsiConsole.WriteLine(note);
         if (!_json && _model.Template.Name == "plain") AnsiConsole.MarkupLine("[yellow]The model carries no chat template: it goes on with the text rather than answer it.[/]");
         while (true)
         {

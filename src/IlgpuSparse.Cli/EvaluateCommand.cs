@@ -84,14 +84,15 @@ internal sealed class EvaluateCommand
         string path = _arguments.ModelPath(s_model);
         var setup = _arguments.GetValue(s_setup) ?? EvaluationSetup.B;
         var tasks = _arguments.GetValue(s_tasks)!.Select(EvaluationTask.Parse).Distinct().ToList();
-        var attentions = Attentions();
+        IReadOnlyList<AttentionOptions> attentions = Attentions();
         using var model = ModelFile.Open(path);
         var tokenizer = ModelOptions.Tokenizer(model, path);
         string[] files = _arguments.GetValue(s_text) is { Length: > 0 } given ? given : [EmbeddedModel.PromptPath];
         string[] prose = [.. files.Select(File.ReadAllText)];
         var texts = new EvaluationTexts(text => tokenizer.Encode(text, addBos: false), tokenizer.BosId, prose, _arguments.GetValue(s_seed));
         var work = tasks.Select(task => (Task: task, Items: texts.Items(task))).ToList();
-        var (channels, channelsPath) = ModelOptions.LoadChannels(model, _arguments.GetValue(s_channels), attentions);
+        (attentions, var channels, string? channelsPath, string? reason) = ModelOptions.Calibrated(model, _arguments.GetValue(s_channels), attentions);
+        if (reason is not null) ProgressConsole.Instance.WriteLine(reason);
         var options = new DecoderOptions
         {
             Capacity = work.SelectMany(w => w.Items).Max(i => i.Capacity),
@@ -209,7 +210,7 @@ internal sealed class EvaluateCommand
     // An attention as results of it are kept: with what is in the files that it reads.
     private static string Key(AttentionOptions attention, string? channels)
     {
-        string[] files = [.. new[] { attention.NeedsChannels ? channels : null, attention.MapPath, attention.ComponentsPath }.OfType<string>()];
+        string[] files = [.. new[] { attention.NeedsChannels ? channels : null, attention.MapPath, attention.PriorPath, attention.ComponentsPath }.OfType<string>()];
         return files.Length == 0 ? attention.ToString() : $"{attention} with {string.Join(' ', files.Select(f => Hash(File.ReadAllBytes(f))))}";
     }
 

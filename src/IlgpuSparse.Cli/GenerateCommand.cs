@@ -2,8 +2,10 @@ using System.CommandLine;
 using System.Text;
 using IlgpuSparse.Attention;
 using IlgpuSparse.Cache;
+using IlgpuSparse.Calibration;
 using IlgpuSparse.Chat;
 using IlgpuSparse.Compute;
+using IlgpuSparse.Compute.Cpu;
 using IlgpuSparse.Compute.Gpu;
 using IlgpuSparse.Generation;
 using IlgpuSparse.Llama;
@@ -95,8 +97,12 @@ internal sealed class GenerateCommand
         if (context < prompt.Length + 1) throw new ArgumentException($"--context {context}: the prompt alone has {prompt.Length:N0} tokens");
         if (context > ModelOptions.MostTokens) throw new ArgumentException($"the prompt's {prompt.Length:N0} and {newTokens:N0} new tokens are more than {ModelOptions.MostTokens:N0}");
         string? channelsPath = _arguments.GetValue(s_channels);
+        string? save = _arguments.GetValue(s_saveState);
+        using var backend = ComputeBackends.Create(_arguments.GetValue(s_backend)!, _arguments.GetValue(s_threads), precision: _arguments.GetValue(s_precision) ?? ProductPrecision.Single);
         var (attention, map, reason) = _arguments.GetValue(s_attention) is { } asked
-            ? (asked, ModelOptions.LoadChannels(model, channelsPath, [asked]).Map, null) : AutoAttention.Choose(model, channelsPath, context);
+            ? Asked(model, channelsPath, asked) : AutoAttention.Choose(model, channelsPath, context, backend is CpuBackend && save is null && loaded is null && _arguments.GetValue(s_kv) != KvPlacement.Host);
+        if (attention.Online && (save ?? loaded) is { } state)
+            throw new ArgumentException($"{state}: a state file does not hold the channel map of a text (map=online): make a map with 'ilgpusparse calibrate --model {model.Path}', or use --attention dense");
         var options = new DecoderOptions
         {
             Capacity = (int)context,
@@ -107,7 +113,6 @@ internal sealed class GenerateCommand
             KvPrediction = _arguments.GetValue(s_kvPredict) ?? KvPrediction.Off,
         };
         options = ModelOptions.Place(options, _arguments.GetValue(s_kv) ?? KvPlacement.Device, _arguments.GetValue(s_kvHot)!, model.Config);
-        using var backend = ComputeBackends.Create(_arguments.GetValue(s_backend)!, _arguments.GetValue(s_threads), precision: _arguments.GetValue(s_precision) ?? ProductPrecision.Single);
         var plan = MemoryPlan.For(model, options, backend);
         plan.CheckFits(backend, context);
         if (!_json) PrintHead(model, backend, options, plan, prompt.Length, origin, reason);
@@ -129,9 +134,15 @@ internal sealed class GenerateCommand
             if (prompt.Length == 0) throw new ArgumentException($"{loaded}: holds no token that is not in the cache yet; give a --prompt");
         }
         var (continuation, cancelled) = Stream(generator, tokenizer, prompt, generation, text, cancellation);
-        if (_arguments.GetValue(s_saveState) is { } save) generator.SaveState(save, model.Fingerprint);
+        if (save is not null) generator.SaveState(save, model.Fingerprint);
         Report(model, backend, options, plan, generator.Statistics, continuation, cancelled, reason);
         return cancelled ? CommandGuard.Cancelled : 0;
+    }
+
+    private static (AttentionOptions Attention, ChannelMap? Map, string? Reason) Asked(ModelFile model, string? channelsPath, AttentionOptions asked)
+    {
+        var (attentions, map, _, reason) = ModelOptions.Calibrated(model, channelsPath, [asked]);
+        return (attentions[0], map, reason);
     }
 
     private (string Text, bool Cancelled) Stream(Generator generator, TextTokenizer tokenizer, int[] prompt, GenerationOptions options, string text, CancellationToken cancellation)
@@ -259,6 +270,8 @@ internal sealed class GenerateCommand
                 decodeSeconds = s.DecodeSeconds,
                 decodeTokensPerSecond = s.DecodeTokensPerSecond,
                 preparationSeconds = s.PreparationSeconds,
+                calibratedMaps = s.CalibratedMaps,
+                calibrationSeconds = s.CalibrationSeconds,
                 processorCores = s.ProcessorCores,
                 kernelsPerStep = s.KernelsPerStep,
                 weightBytes = plan.Weights,
@@ -286,7 +299,8 @@ internal sealed class GenerateCommand
         else table.AddRow("decode", $"{s.DecodeSteps:N0}", $"{s.DecodeSeconds:0.00}", $"{s.DecodeTokensPerSecond:N0}",
             Bytes.Text(s.WeightBytesPerToken), Bytes.Text(s.CacheBytesPerToken), Bytes.Text(s.DenseBytesRead / s.DecodeSteps));
         AnsiConsole.Write(table);
-        if (s.PreparationSeconds > 0) AnsiConsole.MarkupLine($"[grey]beside that {s.PreparationSeconds:0.00} s to compile kernels and record steps[/]");
+        if (s.PreparationSeconds > s.CalibrationSeconds) AnsiConsole.MarkupLine($"[grey]beside that {s.PreparationSeconds - s.CalibrationSeconds:0.00} s to compile kernels and record steps[/]");
+        if (s.CalibratedMaps > 0) AnsiConsole.MarkupLine($"[grey]beside that {s.CalibrationSeconds:0.00} s to make the channel map of the text and its labels{(s.CalibratedMaps > 1 ? $", {s.CalibratedMaps} times: it drifted" : "")}[/]");
         if (s.DecodeSteps > 0)
         {
             string kernels = s.KernelsPerStep > 0 ? $", {s.KernelsPerStep} kernels and copies a step" : "";

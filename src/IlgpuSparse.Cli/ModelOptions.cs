@@ -34,20 +34,37 @@ internal static class ModelOptions
         TextTokenizer.Create(model.Tokenizer ?? throw new ModelFormatException(path, "carries no tokenizer, so " + purpose));
 
     /// <summary>Which channel map.</summary>
-    public static Option<string?> Channels() => new("--channels") { Description = "Channel map. Default: the file beside the model whose name ends in .channels.json.", HelpName = "path" };
+    public static Option<string?> Channels() => new("--channels")
+    {
+        Description = "Channel map. Default: the file beside the model whose name ends in .channels.json; without one, every text's own (map=online). none: neither.",
+        HelpName = "path|none",
+    };
 
-    /// <summary>The channel map that <paramref name="given"/> names, or the one beside the model, and its path; none where no attention needs it.</summary>
+    /// <summary>
+    /// The channel map that <paramref name="given"/> names, or the one beside the model, and its path; none where no attention needs it. Without one <paramref name="attentions"/> that need it make their own from each text, and
+    /// <c>Reason</c> says so.
+    /// </summary>
     /// <exception cref="ArgumentException">One is needed and there is none.</exception>
     /// <exception cref="ModelFormatException">Damaged, or of another model.</exception>
-    public static (ChannelMap? Map, string? Path) LoadChannels(ModelFile model, string? given, IEnumerable<AttentionOptions> attentions)
+    public static (IReadOnlyList<AttentionOptions> Attentions, ChannelMap? Map, string? Path, string? Reason) Calibrated(ModelFile model, string? given, IReadOnlyList<AttentionOptions> attentions)
     {
         // maps that attentions name themselves are only checked here
-        foreach (string named in attentions.Select(a => a.MapPath).OfType<string>().Distinct()) ChannelMapFile.Load(named, model);
-        if (!attentions.Any(a => a.NeedsChannels)) return (null, null);
-        string path = given ?? ChannelMapFile.Find(model.Path)
-            ?? throw new ArgumentException($"no channel map for this model: make one with 'ilgpusparse calibrate --model {model.Path}' (it is written to {ChannelMapFile.PathFor(model.Path)}), or use --attention dense");
-        return (ChannelMapFile.Load(path, model), path);
+        foreach (string named in attentions.SelectMany(a => (string?[])[a.MapPath, a.PriorPath]).OfType<string>().Distinct()) ChannelMapFile.Load(named, model);
+        if (!attentions.Any(a => a.NeedsChannels)) return (attentions, null, null, null);
+        if (FindChannels(model, given) is { } path) return (attentions, ChannelMapFile.Load(path, model), path, null);
+        if (given is null)
+        {
+            attentions = [.. attentions.Select(a => a.WithOwnMaps())];
+            if (!attentions.Any(a => a.NeedsChannels)) return (attentions, null, null, ChannelMapFile.WithoutMap(model.Path));
+        }
+        throw new ArgumentException($"no channel map for {attentions.First(a => a.NeedsChannels)}: make one with 'ilgpusparse calibrate --model {model.Path}' (it is written to {ChannelMapFile.PathFor(model.Path)}), or use double-sparsity:map=online or dense");
     }
+
+    /// <summary>The path of the channel map that <paramref name="given"/> names, or of the one beside the model; null where there is none, or none is wanted.</summary>
+    public static string? FindChannels(ModelFile model, string? given) => given == NoChannels ? null : given ?? ChannelMapFile.Find(model.Path);
+
+    /// <summary>What <c>--channels</c> takes for no map at all.</summary>
+    public const string NoChannels = "none";
 
     /// <summary>Which model's sizes a benchmark takes.</summary>
     public static Option<string> Shape(string standard) => new("--shape")
@@ -153,7 +170,9 @@ internal static class ModelOptions
                   dense-layers=0     first layers that stay dense
                   dense-below=0      contexts up to this many tokens stay dense
                   order=calibrated   random: channels drawn at random, a control
-                  map=PATH           a channel map of its own
+                  map=PATH           a channel map of its own, or online: every text's, made from its prompt
+                  prior=PATH         with map=online: a channel map whose channels count in every text
+                  drift=0.13         with map=online: how far a text may drift before its map is made anew; off for any
                 Or a method to compare with, with settings of its own:
                   oracle             the true top-k (or top-p) of every query head; settings as above but those of labels
                   double-sparsity-published   as its authors' code has it: tokens, channels=32, bits=4, map, dense-layers

@@ -77,6 +77,7 @@ internal static class ServeCommand
             Log = true,
         });
         AnsiConsole.WriteLine($"{model.Name} on {model.Backend.Name}, {model.Attention}, {arguments.GetValue(s_parallel)} answers at once, {model.Context:N0} tokens in {Bytes.Text(model.Memory.Total)}");
+        if (model.AttentionNote is { } note) AnsiConsole.WriteLine(note);
         AnsiConsole.WriteLine($"listening at {server.Address} - the page is there, OpenAI's API at {server.Address}v1, Ollama's at {server.Address}api; Ctrl-C stops");
         try
         {

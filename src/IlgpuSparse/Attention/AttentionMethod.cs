@@ -29,11 +29,13 @@ internal sealed class AttentionMethod
         {
             Name = "double-sparsity",
             Defaults = AttentionOptions.DoubleSparsity,
-            Settings = ["label", "label-bits", "budgets", "channels", "bits", "scaling", "order", "map", .. s_ranked],
+            Settings = ["label", "label-bits", "budgets", "channels", "bits", "scaling", "order", "map", "prior", "drift", .. s_ranked],
             AuxiliaryBytesPerToken = DoubleSparsityPolicy.LabelBytesPerToken,
-            PlannedBytes = DoubleSparsityPolicy.PlannedBytes,
+            PlannedBytes = (config, options, decoder) => options.Online ? OnlineDoubleSparsityPolicy.PlannedBytes(config, options, decoder) : DoubleSparsityPolicy.PlannedBytes(config, options, decoder),
             Selection = (config, options, capacity) => (options.SetsOf(config), options.Rule.Budget(capacity)),
-            Create = (backend, config, cache, options, decoder) => new DoubleSparsityPolicy(backend, config, cache, options, Map(config, options, decoder), decoder),
+            Create = (backend, config, cache, options, decoder) => options.Online
+                ? new OnlineDoubleSparsityPolicy(backend, config, cache, options, decoder)
+                : new DoubleSparsityPolicy(backend, config, cache, options, Map(config, options, decoder), decoder),
         },
         new()
         {
@@ -114,7 +116,7 @@ internal sealed class AttentionMethod
 
     private static ChannelMap Map(LlamaConfig config, AttentionOptions options, DecoderOptions decoder) => options.MapPath is { } path
         ? ChannelMap.Read(path, config)
-        : decoder.Channels ?? throw new ArgumentException($"{options} needs a channel map: make one with 'ilgpusparse calibrate'", nameof(decoder));
+        : decoder.Channels ?? throw new ArgumentException($"{options} needs a channel map: make one with 'ilgpusparse calibrate'{(options.Kind == AttentionKind.DoubleSparsity ? ", or let texts make their own (map=online)" : "")}", nameof(decoder));
 
     private AttentionMethod() { }
 

@@ -48,6 +48,12 @@ public sealed record AttentionOptions
     /// <summary>Loki by 32 principal components.</summary>
     public static readonly AttentionOptions Loki = new() { Kind = AttentionKind.Loki, Channels = 32, SetPerQueryHead = true };
 
+    /// <summary><see cref="Drift"/> where nothing is said.</summary>
+    private const float StandardDrift = 0.13f;
+
+    /// <summary>What stands for <see cref="Online"/> where the path of a map would.</summary>
+    private const string OnlineName = "online";
+
     /// <summary>Most bits of mixed and rotated labels: what a score kernel takes as one.</summary>
     private const int MostLabelBits = 128;
 
@@ -81,6 +87,15 @@ public sealed record AttentionOptions
     /// <summary>Whether positions count inside what <see cref="AttentionKind.Streaming"/> keeps, as published, instead of in the text.</summary>
     public bool PositionsInCache { get; init; }
 
+    /// <summary>Whether every text has a channel map of its own, made from its prompt (<c>map=online</c>), instead of <see cref="DecoderOptions.Channels"/>.</summary>
+    public bool Online { get; init; }
+
+    /// <summary>With <see cref="Online"/>: the drift, from 0 to 1, beyond which a text's map is made anew and its labels with it; 1 for never.</summary>
+    public float Drift { get; init; } = StandardDrift;
+
+    /// <summary>With <see cref="Online"/>: path of a channel map whose channels count in every text as much as it says, for what a prompt does not show. Null for none.</summary>
+    public string? PriorPath { get; init; }
+
     /// <summary>A channel map of its own, instead of <see cref="DecoderOptions.Channels"/>: path of a file in our format or the authors'. Null for none.</summary>
     public string? MapPath { get; init; }
 
@@ -106,7 +121,18 @@ public sealed record AttentionOptions
     public int DenseBelow { get; init; }
 
     /// <summary>Whether labels are made of calibrated channels, so that a decoder needs <see cref="DecoderOptions.Channels"/>.</summary>
-    public bool NeedsChannels => Kind is AttentionKind.DoubleSparsity or AttentionKind.PublishedDoubleSparsity && MapPath is null;
+    public bool NeedsChannels => Kind is AttentionKind.DoubleSparsity or AttentionKind.PublishedDoubleSparsity && MapPath is null && !Online;
+
+    /// <summary>
+    /// The same for a model without a channel map: labels of Double Sparsity come from the texts (<see cref="Online"/>), and where they are the standard ones, as many bits are dealt out to channels by what each is worth, which keeps
+    /// more of what a prompt says little about. Other methods cannot do without a map.
+    /// </summary>
+    public AttentionOptions WithOwnMaps()
+    {
+        if (Kind != AttentionKind.DoubleSparsity || !NeedsChannels) return this;
+        bool standard = (Label, Channels, LabelFormat, Scaling, RandomChannels) == (DoubleSparsity.Label, DoubleSparsity.Channels, DoubleSparsity.LabelFormat, DoubleSparsity.Scaling, DoubleSparsity.RandomChannels);
+        return standard ? this with { Online = true, Label = LabelKind.Mixed, LabelFormat = LabelFormat.Int1, Channels = Channels * LabelFormat.Bits() } : this with { Online = true };
+    }
 
     /// <summary>Reads the string form.</summary>
     /// <exception cref="FormatException">Unknown method, key or value; the message lists what there is.</exception>
@@ -119,6 +145,7 @@ public sealed record AttentionOptions
         int sinks = options.Rule.Sinks, window = 1, floor = 0;
         int? labelBits = null;
         string? uniform = null;
+        string? ofOnline = null;
         float topP = 1, temperature = 1;
         foreach (string part in rest.Split(',', StringSplitOptions.RemoveEmptyEntries | StringSplitOptions.TrimEntries))
         {
@@ -163,12 +190,24 @@ public sealed record AttentionOptions
                 case "order": options = options with { RandomChannels = Choice(part, value, ("calibrated", false), ("random", true)) }; break;
                 case "page": options = options with { PageTokens = Number(part, value, 1, KvLayer.BlockTokens) }; break;
                 case "positions": options = options with { PositionsInCache = Choice(part, value, ("text", false), ("cache", true)) }; break;
-                case "map": options = options with { MapPath = value.Length > 0 ? value : throw new FormatException($"{part}: expected the path of a channel map") }; break;
+                case "map" when value == OnlineName:
+                    options = options.Kind == AttentionKind.DoubleSparsity ? options with { Online = true, MapPath = null } : throw new FormatException($"{part}: {method} takes the path of a map");
+                    break;
+                case "map": options = options with { MapPath = value.Length > 0 ? value : throw new FormatException($"{part}: expected the path of a channel map{(options.Kind == AttentionKind.DoubleSparsity ? $", or {OnlineName}" : "")}"), Online = false }; break;
+                case "prior":
+                    ofOnline = part;
+                    options = options with { PriorPath = value.Length > 0 ? value : throw new FormatException($"{part}: expected the path of a channel map") };
+                    break;
+                case "drift":
+                    ofOnline = part;
+                    options = options with { Drift = value == "off" ? 1 : Share(part, value) };
+                    break;
                 case "components": options = options with { ComponentsPath = value.Length > 0 ? value : throw new FormatException($"{part}: expected the path of principal components") }; break;
                 case "r": options = options with { Channels = Number(part, value, 1, 256) }; break;
                 default: throw new InvalidOperationException($"{method} lists the setting '{pair[0]}', which nothing reads");
             }
         }
+        if (ofOnline is not null && !options.Online) throw new FormatException($"{ofOnline} needs map={OnlineName}: other maps stay as they are");
         if (options.Label != LabelKind.Channels)
         {
             if (uniform is not null) throw new FormatException($"{uniform} is of labels of channels with as many bits each; label=mixed and label=rotated take label-bits");
@@ -206,6 +245,9 @@ public sealed record AttentionOptions
         if (DenseBelow > 0) text += $",dense-below={DenseBelow}";
         if (PositionsInCache) text += ",positions=cache";
         if (MapPath is not null) text += $",map={MapPath}";
+        if (Online) text += $",map={OnlineName}";
+        if (PriorPath is not null) text += $",prior={PriorPath}";
+        if (Drift != StandardDrift) text += Drift < 1 ? string.Create(CultureInfo.InvariantCulture, $",drift={Drift}") : ",drift=off";
         if (ComponentsPath is not null) text += $",components={ComponentsPath}";
         return text;
     }

@@ -16,7 +16,10 @@ public abstract class AttentionPolicy : IDisposable
     /// <summary>Takes note of the keys <c>[row, kvHead, headDim]</c> (after RoPE) that were just appended to <paramref name="layer"/>, by prefill or by a step.</summary>
     public abstract void Append(int layer, StepBatch batch, DeviceSpan k);
 
-    /// <summary>Sees the queries <c>[row, head, headDim]</c> (after RoPE) of a prefill chunk in <paramref name="layer"/>, whose keys have been appended: what methods that watch the dense attention of the prompt need.</summary>
+    /// <summary>
+    /// Sees the queries <c>[row, head, headDim]</c> (after RoPE) of a pass that attends to every token in <paramref name="layer"/>, a prefill chunk or a dense step, whose keys have been appended: what methods that watch the
+    /// attention of the prompt need.
+    /// </summary>
     public virtual void Observe(int layer, StepBatch batch, DeviceSpan q) { }
 
     /// <summary>Attention of a decode step in <paramref name="layer"/>: <paramref name="q"/> and <paramref name="y"/> are <c>[row, head, headDim]</c>; the row's own key and value are in the cache.</summary>
@@ -67,6 +70,12 @@ public abstract class AttentionPolicy : IDisposable
 
     /// <summary>Tells <see cref="State"/> of one meaning from that of another.</summary>
     internal virtual string StateSignature => "nothing";
+
+    /// <summary>Seconds that went into making channel maps of texts so far, and the labels by them.</summary>
+    internal virtual double CalibrationSeconds => 0;
+
+    /// <summary>Channel maps made of texts so far, those made anew among them.</summary>
+    internal virtual int CalibratedMaps => 0;
 
     /// <summary>Whether a step wants <see cref="Predict"/> for <paramref name="layer"/> while the layer before is computed.</summary>
     internal virtual bool Predicts(int layer, StepBatch batch) => false;

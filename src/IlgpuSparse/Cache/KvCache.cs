@@ -105,6 +105,9 @@ public class KvCache : IDisposable
     /// <summary>Whether several sequences hold <paramref name="block"/>: none of them may write to it.</summary>
     internal bool IsShared(int block) => _holders[block] > 1;
 
+    /// <summary>Whether any sequence holds <paramref name="block"/>.</summary>
+    internal bool IsHeld(int block) => _holders[block] > 0;
+
     /// <summary>Ends one sequence's hold of <paramref name="block"/>; it is free when nobody holds it.</summary>
     internal virtual void Return(int block)
     {

@@ -37,7 +37,7 @@ internal static class BasisFit
                 mean[i] += first[i] / texts.Count;
                 for (int j = 0; j < d; j++)
                 {
-                    q[i, j] += trace > 0 ? share * moment[i, j] / trace : 0;
+                    q[i, j] += trace > 0 ? share * moment[i, j] / trace : i == j ? share / d : 0;
                     k[i, j] += (square[i, j] - first[i] * first[j]) / texts.Count;
                 }
             }

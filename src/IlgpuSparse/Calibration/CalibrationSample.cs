@@ -73,13 +73,13 @@ public sealed class CalibrationSample
         return new HeadWindow(window.Count, keys, queries, [.. window.Positions.Select(p => p / window.Stride + 1)]);
     }
 
-    private static void Narrow(ReadOnlySpan<float> from, Span<Half> to)
+    internal static void Narrow(ReadOnlySpan<float> from, Span<Half> to)
     {
         // an infinite key would make every sum infinite
         for (int i = 0; i < from.Length; i++) to[i] = (Half)Math.Clamp(from[i], -65504f, 65504f);
     }
 
-    private static void Widen(ReadOnlySpan<Half> from, Span<float> to)
+    internal static void Widen(ReadOnlySpan<Half> from, Span<float> to)
     {
         for (int i = 0; i < from.Length; i++) to[i] = (float)from[i];
     }

@@ -1,3 +1,4 @@
+using System.Numerics;
 using IlgpuSparse.Model;
 
 namespace IlgpuSparse.Calibration;
@@ -19,8 +20,38 @@ public sealed class ChannelStatistics
         for (int i = 0; i < _layers.Length; i++) _layers[i] = new Sums(config.KvHeads * config.HeadDim);
     }
 
+    private ChannelStatistics(ChannelStatistics other)
+    {
+        _config = other._config;
+        _layers = [.. other._layers.Select(l => l.Copy())];
+    }
+
     /// <summary>Tokens seen by the first layer.</summary>
     public long Tokens => _layers[0].Tokens;
+
+    /// <summary>Bytes that one takes.</summary>
+    internal static long Bytes(LlamaConfig config) => 6L * sizeof(double) * config.Layers * config.KvHeads * config.HeadDim;
+
+    /// <summary>A copy.</summary>
+    internal ChannelStatistics Copy() => new(this);
+
+    /// <summary>Tokens seen by <paramref name="layer"/>.</summary>
+    internal long TokensOf(int layer) => _layers[layer].Tokens;
+
+    /// <summary>Takes the sums of <paramref name="layer"/> over from <paramref name="other"/>, which begins anew.</summary>
+    internal void Take(ChannelStatistics other, int layer)
+    {
+        _layers[layer].Add(other._layers[layer]);
+        other._layers[layer] = new Sums(_config.KvHeads * _config.HeadDim);
+    }
+
+    /// <summary>Mean and variance of the keys, of <c>[kvHead, headDim]</c> entry <paramref name="channel"/>.</summary>
+    internal (double Mean, double Variance) Moments(int layer, int channel)
+    {
+        var sums = _layers[layer];
+        double mean = sums.K[channel] / Math.Max(1, sums.Tokens);
+        return (mean, Math.Max(0, sums.KSquare[channel] / Math.Max(1, sums.Tokens) - mean * mean));
+    }
 
     /// <summary>Adds <paramref name="rows"/> tokens of <paramref name="layer"/>: queries <c>[row, head, headDim]</c> and keys <c>[row, kvHead, headDim]</c>, both after RoPE.</summary>
     public void Add(int layer, int rows, ReadOnlySpan<float> q, ReadOnlySpan<float> k)
@@ -33,7 +64,8 @@ public sealed class ChannelStatistics
             {
                 var keys = k.Slice((row * _config.KvHeads + head) * d, d);
                 var queries = q.Slice((row * _config.Heads + head * group) * d, group * d);
-                for (int c = 0; c < d; c++)
+                int c = sums.Add(head * d, keys, queries);
+                for (; c < d; c++)
                 {
                     double key = keys[c], square = 0, absolute = 0;
                     for (int g = 0; g < group; g++)
@@ -61,9 +93,9 @@ public sealed class ChannelStatistics
     /// </summary>
     /// <param name="texts">Statistics of the kinds of text, each with at least two tokens.</param>
     /// <param name="statistic">What to rank by.</param>
-    /// <param name="fingerprint">The model's <see cref="ModelFile.Fingerprint"/>.</param>
+    /// <param name="fingerprint">The model's <see cref="ModelFile.Fingerprint"/>; null where it is unknown.</param>
     /// <exception cref="ArgumentException">No texts, or one that is too short.</exception>
-    public static ChannelMap Rank(IReadOnlyList<ChannelStatistics> texts, CalibrationStatistic statistic, string fingerprint)
+    public static ChannelMap Rank(IReadOnlyList<ChannelStatistics> texts, CalibrationStatistic statistic, string? fingerprint)
     {
         if (texts.Count == 0 || texts.Any(t => t.Tokens < 2)) throw new ArgumentException("calibration needs at least two tokens of every kind of text", nameof(texts));
         var config = texts[0]._config;
@@ -94,7 +126,8 @@ public sealed class ChannelStatistics
         return new ChannelMap("calibration", statistic.ToString().ToLowerInvariant(), d, config.RopeStyle, fingerprint, heads);
     }
 
-    private void RaiseScores(int layer, int head, CalibrationStatistic statistic, float[] scores)
+    /// <summary>Raises <paramref name="scores"/> by channel to what these tokens say: the statistic divided by its sum over the head's channels.</summary>
+    internal void RaiseScores(int layer, int head, CalibrationStatistic statistic, float[] scores)
     {
         var sums = _layers[layer];
         int d = _config.HeadDim;
@@ -128,5 +161,52 @@ public sealed class ChannelStatistics
         public readonly double[] QSquare = new double[size];
         public readonly double[] QAbsolute = new double[size];
         public readonly double[] QkAbsolute = new double[size];
+
+        public Sums Copy()
+        {
+            var copy = new Sums(K.Length);
+            copy.Add(this);
+            return copy;
+        }
+
+        /// <summary>Adds a key and the queries of its group, whole vectors at a time; returns how many channels that were.</summary>
+        public int Add(int offset, ReadOnlySpan<float> key, ReadOnlySpan<float> queries)
+        {
+            int c = 0, d = key.Length;
+            for (; c <= d - Vector<float>.Count; c += Vector<float>.Count)
+            {
+                Vector<double> squareLow = default, squareHigh = default, absoluteLow = default, absoluteHigh = default;
+                for (int g = c; g < queries.Length; g += d)
+                {
+                    Vector.Widen(new Vector<float>(queries[g..]), out var low, out var high);
+                    squareLow += low * low;
+                    squareHigh += high * high;
+                    absoluteLow += Vector.Abs(low);
+                    absoluteHigh += Vector.Abs(high);
+                }
+                Vector.Widen(new Vector<float>(key[c..]), out var keyLow, out var keyHigh);
+                Add(offset + c, keyLow, squareLow, absoluteLow);
+                Add(offset + c + Vector<double>.Count, keyHigh, squareHigh, absoluteHigh);
+            }
+            return c;
+        }
+
+        private void Add(int i, Vector<double> key, Vector<double> square, Vector<double> absolute)
+        {
+            var magnitude = Vector.Abs(key);
+            (new Vector<double>(K, i) + key).CopyTo(K, i);
+            (new Vector<double>(KSquare, i) + key * key).CopyTo(KSquare, i);
+            (new Vector<double>(KAbsolute, i) + magnitude).CopyTo(KAbsolute, i);
+            (new Vector<double>(QSquare, i) + square).CopyTo(QSquare, i);
+            (new Vector<double>(QAbsolute, i) + absolute).CopyTo(QAbsolute, i);
+            (new Vector<double>(QkAbsolute, i) + absolute * magnitude).CopyTo(QkAbsolute, i);
+        }
+
+        public void Add(Sums other)
+        {
+            Tokens += other.Tokens;
+            foreach (var (own, others) in ((double[], double[])[])[(K, other.K), (KSquare, other.KSquare), (KAbsolute, other.KAbsolute), (QSquare, other.QSquare), (QAbsolute, other.QAbsolute), (QkAbsolute, other.QkAbsolute)])
+                VectorMath.AddScaled(1.0, others, own);
+        }
     }
 }

@@ -1,4 +1,5 @@
 using System.Collections.Concurrent;
+using IlgpuSparse.Model;
 
 namespace IlgpuSparse.Calibration;
 
@@ -20,7 +21,8 @@ public sealed class LabelFit
     // The mass by whose tokens layers are compared.
     private const double ComparedMass = 0.6;
 
-    private readonly IReadOnlyList<CalibrationSample> _texts;
+    private readonly LlamaConfig _config;
+    private readonly IReadOnlyList<Func<int, int, IReadOnlyList<HeadWindow>>> _texts;
     private readonly IReadOnlyList<double> _shares;
 
     /// <summary>Fits to <paramref name="texts"/>, one sample a kind of text.</summary>
@@ -32,9 +34,13 @@ public sealed class LabelFit
         ArgumentNullException.ThrowIfNull(texts);
         if (texts.Count == 0) throw new ArgumentException("labels are fitted to at least one kind of text", nameof(texts));
         if (shares is not null && shares.Count != texts.Count) throw new ArgumentException($"{shares.Count} shares for {texts.Count} texts", nameof(shares));
-        _texts = texts;
+        _config = texts[0].Config;
+        _texts = [.. texts.Select(t => (Func<int, int, IReadOnlyList<HeadWindow>>)t.Head)];
         _shares = shares ?? [.. texts.Select(_ => 1.0 / texts.Count)];
     }
+
+    /// <summary>Fits to windows that are made as they are needed: <paramref name="texts"/> are asked for those of a (layer, kv head), by several threads.</summary>
+    internal LabelFit(LlamaConfig config, IReadOnlyList<Func<int, int, IReadOnlyList<HeadWindow>>> texts, IReadOnlyList<double> shares) => (_config, _texts, _shares) = (config, texts, shares);
 
     /// <summary><paramref name="map"/> with directions, and with plans where <paramref name="search"/>.</summary>
     /// <param name="map">Ranking, means and deviations of the channels.</param>
@@ -45,14 +51,14 @@ public sealed class LabelFit
     public ChannelMap Run(ChannelMap map, bool search, int threads = 0, Action<double>? progress = null, CancellationToken cancellation = default)
     {
         ArgumentNullException.ThrowIfNull(map);
-        var config = _texts[0].Config;
+        var config = _config;
         var heads = new HeadChannels[config.Layers][];
         for (int layer = 0; layer < heads.Length; layer++) heads[layer] = new HeadChannels[config.KvHeads];
         var needed = new double[config.Layers];
         int done = 0, total = config.Layers * config.KvHeads;
         ForEachHead(threads, (layer, head) =>
         {
-            IReadOnlyList<HeadWindow>[] texts = [.. _texts.Select(t => t.Head(layer, head))];
+            IReadOnlyList<HeadWindow>[] texts = [.. _texts.Select(t => t(layer, head))];
             var channels = map[layer, head] with { Basis = BasisFit.Fit(texts, _shares, config.HeadDim), Plans = null };
             var judge = new LabelJudge(texts, config.HeadDim, Shares, SearchQueries);
             if (search) channels = channels with { Plans = Plan(channels, judge) };
@@ -77,11 +83,11 @@ public sealed class LabelFit
     public IReadOnlyList<double> Kept(ChannelMap map, LabelKind kind, int bits, int threads = 0, CancellationToken cancellation = default)
     {
         ArgumentNullException.ThrowIfNull(map);
-        var config = _texts[0].Config;
+        var config = _config;
         var results = new ConcurrentBag<double[]>();
         ForEachHead(threads, (layer, head) =>
         {
-            var judge = new LabelJudge([.. _texts.Select(t => t.Head(layer, head))], config.HeadDim, Shares, SearchQueries);
+            var judge = new LabelJudge([.. _texts.Select(t => t(layer, head))], config.HeadDim, Shares, SearchQueries);
             var channels = map[layer, head];
             int[] allocation = kind == LabelKind.Channels ? Uniform(channels, bits / 2) : channels.Allocate(kind, bits);
             double[][] best = judge.Best(), held = judge.Held(channels.Codes(kind), allocation);
@@ -105,10 +111,10 @@ public sealed class LabelFit
 
     private void ForEachHead(int threads, Action<int, int> work, CancellationToken cancellation)
     {
-        int kvHeads = _texts[0].Config.KvHeads;
+        int kvHeads = _config.KvHeads;
         try
         {
-            Parallel.For(0, _texts[0].Config.Layers * kvHeads, new ParallelOptions { MaxDegreeOfParallelism = threads > 0 ? threads : Environment.ProcessorCount, CancellationToken = cancellation }, i => work(i / kvHeads, i % kvHeads));
+            Parallel.For(0, _config.Layers * kvHeads, new ParallelOptions { MaxDegreeOfParallelism = threads > 0 ? threads : Environment.ProcessorCount, CancellationToken = cancellation }, i => work(i / kvHeads, i % kvHeads));
         }
         catch (AggregateException e) when (e.InnerExceptions.Count > 0)
         {

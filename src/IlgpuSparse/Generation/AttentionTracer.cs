@@ -1,5 +1,6 @@
 using System.Numerics;
 using System.Runtime.InteropServices;
+using IlgpuSparse.Cache;
 using IlgpuSparse.Compute;
 using IlgpuSparse.Llama;
 
@@ -12,9 +13,7 @@ namespace IlgpuSparse.Generation;
 internal sealed class AttentionTracer(LlamaDecoder decoder)
 {
     private readonly AttentionShape _shape = new(decoder.Config.Heads, decoder.Config.KvHeads, decoder.Config.HeadDim, decoder.Config.SlidingWindow);
-    private readonly byte[] _raw = new byte[KvLayer.BlockTokens * decoder.Config.HeadDim * sizeof(float)];
-    private readonly float[] _keys = new float[KvLayer.BlockTokens * decoder.Config.HeadDim];
-    private readonly float[] _scales = new float[KvLayer.BlockTokens];
+    private readonly KeyReader _reader = new(decoder.Config.KvHeads, decoder.Config.HeadDim);
     private readonly Dictionary<int, List<HeadTrace>> _rows = [];
 
     /// <summary>Traces these rows of the next step.</summary>
@@ -78,38 +77,12 @@ internal sealed class AttentionTracer(LlamaDecoder decoder)
         for (int start = first / KvLayer.BlockTokens * KvLayer.BlockTokens; start < length; start += KvLayer.BlockTokens)
         {
             int tokens = Math.Min(KvLayer.BlockTokens, length - start);
-            Read(decoder.Cache.Layers[layer], batch.HostBlocks(row)[start / KvLayer.BlockTokens], kvHead, tokens);
+            var keys = _reader.Read(decoder.Cache.Layers[layer], batch.HostBlocks(row)[start / KvLayer.BlockTokens], kvHead, tokens);
             for (int head = kvHead * group; head < (kvHead + 1) * group; head++)
                 for (int t = 0; t < tokens; t++)
-                    weights[head][start + t] = start + t < first ? float.NegativeInfinity : scale * Dot(queries.AsSpan(head * d, d), _keys.AsSpan(t * d, d));
+                    weights[head][start + t] = start + t < first ? float.NegativeInfinity : scale * Dot(queries.AsSpan(head * d, d), keys.Slice(t * d, d));
         }
         for (int head = kvHead * group; head < (kvHead + 1) * group; head++) Softmax(weights[head].AsSpan(), first);
-    }
-
-    // Keys [token, headDim] of a block's first tokens.
-    private void Read(KvLayer layer, int block, int kvHead, int tokens)
-    {
-        int bytes = layer.Format.ElementBytes(), d = _shape.HeadDim, count = tokens * d;
-        long row = ((long)block * _shape.KvHeads + kvHead) * KvLayer.BlockTokens;
-        var raw = _raw.AsSpan(0, count * bytes);
-        layer.K.Download(raw, row * d * bytes);
-        switch (layer.Format)
-        {
-            case KvFormat.F32: MemoryMarshal.Cast<byte, float>(raw).CopyTo(_keys); break;
-            case KvFormat.F16:
-                var halves = MemoryMarshal.Cast<byte, Half>(raw);
-                for (int i = 0; i < count; i++) _keys[i] = (float)halves[i];
-                break;
-            case KvFormat.BF16:
-                var bits = MemoryMarshal.Cast<byte, ushort>(raw);
-                for (int i = 0; i < count; i++) _keys[i] = BitConverter.UInt32BitsToSingle((uint)bits[i] << 16);
-                break;
-            case KvFormat.Int8:
-                layer.KScales!.Download(MemoryMarshal.AsBytes(_scales.AsSpan(0, tokens)), row * sizeof(float));
-                for (int i = 0; i < count; i++) _keys[i] = _scales[i / d] * (sbyte)raw[i];
-                break;
-            default: throw new ArgumentOutOfRangeException(nameof(layer), layer.Format, "unknown format of K");
-        }
     }
 
     private static float Dot(ReadOnlySpan<float> a, ReadOnlySpan<float> b)

@@ -10,8 +10,14 @@ public sealed class GenerationStatistics
     /// <summary>Tokens of the prompt that were prefilled.</summary>
     public int PromptTokens { get; internal set; }
 
-    /// <summary>Seconds in which kernels were compiled and loaded and steps recorded: once a process or shape, counted neither as prefill nor as decode.</summary>
+    /// <summary>Seconds in which kernels were compiled and loaded, steps recorded and the channel map of a text made: counted neither as prefill nor as decode.</summary>
     public double PreparationSeconds { get; internal set; }
+
+    /// <summary>Seconds in which the text's own channel map was made and its labels by it (<c>map=online</c>): part of <see cref="PreparationSeconds"/>.</summary>
+    public double CalibrationSeconds { get; internal set; }
+
+    /// <summary>How many times that was: more than once where the text drifted.</summary>
+    public int CalibratedMaps { get; internal set; }
 
     /// <summary>Tokens of the prompt that were found in the cache, because an earlier text began alike.</summary>
     public int ReusedTokens { get; internal set; }

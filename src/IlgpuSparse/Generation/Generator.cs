@@ -65,7 +65,8 @@ public sealed class Generator(LlamaDecoder decoder) : IDisposable
     {
         var statistics = Statistics = new GenerationStatistics { WeightBytesPerToken = decoder.Weights.BytesReadPerToken };
         sampler.Observe(prompt);
-        double prepared = decoder.PreparationSeconds;
+        double prepared = decoder.PreparationSeconds, calibrated = decoder.Policy.CalibrationSeconds;
+        int maps = decoder.Policy.CalibratedMaps;
         _tokens.RemoveRange(_sequence.Length, _tokens.Count - _sequence.Length);
         _tokens.AddRange(prompt);
         long start = Stopwatch.GetTimestamp();
@@ -108,6 +109,8 @@ public sealed class Generator(LlamaDecoder decoder) : IDisposable
                 preparation = decoder.PreparationSeconds - prepared;
                 prepared += preparation;
                 statistics.PreparationSeconds += preparation;
+                statistics.CalibrationSeconds = decoder.Policy.CalibrationSeconds - calibrated;
+                statistics.CalibratedMaps = decoder.Policy.CalibratedMaps - maps;
                 statistics.DecodeSeconds += Stopwatch.GetElapsedTime(before, after).TotalSeconds - preparation;
                 // a step with preparation says nothing about those without
                 double used = BusySeconds() - busy;

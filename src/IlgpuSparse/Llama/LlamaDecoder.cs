@@ -111,8 +111,8 @@ public sealed class LlamaDecoder : IDisposable
     /// <summary>Kernels and copies of a decode step, where the backend records them; 0 before one was recorded.</summary>
     public int StepNodes => _steps.Nodes;
 
-    /// <summary>See <see cref="ComputeBackend.PreparationSeconds"/>.</summary>
-    internal double PreparationSeconds => _backend.PreparationSeconds;
+    /// <summary><see cref="ComputeBackend.PreparationSeconds"/> and <see cref="AttentionPolicy.CalibrationSeconds"/>.</summary>
+    internal double PreparationSeconds => _backend.PreparationSeconds + Policy.CalibrationSeconds;
 
     /// <summary>Whether <see cref="Queue"/> is the faster way to generate: where steps are recorded.</summary>
     internal bool QueuesSteps { get; set; }
@@ -327,7 +327,7 @@ public sealed class LlamaDecoder : IDisposable
             _backend.Qkv(w.Qkv, new NormedInput(_x, w.InputNorm, c.NormEpsilon, _normed), _rope, _shape, Cache.Layers[i], _batch, _q, _k, _v);
             Observer?.Invoke(i, _batch, _q, _k);
             Policy.Append(i, _batch, _k);
-            if (_batch.IsPrefill) Policy.Observe(i, _batch, _q);
+            if (_batch.IsDense) Policy.Observe(i, _batch, _q);
             if (_batch.IsDense) _backend.Attend(_shape, Cache.Layers[i], _batch, _q, _attended);
             else Policy.Attend(i, _batch, _q, _attended);
             if (!_batch.IsPrefill) Attended?.Invoke(i, _batch, _q);

@@ -24,6 +24,10 @@ public class AttentionOptionsTests
     [InlineData("loki:tokens=1/16,r=16,components=some/file.json")]
     [InlineData("double-sparsity-published:tokens=1/16,channels=32,bits=4,dense-layers=2,map=maps/published.json")]
     [InlineData("double-sparsity:tokens=1/16,channels=64,bits=2,map=other.channels.json")]
+    [InlineData("double-sparsity:tokens=1/16,label=mixed,label-bits=128,map=online")]
+    [InlineData("double-sparsity:tokens=1/16,channels=64,bits=2,map=online,drift=0.35")]
+    [InlineData("double-sparsity:tokens=1/16,channels=64,bits=2,map=online,drift=off")]
+    [InlineData("double-sparsity:tokens=1/16,label=mixed,label-bits=64,map=online,prior=some.channels.json")]
     public void The_string_form_survives_a_round_trip(string text) => Assert.Equal(text, AttentionOptions.Parse(text).ToString());
 
     [Fact]
@@ -38,6 +42,12 @@ public class AttentionOptionsTests
     [InlineData("")]
     [InlineData("full")]
     [InlineData("dense:tokens=1")]
+    [InlineData("double-sparsity:drift=0.3")]
+    [InlineData("double-sparsity:map=maps/one.json,drift=0.3")]
+    [InlineData("double-sparsity:map=online,drift=2")]
+    [InlineData("double-sparsity:map=")]
+    [InlineData("double-sparsity:prior=some.channels.json")]
+    [InlineData("double-sparsity-published:map=online")]
     [InlineData("double-sparsity:tokens=0")]
     [InlineData("double-sparsity:tokens=2/1")]
     [InlineData("double-sparsity:tokens=-3")]

@@ -72,6 +72,24 @@ public class CommandLineTests
         Assert.Equal(3, generated.GetProperty("newTokens").GetInt32());
     }
 
+    /// <summary>A copy of the model, so that no map lies beside it: labels come from the text, and the output says so; <c>--channels none</c> is full attention.</summary>
+    [Fact]
+    public void A_model_without_a_map_makes_maps_of_its_texts()
+    {
+        using var directory = new TemporaryDirectory();
+        string model = directory.File("model.gguf");
+        File.Copy(TestFiles.Model, model);
+        string[] generate = ["generate", "--backend", "cpu", "--model", model, "--prompt", string.Join(' ', Enumerable.Range(0, 150)), "--tokens", "4", "--temperature", "0"];
+        var asked = RunJson([.. generate, "--attention", "double-sparsity:dense-below=100"]);
+        Assert.EndsWith("map=online", asked.GetProperty("attention").GetString(), StringComparison.Ordinal);
+        Assert.Contains("no channel map beside the model", asked.GetProperty("attentionReason").GetString(), StringComparison.Ordinal);
+        Assert.Equal(1, asked.GetProperty("calibratedMaps").GetInt32());
+        var chosen = RunJson([.. generate, "--context", "5000"]);
+        Assert.Contains("map=online", chosen.GetProperty("attention").GetString(), StringComparison.Ordinal);
+        var none = RunJson([.. generate, "--context", "5000", "--channels", "none"]);
+        Assert.Equal("dense", none.GetProperty("attention").GetString());
+    }
+
     [Fact]
     public void Bench_attention_measures_and_saves_what_can_be_plotted_later()
     {
@@ -176,7 +194,8 @@ public class CommandLineTests
         using var directory = new TemporaryDirectory();
         string model = directory.File("other.gguf"), map = File.ReadAllText(Path.ChangeExtension(TestFiles.Model, ".channels.json"));
         File.Copy(TestFiles.Model, model);
-        AssertOneMessage(Run(null, "generate", "--prompt", "a", "--model", model, "--attention", "double-sparsity").Error, $"ilgpusparse calibrate --model {model}");
+        AssertOneMessage(Run(null, "generate", "--prompt", "a", "--model", model, "--attention", "double-sparsity", "--channels", "none").Error, $"ilgpusparse calibrate --model {model}");
+        AssertOneMessage(Run(null, "generate", "--prompt", "a", "--model", model, "--attention", "double-sparsity", "--save-state", "s").Error, "s: a state file does not hold the channel map of a text");
         using (var file = ModelFile.Open(model))
             map = map.Replace(file.Fingerprint, "0123456789abcdef", StringComparison.Ordinal);
         var result = Run(null, "generate", "--prompt", "a", "--model", model, "--attention", "double-sparsity", "--channels", directory.Write("foreign.json", map));

@@ -14,58 +14,61 @@ namespace IlgpuSparse.Attention.Policies;
 /// </summary>
 internal sealed class DoubleSparsityPolicy : AttentionPolicy
 {
-    private const int SparseMode = 0, DenseMode = 1;
+    /// <summary>The <see cref="Mode"/> of steps that select.</summary>
+    internal const int SparseMode = 0;
+
+    private const int DenseMode = 1;
 
     private readonly ComputeBackend _backend;
     private readonly LlamaConfig _config;
     private readonly KvCache _cache;
     private AttentionOptions _options;
     private readonly AttentionShape _shape;
-    private readonly ChannelMap _channels;
     private SelectionRule[] _rules;
     private readonly int _maxAppended;
-    private readonly LabelLayer?[] _labels;
+    private readonly (DeviceBuffer Codes, DeviceBuffer? Scales)?[] _codes;
     private readonly ValueSums?[] _sums;
-    private readonly (HeadProjection Keys, HeadProjection Queries)?[] _projections;
+    private readonly MappedLabels? _own;
+    private MappedLabels? _labels;
     private readonly DeviceBuffer? _keys, _queries;
     private readonly TokenScores? _scores;
     private readonly TokenSets? _sets;
     private readonly TokenSets?[] _predicted = new TokenSets?[2];
     private readonly KvPrediction _prediction;
 
-    public DoubleSparsityPolicy(ComputeBackend backend, LlamaConfig config, KvCache cache, AttentionOptions options, ChannelMap channels, DecoderOptions decoder)
+    /// <summary>Allocates labels, scores and sets. Without <paramref name="channels"/> it attends sparsely only after <see cref="Use"/>.</summary>
+    public DoubleSparsityPolicy(ComputeBackend backend, LlamaConfig config, KvCache cache, AttentionOptions options, ChannelMap? channels, DecoderOptions decoder)
     {
-        channels.CheckFits(config);
+        channels?.CheckFits(config);
         if (options.Label == LabelKind.Channels && options.Channels > config.HeadDim)
             throw new ArgumentException($"channels={options.Channels}: a head of this model has {config.HeadDim}", nameof(options));
-        if (options.Scaling == LabelScaling.Static && options.LabelFormat != LabelFormat.F16 && !channels.HasScales)
+        if (options.Scaling == LabelScaling.Static && options.LabelFormat != LabelFormat.F16 && channels is { HasScales: false })
             throw new ArgumentException("this channel map has no offsets and scales: use scaling=token or bits=16, or calibrate", nameof(options));
-        if (options.Label == LabelKind.Rotated && !channels.HasBases) throw new ArgumentException("this channel map has no directions: use label=mixed or label=channels, or calibrate", nameof(options));
-        if (options.Label == LabelKind.Mixed && channels[0, 0].Scores is null) throw new ArgumentException("this channel map has no scores of its channels: use label=channels, or calibrate", nameof(options));
-        if (options.LayerBudgets && channels.LayerBudgets is null) throw new ArgumentException("this channel map has no budgets of layers: use budgets=uniform, or calibrate", nameof(options));
+        if (options.Label == LabelKind.Rotated && channels is { HasBases: false }) throw new ArgumentException("this channel map has no directions: use label=mixed or label=channels, or calibrate", nameof(options));
+        if (options.Label == LabelKind.Mixed && channels is not null && channels[0, 0].Scores is null) throw new ArgumentException("this channel map has no scores of its channels: use label=channels, or calibrate", nameof(options));
+        if (options.LayerBudgets && channels is { LayerBudgets: null }) throw new ArgumentException("this channel map has no budgets of layers: use budgets=uniform, or calibrate", nameof(options));
         int maxRows = decoder.MaxSequences;
         _maxAppended = LlamaDecoder.MaxRows(decoder);
         _backend = backend;
         _config = config;
         _cache = cache;
         _options = options;
-        _channels = channels;
         _rules = RulesOf(config, options, channels);
         _shape = new AttentionShape(config.Heads, config.KvHeads, config.HeadDim, config.SlidingWindow);
-        _labels = new LabelLayer?[config.Layers];
+        _codes = new (DeviceBuffer, DeviceBuffer?)?[config.Layers];
         _sums = new ValueSums?[config.Layers];
-        _projections = new (HeadProjection, HeadProjection)?[config.Layers];
-        int outputs = 0;
         try
         {
             for (int layer = Math.Min(options.DenseLayers, config.Layers); layer < config.Layers; layer++)
             {
-                var tables = new LabelTables(config, options, channels, layer);
-                _labels[layer] = tables.CreateLayer(backend, (long)cache.Blocks * KvLayer.BlockTokens * config.KvHeads);
-                _projections[layer] = tables.CreateProjections(backend, config.HeadDim);
-                outputs = Math.Max(outputs, tables.Outputs);
+                long tokens = (long)cache.Blocks * KvLayer.BlockTokens * config.KvHeads;
+                var codes = backend.Allocate(tokens * LabelLayer.WordsFor(options.LabelFormat, options.Channels) * sizeof(uint), "labels");
+                _codes[layer] = (codes, null); // freed with the rest if there is no room for the scales
+                if (StoresScales(options)) _codes[layer] = (codes, backend.Allocate(tokens * sizeof(uint), "labels"));
                 if (options.MeanValue) _sums[layer] = ValueSums.Allocate(backend, cache.Blocks, config.KvHeads, config.HeadDim);
             }
+            if (channels is not null) _labels = _own = NewLabels(channels);
+            int outputs = _own?.Outputs ?? LabelTables.OutputsOf(config, options, null, 0);
             if (outputs > 0)
             {
                 _keys = backend.Allocate(ProjectedKeys(config, decoder) * outputs * sizeof(float), "scratch");
@@ -73,7 +76,7 @@ internal sealed class DoubleSparsityPolicy : AttentionPolicy
             }
             int sets = options.SetsOf(config);
             _scores = new TokenScores(backend.Allocate((long)maxRows * sets * cache.Capacity * sizeof(float), "scratch"), sets, cache.Capacity);
-            int budget = Enumerable.Range(0, config.Layers).Max(l => RuleOf(options, channels, l).Budget(cache.Capacity));
+            int budget = MostSelected(config, options, channels, cache.Capacity);
             _sets = NewSets();
             _prediction = cache is HostKvCache ? decoder.KvPrediction : KvPrediction.Off;
             for (int i = 0; i < _predicted.Length && _prediction != KvPrediction.Off; i++) _predicted[i] = NewSets();
@@ -96,11 +99,22 @@ internal sealed class DoubleSparsityPolicy : AttentionPolicy
         set
         {
             _options = _options with { Rule = value };
-            _rules = RulesOf(_config, _options, _channels);
+            _rules = RulesOf(_config, _options, _labels?.Map);
         }
     }
 
-    private static SelectionRule[] RulesOf(LlamaConfig config, AttentionOptions options, ChannelMap channels) => [.. Enumerable.Range(0, config.Layers).Select(layer => RuleOf(options, channels, layer))];
+    /// <summary>The labels that <paramref name="map"/> makes over this policy's codes, for <see cref="Use"/>; whoever asks for them frees them.</summary>
+    internal MappedLabels NewLabels(ChannelMap map) => new(_backend, _config, _options, map, _codes);
+
+    /// <summary>Attends, and makes labels, by <paramref name="labels"/> from now on.</summary>
+    internal void Use(MappedLabels labels)
+    {
+        if (_labels == labels) return;
+        _labels = labels;
+        _rules = RulesOf(_config, _options, labels.Map);
+    }
+
+    private static SelectionRule[] RulesOf(LlamaConfig config, AttentionOptions options, ChannelMap? channels) => [.. Enumerable.Range(0, config.Layers).Select(layer => RuleOf(options, channels, layer))];
 
     public override long AuxiliaryBytesPerToken => LabelBytesPerToken(_config, _options);
 
@@ -122,21 +136,39 @@ internal sealed class DoubleSparsityPolicy : AttentionPolicy
         long projected = sizeof(float) * outputs * (ProjectedKeys(config, decoder) + (long)decoder.MaxSequences * config.Heads);
         long sums = options.MeanValue ? Math.Max(0, config.Layers - options.DenseLayers) * (capacity / KvLayer.BlockTokens) * ValueSums.BytesPerBlock(config.KvHeads, config.HeadDim) : 0;
         return capacity * LabelBytesPerToken(config, options) + tables + projected + sums
-            + (long)decoder.MaxSequences * options.SetsOf(config) * sizeof(float) * (capacity + lists * (Enumerable.Range(0, config.Layers).Max(l => RuleOf(options, decoder.Channels, l).Budget((int)capacity)) + (options.MeanValue ? 2 : 1)));
+            + (long)decoder.MaxSequences * options.SetsOf(config) * sizeof(float) * (capacity + lists * (MostSelected(config, options, decoder.Channels, (int)capacity) + (options.MeanValue ? 2 : 1)));
     }
+
+    /// <summary>Most tokens that a set of any layer may have in a decoder with <paramref name="decoder"/> options.</summary>
+    internal static int MostSelected(LlamaConfig config, AttentionOptions options, DecoderOptions decoder) =>
+        MostSelected(config, options, decoder.Channels, KvCache.BlocksFor(decoder.Capacity) * KvLayer.BlockTokens);
+
+    private static int MostSelected(LlamaConfig config, AttentionOptions options, ChannelMap? channels, int capacity) => Enumerable.Range(0, config.Layers).Max(l => RuleOf(options, channels, l).Budget(capacity));
 
     public override void Append(int layer, StepBatch batch, DeviceSpan k)
     {
-        if (_labels[layer] is { } labels)
+        AppendLabels(layer, batch, k);
+        AppendSums(layer, batch);
+    }
+
+    /// <summary>First part of <see cref="Append"/>: the labels.</summary>
+    internal void AppendLabels(int layer, StepBatch batch, DeviceSpan k)
+    {
+        if (_codes[layer] is null) return;
+        var labels = Labels(layer)!;
+        if (_labels!.Projections[layer] is not { } projections)
         {
-            if (_projections[layer] is { } projections)
-            {
-                if (batch.Rows > _maxAppended) throw new ArgumentException($"{batch.Rows} rows are more than the {_maxAppended} that the policy was made for", nameof(batch));
-                _backend.ProjectHeads(projections.Keys, _config.KvHeads, k, batch.Rows, _keys!);
-                _backend.AppendLabels(LabelShape(layer), labels, batch, _keys!);
-            }
-            else _backend.AppendLabels(_shape, labels, batch, k);
+            _backend.AppendLabels(_shape, labels, batch, k);
+            return;
         }
+        if (batch.Rows > _maxAppended) throw new ArgumentException($"{batch.Rows} rows are more than the {_maxAppended} that the policy was made for", nameof(batch));
+        _backend.ProjectHeads(projections.Keys, _config.KvHeads, k, batch.Rows, _keys!);
+        _backend.AppendLabels(LabelShape(layer), labels, batch, _keys!);
+    }
+
+    /// <summary>Second part: the sums of V.</summary>
+    internal void AppendSums(int layer, StepBatch batch)
+    {
         if (_sums[layer] is { } sums) _backend.AppendValueSums(_shape, _cache.Layers[layer], sums, batch);
     }
 
@@ -159,7 +191,7 @@ internal sealed class DoubleSparsityPolicy : AttentionPolicy
         AttendSelected(layer, batch, q, y);
     }
 
-    internal override bool Predicts(int layer, StepBatch batch) => _prediction != KvPrediction.Off && layer > 0 && layer < _labels.Length && IsSparse(layer, batch);
+    internal override bool Predicts(int layer, StepBatch batch) => _prediction != KvPrediction.Off && layer > 0 && layer < _codes.Length && IsSparse(layer, batch);
 
     internal override void Predict(int layer, StepBatch batch, DeviceSpan q)
     {
@@ -169,28 +201,30 @@ internal sealed class DoubleSparsityPolicy : AttentionPolicy
     }
 
     /// <summary>Whether a step in <paramref name="layer"/> selects; it is dense otherwise.</summary>
-    internal bool IsSparse(int layer, StepBatch batch) => _labels[layer] is not null && Mode(batch) != DenseMode;
+    internal bool IsSparse(int layer, StepBatch batch) => _codes[layer] is not null && Mode(batch) != DenseMode;
 
     /// <summary>First part of <see cref="Attend"/> in a sparse layer: scores and the sets.</summary>
     internal void Select(int layer, StepBatch batch, DeviceSpan q) => SelectInto(_sets!, layer, batch, q);
 
-    private void SelectInto(TokenSets sets, int layer, StepBatch batch, DeviceSpan q)
+    /// <summary>As <see cref="Select"/>, into <paramref name="sets"/>.</summary>
+    internal void SelectInto(TokenSets sets, int layer, StepBatch batch, DeviceSpan q)
     {
-        if (_projections[layer] is { } projections)
+        if (_labels!.Projections[layer] is { } projections)
         {
             _backend.ProjectHeads(projections.Queries, _config.Heads, q, batch.Rows, _queries!);
             q = _queries!;
         }
-        _backend.ScoreAndSelect(LabelShape(layer), _labels[layer]!, batch, q, _options.Reduction, _rules[layer], _scores!, sets);
+        _backend.ScoreAndSelect(LabelShape(layer), Labels(layer)!, batch, q, _options.Reduction, _rules[layer], _scores!, sets);
     }
 
     // Keys and queries as labels and scores see them.
-    private AttentionShape LabelShape(int layer) => _projections[layer] is { } projections ? _shape with { HeadDim = projections.Keys.Outputs } : _shape;
+    private AttentionShape LabelShape(int layer) => _labels!.Projections[layer] is { } projections ? _shape with { HeadDim = projections.Keys.Outputs } : _shape;
 
     /// <summary>Second part: attention over the sets that <see cref="Select"/> left.</summary>
     internal void AttendSelected(int layer, StepBatch batch, DeviceSpan q, DeviceSpan y) => AttendTo(_sets!, layer, batch, q, y);
 
-    private void AttendTo(TokenSets sets, int layer, StepBatch batch, DeviceSpan q, DeviceSpan y)
+    /// <summary>As <see cref="AttendSelected"/>, over <paramref name="sets"/>.</summary>
+    internal void AttendTo(TokenSets sets, int layer, StepBatch batch, DeviceSpan q, DeviceSpan y)
     {
         _backend.AttendSelected(_shape, _cache.Layers[layer], batch, q, sets, y);
         if (_sums[layer] is { } sums) _backend.BlendMeanValue(_shape, _cache.Layers[layer], sums, batch, sets, y);
@@ -206,7 +240,7 @@ internal sealed class DoubleSparsityPolicy : AttentionPolicy
 
     internal override TokenSets? Selection => _sets;
 
-    internal override IReadOnlyList<DeviceBuffer?> State(int layer) => [_labels[layer]?.Codes, _labels[layer]?.TokenScales, _sums[layer]?.Sums, _sums[layer]?.Counts];
+    internal override IReadOnlyList<DeviceBuffer?> State(int layer) => [_codes[layer]?.Codes, _codes[layer]?.Scales, _sums[layer]?.Sums, _sums[layer]?.Counts];
 
     // Labels of other channels look alike.
     internal override string StateSignature
@@ -214,7 +248,7 @@ internal sealed class DoubleSparsityPolicy : AttentionPolicy
         get
         {
             using var hash = IncrementalHash.CreateHash(HashAlgorithmName.SHA256);
-            foreach (var labels in _labels)
+            foreach (var labels in _labels!.Layers)
                 foreach (var table in (DeviceBuffer?[])[labels?.ChannelIndices, labels?.Offsets, labels?.Steps])
                     if (table is not null) hash.AppendData(((DeviceSpan)table).ToArray<byte>((int)table.ByteLength));
             return $"{_options.Label} labels of {_options.Channels} channels in {_options.LabelFormat}, scaling {_options.Scaling}, from layer {_options.DenseLayers}{(_options.MeanValue ? ", sums of V" : "")}, map {Convert.ToHexStringLower(hash.GetHashAndReset().AsSpan(0, 8))}";
@@ -225,7 +259,7 @@ internal sealed class DoubleSparsityPolicy : AttentionPolicy
     internal override bool TakesRuns => !_options.MeanValue;
 
     /// <summary>The label cache of <paramref name="layer"/>; null where the layer is dense.</summary>
-    internal LabelLayer? Labels(int layer) => _labels[layer];
+    internal LabelLayer? Labels(int layer) => _labels?.Layers[layer];
 
     public override long BytesRead(int position)
     {
@@ -253,13 +287,13 @@ internal sealed class DoubleSparsityPolicy : AttentionPolicy
 
     public override void Dispose()
     {
-        foreach (var labels in _labels) labels?.Dispose();
-        foreach (var sums in _sums) sums?.Dispose();
-        foreach (var projections in _projections)
+        _own?.Dispose();
+        foreach (var codes in _codes)
         {
-            projections?.Keys.Dispose();
-            projections?.Queries.Dispose();
+            codes?.Codes.Dispose();
+            codes?.Scales?.Dispose();
         }
+        foreach (var sums in _sums) sums?.Dispose();
         _keys?.Dispose();
         _queries?.Dispose();
         _scores?.Dispose();
@@ -268,7 +302,7 @@ internal sealed class DoubleSparsityPolicy : AttentionPolicy
     }
 
     private static SelectionRule RuleOf(AttentionOptions options, ChannelMap? channels, int layer) =>
-        options.LayerBudgets && channels?.LayerBudgets is { } budgets ? options.Rule.Scale(budgets[layer]) : options.Rule;
+        !options.LayerBudgets ? options.Rule : channels is null ? options.Rule.Scale(ChannelMap.MostBudget) : channels.LayerBudgets is { } budgets ? options.Rule.Scale(budgets[layer]) : options.Rule;
 
     private static bool StoresScales(AttentionOptions options) => options.Scaling == LabelScaling.PerToken && options.LabelFormat != LabelFormat.F16;
 

@@ -82,7 +82,7 @@ internal sealed class H2oPolicy : HostSelectionPolicy
 
     public override void Observe(int layer, StepBatch batch, DeviceSpan q)
     {
-        if (layer < Settings.DenseLayers) return;
+        if (layer < Settings.DenseLayers || !batch.IsPrefill) return;
         int capacity = Cache.Capacity, start = batch.HostPositions[0], end = start + batch.Rows, first = Shape.FirstVisible(start);
         float[] queries = q.ToArray<float>(batch.Rows * Shape.Heads * Shape.HeadDim);
         if (_prefill.Length == 0) _prefill = new float[Shape.Heads * capacity];

@@ -54,24 +54,20 @@ internal sealed class LabelTables
         return (used + 15) / 16 * 16;
     }
 
-    /// <summary>A label layer for <paramref name="tokens"/> tokens of all kv heads together.</summary>
-    public LabelLayer CreateLayer(ComputeBackend backend, long tokens)
+    /// <summary>A label layer over <paramref name="codes"/>, with the scales of tokens where labels have such.</summary>
+    public LabelLayer CreateLayer(ComputeBackend backend, DeviceBuffer codes, DeviceBuffer? tokenScales) => new()
     {
-        bool stored = _options.Scaling == LabelScaling.PerToken && _options.LabelFormat != LabelFormat.F16;
-        return new LabelLayer
-        {
-            Format = _options.LabelFormat,
-            Scaling = _options.Scaling,
-            Channels = _options.Channels,
-            ChannelIndices = Table(backend, _indices)!,
-            Offsets = Table(backend, _offsets),
-            Steps = Table(backend, _steps),
-            Planes = Table(backend, _planes),
-            QuantiserSteps = Table(backend, _quantiserSteps),
-            Codes = backend.Allocate(tokens * LabelLayer.WordsFor(_options.LabelFormat, _options.Channels) * sizeof(uint), "labels"),
-            TokenScales = stored ? backend.Allocate(tokens * sizeof(uint), "labels") : null,
-        };
-    }
+        Format = _options.LabelFormat,
+        Scaling = _options.Scaling,
+        Channels = _options.Channels,
+        ChannelIndices = Table(backend, _indices)!,
+        Offsets = Table(backend, _offsets),
+        Steps = Table(backend, _steps),
+        Planes = Table(backend, _planes),
+        QuantiserSteps = Table(backend, _quantiserSteps),
+        Codes = codes,
+        TokenScales = tokenScales,
+    };
 
     /// <summary>The projections of keys and queries; null without.</summary>
     public (HeadProjection Keys, HeadProjection Queries)? CreateProjections(ComputeBackend backend, int headDim) =>
