@@ -157,7 +157,7 @@ internal static class ModelOptions
                   top-p=1            share of the estimated attention that is enough: then tokens is the most that are read
                   min-tokens=0       fewest tokens that are read
                   temperature=1      factor of the scores before their attention is estimated, for top-p and mean-value
-                  budgets=uniform    layer: layers have more or fewer tokens, as calibration found them, of the same mean
+                  budgets=uniform    head: kv heads have more or fewer tokens, by what calibration saw them win, of the same mean
                   mean-value=off     on: what is not read stands in by the mean of V, by its estimated share
                   label=channels     what the bits of a label are of: channels (as many bits each), mixed (channels, as many bits as each is worth)
                                      or rotated (directions that calibration found; keeps most)

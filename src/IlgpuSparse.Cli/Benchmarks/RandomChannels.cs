@@ -13,7 +13,7 @@ internal static class RandomChannels
     public static ChannelMap Create(LlamaConfig config, RandomPattern pattern)
     {
         HeadChannels[][] heads = [.. Enumerable.Range(0, config.Layers).Select(_ => Enumerable.Range(0, config.KvHeads).Select(_ => Head(pattern.Permutation(config.HeadDim))).ToArray())];
-        return new ChannelMap("bench", "random", config.HeadDim, config.RopeStyle, null, heads, [.. Enumerable.Repeat(1f, config.Layers)]);
+        return new ChannelMap("bench", "random", config.HeadDim, config.RopeStyle, null, heads);
     }
 
     private static HeadChannels Head(int[] order)
@@ -26,6 +26,6 @@ internal static class RandomChannels
             row[c] = 1;
             return row;
         }));
-        return new HeadChannels(order, ones, zeros, ones, new LabelBasis(ones[..count], zeros[..count], ones[..count], rows, rows));
+        return new HeadChannels(order, ones, zeros, ones, new LabelBasis(ones[..count], zeros[..count], ones[..count], rows, rows), Held: [.. TokenSplit.Shares.Select(s => (float)s)]);
     }
 }

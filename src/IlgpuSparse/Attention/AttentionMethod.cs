@@ -32,7 +32,7 @@ internal sealed class AttentionMethod
             Settings = ["label", "label-bits", "budgets", "channels", "bits", "scaling", "order", "map", "prior", "drift", .. s_ranked],
             AuxiliaryBytesPerToken = DoubleSparsityPolicy.LabelBytesPerToken,
             PlannedBytes = (config, options, decoder) => options.Online ? OnlineDoubleSparsityPolicy.PlannedBytes(config, options, decoder) : DoubleSparsityPolicy.PlannedBytes(config, options, decoder),
-            Selection = (config, options, capacity) => (options.SetsOf(config), options.Rule.Budget(capacity)),
+            Selection = (config, options, capacity) => (options.SetsOf(config), options.MostTokens(capacity)),
             Create = (backend, config, cache, options, decoder) => options.Online
                 ? new OnlineDoubleSparsityPolicy(backend, config, cache, options, decoder)
                 : new DoubleSparsityPolicy(backend, config, cache, options, Map(config, options, decoder), decoder),

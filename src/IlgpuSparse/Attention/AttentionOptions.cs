@@ -105,14 +105,17 @@ public sealed record AttentionOptions
     /// <summary>Sets a row, of a model.</summary>
     internal int SetsOf(LlamaConfig config) => SetPerQueryHead ? config.Heads : config.KvHeads;
 
+    /// <summary>Most tokens that a set may have of <paramref name="visible"/>.</summary>
+    internal int MostTokens(int visible) => (HeadBudgets ? Rule.Scale(TokenSplit.Most) : Rule).Budget(visible);
+
     /// <summary>How the scores of a group become one.</summary>
     public GroupReduction Reduction { get; init; } = GroupReduction.Max;
 
     /// <summary>Whether what was not selected stands in by the mean of V, weighted by its estimated share of the mass.</summary>
     public bool MeanValue { get; init; }
 
-    /// <summary>Whether layers have budgets of their own, as calibration found them, of the same mean.</summary>
-    public bool LayerBudgets { get; init; }
+    /// <summary>Whether kv heads have budgets of their own, of the same mean, as <see cref="TokenSplit"/> deals them out.</summary>
+    public bool HeadBudgets { get; init; }
 
     /// <summary>First layers that stay dense.</summary>
     public int DenseLayers { get; init; }
@@ -182,7 +185,7 @@ public sealed record AttentionOptions
                 case "sets": options = options with { SetPerQueryHead = Choice(part, value, ("group", false), ("head", true)) }; break;
                 case "reduce": options = options with { Reduction = Choice(part, value, ("max", GroupReduction.Max), ("sum", GroupReduction.Sum)) }; break;
                 case "mean-value": options = options with { MeanValue = Choice(part, value, ("off", false), ("on", true)) }; break;
-                case "budgets": options = options with { LayerBudgets = Choice(part, value, ("uniform", false), ("layer", true)) }; break;
+                case "budgets": options = options with { HeadBudgets = Choice(part, value, ("uniform", false), ("head", true)) }; break;
                 case "sinks": sinks = Number(part, value, 0, 1 << 20); break;
                 case "window": window = Number(part, value, 1, 1 << 20); break;
                 case "dense-layers": options = options with { DenseLayers = Number(part, value, 0, 1 << 10) }; break;
@@ -238,7 +241,7 @@ public sealed record AttentionOptions
         if (SetPerQueryHead != standard.SetPerQueryHead) text += SetPerQueryHead ? ",sets=head" : ",sets=group";
         if (Reduction != standard.Reduction) text += ",reduce=sum";
         if (MeanValue != standard.MeanValue) text += MeanValue ? ",mean-value=on" : ",mean-value=off";
-        if (LayerBudgets) text += ",budgets=layer";
+        if (HeadBudgets) text += ",budgets=head";
         if (Rule.Sinks != standard.Rule.Sinks) text += $",sinks={Rule.Sinks}";
         if (Rule.Recent > 1) text += $",window={Rule.Recent}";
         if (DenseLayers > 0) text += $",dense-layers={DenseLayers}";

@@ -12,21 +12,17 @@ namespace IlgpuSparse.Calibration;
 public sealed class ChannelMap
 {
     /// <summary>Version of the file format that is written.</summary>
-    public const int Version = 2;
+    public const int Version = 3;
 
-    // Version 1 had no bases and plans.
+    // Version 1 had no bases and plans, version 2 no held mass.
     private const int OldestVersion = 1;
-
-    /// <summary>Least and most of <see cref="LayerBudgets"/>.</summary>
-    internal const float LeastBudget = 0.25f, MostBudget = 4;
 
     private readonly HeadChannels[][] _heads;
 
     /// <summary>Takes <paramref name="heads"/> <c>[layer][kvHead]</c>.</summary>
     /// <exception cref="ModelFormatException">A ranking is no permutation, a number is not finite, or the layers differ; <paramref name="source"/> is named.</exception>
-    public ChannelMap(string source, string statistic, int headDim, RopeStyle ropeStyle, string? fingerprint, HeadChannels[][] heads, IReadOnlyList<float>? layerBudgets = null)
+    public ChannelMap(string source, string statistic, int headDim, RopeStyle ropeStyle, string? fingerprint, HeadChannels[][] heads)
     {
-        LayerBudgets = layerBudgets;
         Source = source;
         Statistic = statistic;
         HeadDim = headDim;
@@ -57,14 +53,14 @@ public sealed class ChannelMap
     /// <summary>Kv heads a layer.</summary>
     public int KvHeads => _heads[0].Length;
 
-    /// <summary>Tokens of each layer in units of the budget, 1 on average; null when unknown.</summary>
-    public IReadOnlyList<float>? LayerBudgets { get; }
-
     /// <summary>Whether mean and deviation are known, as static labels need.</summary>
     public bool HasScales => _heads[0][0].Mean is not null;
 
     /// <summary>Whether the directions of rotated labels are known.</summary>
     public bool HasBases => _heads[0][0].Basis is not null;
+
+    /// <summary>Whether it is known what tokens bring each head, as budgets of heads need.</summary>
+    public bool HasHeld => _heads[0][0].Held is not null;
 
     /// <summary>Channels of one kv head.</summary>
     public HeadChannels this[int layer, int kvHead] => _heads[layer][kvHead];
@@ -119,11 +115,11 @@ public sealed class ChannelMap
         if (json.Version is < OldestVersion or > Version) throw new ModelFormatException(path, $"is a channel map of version {json.Version}, this program reads versions {OldestVersion} to {Version}");
         if (json.Heads.Length == 0 || json.Heads.Any(l => l is null || l.Length == 0 || l.Any(h => h?.Ranking is null)))
             throw new ModelFormatException(path, "has a layer or head without channels");
-        return new ChannelMap(path, json.Statistic, json.HeadDim, json.RopeStyle, json.Fingerprint, json.Heads, json.LayerBudgets);
+        return new ChannelMap(path, json.Statistic, json.HeadDim, json.RopeStyle, json.Fingerprint, json.Heads);
     }
 
-    /// <summary>The same map of other <paramref name="heads"/> and budgets.</summary>
-    internal ChannelMap With(HeadChannels[][] heads, IReadOnlyList<float>? layerBudgets) => new(Source, Statistic, HeadDim, RopeStyle, Fingerprint, heads, layerBudgets);
+    /// <summary>The same map of other <paramref name="heads"/>.</summary>
+    internal ChannelMap With(HeadChannels[][] heads) => new(Source, Statistic, HeadDim, RopeStyle, Fingerprint, heads);
 
     /// <summary>Writes the map as JSON. The file appears whole or not at all.</summary>
     public void Save(string path)
@@ -138,7 +134,6 @@ public sealed class ChannelMap
                 HeadDim = HeadDim,
                 RopeStyle = RopeStyle,
                 Fingerprint = Fingerprint,
-                LayerBudgets = LayerBudgets,
                 Heads = _heads,
             }, ChannelMapJsonContext.Default.ChannelMapJson);
         }
@@ -149,8 +144,6 @@ public sealed class ChannelMap
     {
         if (HeadDim is < 1 or > 1024) throw new ModelFormatException(Source, $"head size {HeadDim} is outside 1 to 1024");
         if (_heads.Length == 0 || _heads[0].Length == 0) throw new ModelFormatException(Source, "has no layers");
-        if (LayerBudgets is { } budgets && (budgets.Count != _heads.Length || budgets.Any(b => !(b is >= LeastBudget and <= MostBudget))))
-            throw new ModelFormatException(Source, $"has budgets of layers that are not {_heads.Length} numbers from {LeastBudget} to {MostBudget}");
         bool scales = HasScales;
         for (int layer = 0; layer < _heads.Length; layer++)
         {
@@ -175,6 +168,9 @@ public sealed class ChannelMap
                 if (h.Deviation is { } deviation && deviation.Any(v => v < 0)) throw new ModelFormatException(Source, $"{where}: a deviation is negative");
                 if (h.Basis is null == HasBases) throw new ModelFormatException(Source, $"{where}: directions must be there for all heads or for none");
                 if (h.Basis is { } basis) Check(basis, where);
+                if (h.Held is null == HasHeld) throw new ModelFormatException(Source, $"{where}: held mass must be there for all heads or for none");
+                if (h.Held is { } held && (held.Count != TokenSplit.Shares.Count || held.Any(m => !(m is >= 0 and <= 1.001f))))
+                    throw new ModelFormatException(Source, $"{where}: held mass must be {TokenSplit.Shares.Count} numbers from 0 to 1");
                 foreach (var plan in h.Plans ?? []) Check(plan, h, where);
             }
         }

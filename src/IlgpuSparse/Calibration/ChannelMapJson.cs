@@ -12,9 +12,6 @@ internal sealed class ChannelMapJson
     public required RopeStyle RopeStyle { get; init; }
     public string? Fingerprint { get; init; }
 
-    /// <summary>By layer.</summary>
-    public IReadOnlyList<float>? LayerBudgets { get; init; }
-
     /// <summary><c>[layer][kvHead]</c>.</summary>
     public required HeadChannels[][] Heads { get; init; }
 }

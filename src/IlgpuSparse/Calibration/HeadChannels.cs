@@ -7,8 +7,10 @@ namespace IlgpuSparse.Calibration;
 /// <param name="Deviation">Standard deviation of the key by channel: the scale of static labels. Null when the source has none.</param>
 /// <param name="Basis">Directions for rotated labels. Null when the source has none.</param>
 /// <param name="Plans">Bits that a search has dealt out; what is not among them is water-filled.</param>
+/// <param name="Held">Share of the attention mass that a set of each of <see cref="TokenSplit.Shares"/> of the tokens holds, as calibration saw it. Null when the source has none.</param>
 public sealed record HeadChannels(
-    IReadOnlyList<int> Ranking, IReadOnlyList<float>? Scores = null, IReadOnlyList<float>? Mean = null, IReadOnlyList<float>? Deviation = null, LabelBasis? Basis = null, IReadOnlyList<LabelPlan>? Plans = null)
+    IReadOnlyList<int> Ranking, IReadOnlyList<float>? Scores = null, IReadOnlyList<float>? Mean = null, IReadOnlyList<float>? Deviation = null, LabelBasis? Basis = null, IReadOnlyList<LabelPlan>? Plans = null,
+    IReadOnlyList<float>? Held = null)
 {
     /// <summary>Bits by channel or direction of a label of <paramref name="kind"/> with <paramref name="bits"/> together.</summary>
     internal int[] Allocate(LabelKind kind, int bits) =>

@@ -4,7 +4,7 @@ using IlgpuSparse.Model;
 namespace IlgpuSparse.Calibration;
 
 /// <summary>
-/// From kept keys and queries to labels: the directions of every (layer, kv head), and for each number of bits the allocation that loses least attention mass on them. Heads are fitted independently, as many at a time as there are threads.
+/// From kept keys and queries to labels: the directions of every (layer, kv head), what tokens bring it, and for each number of bits the allocation that loses least attention mass on them. Heads are fitted independently, as many at a time as there are threads.
 /// </summary>
 public sealed class LabelFit
 {
@@ -18,8 +18,8 @@ public sealed class LabelFit
     private const int Moves = 12;
     private const int SearchQueries = 12;
 
-    // The mass by whose tokens layers are compared.
-    private const double ComparedMass = 0.6;
+    // The label whose sets tell what more tokens bring a head; with others the order is much the same.
+    private const int HeldBits = 64;
 
     private readonly LlamaConfig _config;
     private readonly IReadOnlyList<Func<int, int, IReadOnlyList<HeadWindow>>> _texts;
@@ -42,7 +42,7 @@ public sealed class LabelFit
     /// <summary>Fits to windows that are made as they are needed: <paramref name="texts"/> are asked for those of a (layer, kv head), by several threads.</summary>
     internal LabelFit(LlamaConfig config, IReadOnlyList<Func<int, int, IReadOnlyList<HeadWindow>>> texts, IReadOnlyList<double> shares) => (_config, _texts, _shares) = (config, texts, shares);
 
-    /// <summary><paramref name="map"/> with directions, and with plans where <paramref name="search"/>.</summary>
+    /// <summary><paramref name="map"/> with directions and held mass, and with plans where <paramref name="search"/>.</summary>
     /// <param name="map">Ranking, means and deviations of the channels.</param>
     /// <param name="search">Whether to search for the best allocations; they are water-filled otherwise.</param>
     /// <param name="threads">Heads at a time; 0 for one a core.</param>
@@ -54,7 +54,6 @@ public sealed class LabelFit
         var config = _config;
         var heads = new HeadChannels[config.Layers][];
         for (int layer = 0; layer < heads.Length; layer++) heads[layer] = new HeadChannels[config.KvHeads];
-        var needed = new double[config.Layers];
         int done = 0, total = config.Layers * config.KvHeads;
         ForEachHead(threads, (layer, head) =>
         {
@@ -62,14 +61,11 @@ public sealed class LabelFit
             var channels = map[layer, head] with { Basis = BasisFit.Fit(texts, _shares, config.HeadDim), Plans = null };
             var judge = new LabelJudge(texts, config.HeadDim, Shares, SearchQueries);
             if (search) channels = channels with { Plans = Plan(channels, judge) };
-            lock (needed) needed[layer] += judge.Needed(ComparedMass).Zip(_shares, (n, share) => n * share).Sum();
-            heads[layer][head] = channels;
+            double[][] held = judge.Held(channels.Codes(LabelKind.Rotated), channels.Allocate(LabelKind.Rotated, Math.Min(HeldBits, BitAllocation.MostBits * channels.Basis!.Count)), TokenSplit.Shares);
+            heads[layer][head] = channels with { Held = [.. TokenSplit.Shares.Select((_, i) => (float)held.Zip(_shares, (text, share) => text[i] * share).Sum())] };
             progress?.Invoke((double)Interlocked.Increment(ref done) / total);
         }, cancellation);
-        // the square root: what a layer wins by more tokens falls as it gets them
-        double[] roots = [.. needed.Select(Math.Sqrt)];
-        double mean = Math.Max(roots.Average(), 1e-9);
-        return map.With(heads, [.. roots.Select(r => (float)Math.Clamp(r / mean, ChannelMap.LeastBudget, ChannelMap.MostBudget))]);
+        return map.With(heads);
     }
 
     /// <summary>

@@ -39,7 +39,7 @@ internal sealed class LabelJudge
                     var largest = Largest(masses, visible);
                     foreach (float[] mass in masses) SoftMax(mass);
                     var item = new Query(text, window, visible, heads, masses, best);
-                    Held(item, largest, best);
+                    Held(item, largest, shares, best);
                     _queries.Add(item);
                 }
             }
@@ -49,31 +49,18 @@ internal sealed class LabelJudge
     /// <summary>Mass that the true scores' sets hold, <c>[text][budget]</c>.</summary>
     public double[][] Best() => Average(q => q.Best);
 
-    /// <summary>The least share of the keys that hold <paramref name="mass"/> by their true scores, <c>[text]</c>.</summary>
-    public double[] Needed(double mass) => [.. Average(query =>
-    {
-        int[] order = [.. Enumerable.Range(0, query.Visible)];
-        float[] largest = [.. Enumerable.Range(0, query.Visible).Select(j => -query.Masses.Max(m => m[j]))];
-        Array.Sort(largest, order);
-        double held = 0;
-        int count = 0;
-        while (count < order.Length && held < mass)
-        {
-            foreach (float[] head in query.Masses) held += head[order[count]] / query.Masses.Length;
-            count++;
-        }
-        return [(double)count / query.Visible];
-    }).Select(text => text[0])];
-
     /// <summary>Mass that the sets of a label with <paramref name="allocation"/> bits of <paramref name="codes"/> hold, <c>[text][budget]</c>.</summary>
-    public double[][] Held(DirectionCodes codes, IReadOnlyList<int> allocation)
+    public double[][] Held(DirectionCodes codes, IReadOnlyList<int> allocation) => Held(codes, allocation, _shares);
+
+    /// <summary>As <see cref="Held(DirectionCodes, IReadOnlyList{int})"/>, of other budgets.</summary>
+    public double[][] Held(DirectionCodes codes, IReadOnlyList<int> allocation, IReadOnlyList<double> shares)
     {
         var scores = Scores(codes, allocation);
         var held = new double[_queries.Count][];
         for (int i = 0; i < held.Length; i++)
         {
-            held[i] = new double[_shares.Count];
-            Held(_queries[i], Largest(scores[i], _queries[i].Visible), held[i]);
+            held[i] = new double[shares.Count];
+            Held(_queries[i], Largest(scores[i], _queries[i].Visible), shares, held[i]);
         }
         int at = 0;
         return Average(_ => held[at++]);
@@ -140,7 +127,7 @@ internal sealed class LabelJudge
                     VectorMath.AddScaled(codes.Query(q.Heads[g], to), more.AsSpan(0, q.Visible), moved[g]);
                 }
                 var held = new double[_shares.Count];
-                Held(q, Largest(moved, q.Visible), held);
+                Held(q, Largest(moved, q.Visible), _shares, held);
                 return held;
             });
             return Mean(result);
@@ -189,13 +176,13 @@ internal sealed class LabelJudge
     }
 
     // The newest key is always in; of the others the best.
-    private void Held(Query query, float[] scores, double[] held)
+    private static void Held(Query query, float[] scores, IReadOnlyList<double> shares, double[] held)
     {
         int visible = query.Visible;
         scores[visible - 1] = float.PositiveInfinity;
         for (int b = 0; b < held.Length; b++)
         {
-            int budget = Math.Clamp((int)Math.Ceiling(visible * _shares[b]), 1, visible);
+            int budget = Math.Clamp((int)Math.Ceiling(visible * shares[b]), 1, visible);
             float threshold = OrderStatistic.Largest(scores.AsSpan(0, visible), budget);
             double sum = 0;
             foreach (float[] mass in query.Masses)

@@ -31,14 +31,16 @@ public readonly record struct SelectionRule(int Numerator, int Denominator, int 
     /// <summary>Fewest tokens read of <paramref name="visible"/>: <see cref="Floor"/> and the forced ones; the budget without <see cref="TopP"/>.</summary>
     public int Least(int visible) => TopP >= 1 ? Budget(visible) : (int)Math.Min(Math.Max(Floor, Forced), visible);
 
-    /// <summary>The rule with <paramref name="factor"/> times the budget, from 1/64 to 8; forced tokens, share and floor stay.</summary>
-    public SelectionRule Scale(float factor)
+    /// <summary>What budgets are scaled in parts of.</summary>
+    public const int FactorUnits = 128;
+
+    /// <summary>The rule with <paramref name="units"/> over <see cref="FactorUnits"/> times the budget, from one unit to 8 times; forced tokens, share and floor stay.</summary>
+    public SelectionRule Scale(int units)
     {
-        const int Units = 128;
-        int numerator = (int)Math.Clamp(MathF.Round(factor * Units), 1, 8 * Units);
+        units = Math.Clamp(units, 1, 8 * FactorUnits);
         return Numerator == 0
-            ? this with { MinTokens = (int)Math.Clamp((long)MinTokens * numerator / Units, 1, int.MaxValue) }
-            : this with { Numerator = checked(Numerator * numerator), Denominator = checked(Denominator * Units) };
+            ? this with { MinTokens = (int)Math.Clamp((long)MinTokens * units / FactorUnits, 1, int.MaxValue) }
+            : this with { Numerator = checked(Numerator * units), Denominator = checked(Denominator * FactorUnits) };
     }
 
     /// <summary>Tokens that are always in, of a long enough context.</summary>

@@ -12,7 +12,7 @@ public class AttentionOptionsTests
     [InlineData("double-sparsity:tokens=1/16,channels=64,bits=2,top-p=0.95,min-tokens=64,mean-value=on")]
     [InlineData("double-sparsity:tokens=3/100,channels=8,bits=16")]
     [InlineData("double-sparsity:tokens=1/16,channels=8,bits=16,order=random")]
-    [InlineData("double-sparsity:tokens=1/64,label=rotated,label-bits=64,temperature=1.5,mean-value=on,budgets=layer")]
+    [InlineData("double-sparsity:tokens=1/64,label=rotated,label-bits=64,temperature=1.5,mean-value=on,budgets=head")]
     [InlineData("double-sparsity:tokens=1/16,label=mixed,label-bits=128")]
     [InlineData("oracle:tokens=1/64")]
     [InlineData("oracle:tokens=1/8,top-p=0.95,sets=group,reduce=sum")]

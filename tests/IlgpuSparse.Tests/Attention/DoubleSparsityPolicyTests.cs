@@ -38,7 +38,7 @@ public sealed class DoubleSparsityPolicyTests : IDisposable
         {
             Capacity = lengths.Length * 768,
             KvFormat = (KvFormat)random.Next(3),
-            Attention = AttentionOptions.Parse($"double-sparsity:tokens={budget},{(label.StartsWith("label", StringComparison.Ordinal) ? "" : $"channels={channels},")}{label},budgets={(random.Next(2) == 0 ? "uniform" : "layer")},sets={sets},reduce={reduce},sinks={random.Next(3)},window={random.Next(1, 9)}"),
+            Attention = AttentionOptions.Parse($"double-sparsity:tokens={budget},{(label.StartsWith("label", StringComparison.Ordinal) ? "" : $"channels={channels},")}{label},budgets={(budget == "100000" ? "head" : "uniform")},sets={sets},reduce={reduce},sinks={random.Next(3)},window={random.Next(1, 9)}"),
             Channels = Channels(random, kvHeads, headDim),
             MaxSequences = lengths.Length,
             PrefillChunk = 700,
@@ -100,9 +100,9 @@ public sealed class DoubleSparsityPolicyTests : IDisposable
             int directions = Math.Min(40, headDim);
             byte[] Rows() => LabelBasis.Pack(Enumerable.Range(0, directions).Select(_ => RandomWeights.Normals(random, headDim)));
             var basis = new LabelBasis([.. RandomWeights.Normals(random, directions).Select(Math.Abs)], RandomWeights.Normals(random, directions), [.. RandomWeights.Normals(random, directions).Select(Math.Abs)], Rows(), Rows());
-            heads[h] = new HeadChannels(ranking, RandomWeights.Normals(random, headDim), RandomWeights.Normals(random, headDim), [.. RandomWeights.Normals(random, headDim).Select(Math.Abs)], basis);
+            heads[h] = new HeadChannels(ranking, RandomWeights.Normals(random, headDim), RandomWeights.Normals(random, headDim), [.. RandomWeights.Normals(random, headDim).Select(Math.Abs)], basis, Held: [.. TokenSplit.Shares.Select(s => (float)Math.Pow(s, random.NextDouble()))]);
         }
-        return new ChannelMap("test", "variance", headDim, RopeStyle.HalfSplit, null, [heads], [1f + random.NextSingle()]);
+        return new ChannelMap("test", "variance", headDim, RopeStyle.HalfSplit, null, [heads]);
     }
 
     public void Dispose()

@@ -120,7 +120,11 @@ public abstract class TokenSelectionTests
 
     private void Check(AttentionShape shape, SelectionRule rule, string pattern, params int[] lengths)
     {
-        int sets = shape.KvHeads, rows = lengths.Length, capacity = (lengths.Max() + 15) / 16 * 16, room = lengths.Max(rule.Budget);
+        int sets = shape.KvHeads, rows = lengths.Length, capacity = (lengths.Max() + 15) / 16 * 16;
+        // sets may have budgets of their own
+        int[]? factors = _random.Next(3) == 0 ? [.. Enumerable.Range(0, rows * sets).Select(_ => _random.Next(1, 4 * SelectionRule.FactorUnits))] : null;
+        SelectionRule RuleOf(int set) => factors is null ? rule : rule.Scale(factors[set]);
+        int room = Enumerable.Range(0, rows * sets).Max(i => RuleOf(i).Budget(lengths[i / sets]));
         var values = new float[rows * sets * capacity];
         Array.Fill(values, float.PositiveInfinity); // what lies outside must not count
         for (int row = 0; row < rows; row++)
@@ -130,8 +134,10 @@ public abstract class TokenSelectionTests
         using var scores = new TokenScores(Backend.Allocate(values.Length * sizeof(float), "test"), sets, capacity);
         // shares are to be had without a rule by mass too
         bool withShares = rule.TopP < 1 ? _random.Next(4) > 0 : _random.Next(4) == 0;
+        using var given = factors is null ? null : Backend.Allocate(factors.Length * sizeof(int), "test");
+        if (given is not null) ((DeviceSpan)given).Upload<int>(factors);
         using var chosen = new TokenSets(Backend.Allocate((long)rows * sets * room * sizeof(int), "test"), Backend.Allocate(rows * sets * sizeof(int), "test"), sets, room,
-            withShares ? Backend.Allocate(rows * sets * sizeof(float), "test") : null);
+            withShares ? Backend.Allocate(rows * sets * sizeof(float), "test") : null, given);
         if (withShares) ((DeviceSpan)chosen.Shares!).Upload<float>(Enumerable.Repeat(float.NaN, rows * sets).ToArray());
         ((DeviceSpan)scores.Buffer).Upload<float>(values);
         ((DeviceSpan)chosen.Indices).Upload<int>(Enumerable.Repeat(-7, rows * sets * room).ToArray());
@@ -144,8 +150,8 @@ public abstract class TokenSelectionTests
         for (int i = 0; i < rows * sets; i++)
         {
             int position = lengths[i / sets] - 1;
-            int[] expected = ReferenceSelection.Select(values.AsSpan(i * capacity, capacity), shape.FirstVisible(position), position, rule);
-            string where = $"'{pattern}', {rule}, window {shape.Window}, {position + 1} tokens, set {i % sets} (seed {_seed})";
+            int[] expected = ReferenceSelection.Select(values.AsSpan(i * capacity, capacity), shape.FirstVisible(position), position, RuleOf(i));
+            string where = $"'{pattern}', {RuleOf(i)}, window {shape.Window}, {position + 1} tokens, set {i % sets} (seed {_seed})";
             Assert.True(counts[i] == expected.Length, $"{counts[i]} tokens, not {expected.Length}: {where}");
             indices.AsSpan(i * room, expected.Length).Sort();
             int wrong = indices.AsSpan(i * room, expected.Length).CommonPrefixLength(expected);
@@ -154,7 +160,7 @@ public abstract class TokenSelectionTests
             double share = ReferenceSelection.Share(values.AsSpan(i * capacity, capacity), shape.FirstVisible(position), position, expected, rule.Temperature);
             Assert.True(Math.Abs(shares[i] - share) <= 2e-4, $"a share of {shares[i]}, not {share}: {where}");
             // enough, and not enough without one of the tokens
-            if (rule.TopP < 1 && expected.Length > rule.Least(position + 1 - shape.FirstVisible(position)) && expected.Length < rule.Budget(position + 1 - shape.FirstVisible(position)))
+            if (rule.TopP < 1 && expected.Length > rule.Least(position + 1 - shape.FirstVisible(position)) && expected.Length < RuleOf(i).Budget(position + 1 - shape.FirstVisible(position)))
                 Assert.True(share >= rule.TopP - 3e-4, $"a share of {share}: {where}");
         }
     }

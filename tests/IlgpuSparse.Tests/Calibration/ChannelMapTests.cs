@@ -9,10 +9,11 @@ namespace IlgpuSparse.Tests.Calibration;
 public class ChannelMapTests
 {
     private static ChannelMap Map(bool scales = true) => new("test", "variance", 4, RopeStyle.Interleaved, "0011223344556677",
-        [.. Enumerable.Range(0, 2).Select(_ => (HeadChannels[])[Head(scales), Head(scales), Head(scales)])], scales ? [0.5f, 1.5f] : null);
+        [.. Enumerable.Range(0, 2).Select(_ => (HeadChannels[])[Head(scales), Head(scales), Head(scales)])]);
 
     private static HeadChannels Head(bool scales) => scales ? new([2, 0, 3, 1], [0.1f, 0.2f, 0.3f, 0.4f], [1f, -2f, 0f, 3.5f], [0f, 1f, 2f, 0.25f],
-        new LabelBasis([3, 1], [0, 0.5f], [1, 2], LabelBasis.Pack([[1, 2, 3, 4], [5, 6, 7, 8]]), LabelBasis.Pack([[1, 0, 0, 0], [0, 1, 0, -0.5f]])), [new LabelPlan(LabelKind.Rotated, 7, [4, 3])]) : new([2, 0, 3, 1]);
+        new LabelBasis([3, 1], [0, 0.5f], [1, 2], LabelBasis.Pack([[1, 2, 3, 4], [5, 6, 7, 8]]), LabelBasis.Pack([[1, 0, 0, 0], [0, 1, 0, -0.5f]])), [new LabelPlan(LabelKind.Rotated, 7, [4, 3])],
+        [.. TokenSplit.Shares.Select(s => (float)Math.Sqrt(s))]) : new([2, 0, 3, 1]);
 
     [Theory]
     [InlineData(true)]
@@ -28,7 +29,7 @@ public class ChannelMapTests
         var expected = Head(scales);
         for (int head = 0; head < 3; head++)
         {
-            Assert.Equal(scales ? [0.5f, 1.5f] : null, map.LayerBudgets);
+            Assert.Equal(expected.Held, map[1, head].Held);
             Assert.Equal(expected.Ranking, map[1, head].Ranking);
             Assert.Equal(expected.Scores, map[1, head].Scores);
             Assert.Equal(expected.Mean, map[1, head].Mean);
@@ -53,10 +54,27 @@ public class ChannelMapTests
         map.CheckModel(model.Fingerprint);
         Assert.Equal(("variance", true, model.Fingerprint), (map.Statistic, map.HasScales, map.Fingerprint));
         Assert.True(map.HasBases);
-        Assert.NotNull(map.LayerBudgets);
+        Assert.True(map.HasHeld);
         Assert.Throws<ModelFormatException>(() => map.CheckModel("0011223344556677"));
         Assert.Contains("layers", Assert.Throws<ModelFormatException>(() => map.CheckFits(model.Config with { Layers = 9 })).Message, StringComparison.Ordinal);
         Assert.Contains("rotary", Assert.Throws<ModelFormatException>(() => map.CheckFits(model.Config with { RopeStyle = RopeStyle.HalfSplit })).Message, StringComparison.Ordinal);
+    }
+
+    /// <summary>Version 2 had budgets of layers in place of held mass: they are passed over.</summary>
+    [Fact]
+    public void A_map_of_version_2_is_read()
+    {
+        using var directory = new TemporaryDirectory();
+        string path = directory.File("map.json");
+        Map().Save(path);
+        var json = JsonNode.Parse(File.ReadAllText(path))!;
+        json["version"] = 2;
+        json["layerBudgets"] = new JsonArray(0.5f, 1.5f);
+        foreach (var layer in json["heads"]!.AsArray())
+            foreach (var head in layer!.AsArray()) head!.AsObject().Remove("held");
+        File.WriteAllText(path, json.ToJsonString());
+        var map = ChannelMap.Load(path);
+        Assert.Equal((true, true, false), (map.HasScales, map.HasBases, map.HasHeld));
     }
 
     [Fact]
@@ -66,9 +84,10 @@ public class ChannelMapTests
         string path = directory.File("map.json");
         Map().Save(path);
         string text = File.ReadAllText(path);
-        Refused("version 3", j => j["version"] = 3);
-        Refused("budgets of layers", j => j["layerBudgets"] = new JsonArray(1, 1, 1));
-        Refused("budgets of layers", j => j["layerBudgets"] = new JsonArray(1, 5));
+        Refused("version 4", j => j["version"] = 4);
+        Refused("held mass must be there", j => j["heads"]![1]![2]!.AsObject().Remove("held"));
+        Refused("16 numbers from 0 to 1", j => j["heads"]![1]![2]!["held"]!.AsArray().RemoveAt(0));
+        Refused("16 numbers from 0 to 1", j => j["heads"]![1]![2]!["held"]![3] = 2);
         Refused("for all heads or for none", j => j["heads"]![1]![2]!.AsObject().Remove("basis"));
         Refused("2 finite numbers", j => j["heads"]![1]![2]!["basis"]!["weight"]!.AsArray().RemoveAt(0));
         Refused("weight or deviation is negative", j => j["heads"]![1]![2]!["basis"]!["weight"]![0] = -1);

@@ -176,7 +176,11 @@ public sealed class SelectionKernelTests(Accelerators accelerators) : IDisposabl
         using var batch = new StepBatch(_backend, rows, rows, 1);
         batch.SetDecode([.. lengths.Select(n => n - 1)], [.. lengths.Select(_ => new int[1])]);
         using var scores = new TokenScores(Upload(values), 1, capacity);
-        using var chosen = Sets(rows, 1, lengths.Max(rule.Budget), rule.TopP < 1);
+        // sets may have budgets of their own
+        int[]? factors = random.Next(2) == 0 ? [.. lengths.Select(_ => random.Next(1, 4 * SelectionRule.FactorUnits))] : null;
+        using var given = factors is null ? null : Upload(factors);
+        using var plain = Sets(rows, 1, Enumerable.Range(0, rows).Max(row => RuleOf(rule, factors, row).Budget(lengths[row])), rule.TopP < 1);
+        var chosen = plain with { Factors = given };
         using var memory = new SelectMemory(Device, _backend.Memory, scores, KeyTile.Tokens(32), filterThreads: 32);
         var select = GpuSelect.View(shape, rule, batch, scores, chosen);
         bool mass = rule.TopP < 1;
@@ -198,16 +202,18 @@ public sealed class SelectionKernelTests(Accelerators accelerators) : IDisposabl
             if (mass) Assert.All(Download(scratch.Masses), sum => Assert.Equal(0ul, sum));
             if (mass) Assert.All(Enumerable.Range(0, rows), i => Assert.Equal(0ul, Download(scratch.Totals)[2 * i]));
         }
-        CheckChosen(shape, rule, lengths, values, capacity, chosen, $"{way}, {pattern}, {rule}, window {window}");
+        CheckChosen(shape, rule, lengths, values, capacity, chosen, $"{way}, {pattern}, {rule}, window {window}", factors);
     }
 
-    private void CheckChosen(AttentionShape shape, SelectionRule rule, int[] lengths, float[] values, int capacity, TokenSets chosen, string what)
+    private static SelectionRule RuleOf(SelectionRule rule, int[]? factors, int row) => factors is null ? rule : rule.Scale(factors[row]);
+
+    private void CheckChosen(AttentionShape shape, SelectionRule rule, int[] lengths, float[] values, int capacity, TokenSets chosen, string what, int[]? factors = null)
     {
         int[] counts = ((DeviceSpan)chosen.Counts).ToArray<int>(lengths.Length), indices = ((DeviceSpan)chosen.Indices).ToArray<int>(lengths.Length * chosen.Capacity);
         for (int row = 0; row < lengths.Length; row++)
         {
             int position = lengths[row] - 1;
-            int[] expected = ReferenceSelection.Select(values.AsSpan(row * capacity, capacity), shape.FirstVisible(position), position, rule);
+            int[] expected = ReferenceSelection.Select(values.AsSpan(row * capacity, capacity), shape.FirstVisible(position), position, RuleOf(rule, factors, row));
             Assert.True(counts[row] == expected.Length, $"seed {_seed}, {what}, {lengths[row]} tokens: {counts[row]} selected, not {expected.Length}");
             if (chosen.Shares is { } shares)
             {

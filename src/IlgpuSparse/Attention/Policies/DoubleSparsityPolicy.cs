@@ -24,8 +24,7 @@ internal sealed class DoubleSparsityPolicy : AttentionPolicy
     private readonly KvCache _cache;
     private AttentionOptions _options;
     private readonly AttentionShape _shape;
-    private SelectionRule[] _rules;
-    private readonly int _maxAppended;
+    private readonly int _maxRows, _maxAppended;
     private readonly (DeviceBuffer Codes, DeviceBuffer? Scales)?[] _codes;
     private readonly ValueSums?[] _sums;
     private readonly MappedLabels? _own;
@@ -46,14 +45,13 @@ internal sealed class DoubleSparsityPolicy : AttentionPolicy
             throw new ArgumentException("this channel map has no offsets and scales: use scaling=token or bits=16, or calibrate", nameof(options));
         if (options.Label == LabelKind.Rotated && channels is { HasBases: false }) throw new ArgumentException("this channel map has no directions: use label=mixed or label=channels, or calibrate", nameof(options));
         if (options.Label == LabelKind.Mixed && channels is not null && channels[0, 0].Scores is null) throw new ArgumentException("this channel map has no scores of its channels: use label=channels, or calibrate", nameof(options));
-        if (options.LayerBudgets && channels is { LayerBudgets: null }) throw new ArgumentException("this channel map has no budgets of layers: use budgets=uniform, or calibrate", nameof(options));
-        int maxRows = decoder.MaxSequences;
+        if (options.HeadBudgets && channels is { HasHeld: false }) throw new ArgumentException("this channel map does not say what tokens bring each head: use budgets=uniform, or calibrate", nameof(options));
+        int maxRows = _maxRows = decoder.MaxSequences;
         _maxAppended = LlamaDecoder.MaxRows(decoder);
         _backend = backend;
         _config = config;
         _cache = cache;
         _options = options;
-        _rules = RulesOf(config, options, channels);
         _shape = new AttentionShape(config.Heads, config.KvHeads, config.HeadDim, config.SlidingWindow);
         _codes = new (DeviceBuffer, DeviceBuffer?)?[config.Layers];
         _sums = new ValueSums?[config.Layers];
@@ -76,7 +74,7 @@ internal sealed class DoubleSparsityPolicy : AttentionPolicy
             }
             int sets = options.SetsOf(config);
             _scores = new TokenScores(backend.Allocate((long)maxRows * sets * cache.Capacity * sizeof(float), "scratch"), sets, cache.Capacity);
-            int budget = MostSelected(config, options, channels, cache.Capacity);
+            int budget = options.MostTokens(cache.Capacity);
             _sets = NewSets();
             _prediction = cache is HostKvCache ? decoder.KvPrediction : KvPrediction.Off;
             for (int i = 0; i < _predicted.Length && _prediction != KvPrediction.Off; i++) _predicted[i] = NewSets();
@@ -99,22 +97,22 @@ internal sealed class DoubleSparsityPolicy : AttentionPolicy
         set
         {
             _options = _options with { Rule = value };
-            _rules = RulesOf(_config, _options, _labels?.Map);
+            _labels?.Budgets?.Deal(value);
         }
     }
 
     /// <summary>The labels that <paramref name="map"/> makes over this policy's codes, for <see cref="Use"/>; whoever asks for them frees them.</summary>
-    internal MappedLabels NewLabels(ChannelMap map) => new(_backend, _config, _options, map, _codes);
+    internal MappedLabels NewLabels(ChannelMap map) => new(_backend, _config, _options, map, _codes, _maxRows, _cache.Capacity);
 
     /// <summary>Attends, and makes labels, by <paramref name="labels"/> from now on.</summary>
     internal void Use(MappedLabels labels)
     {
         if (_labels == labels) return;
         _labels = labels;
-        _rules = RulesOf(_config, _options, labels.Map);
+        labels.Budgets?.Deal(_options.Rule);
     }
 
-    private static SelectionRule[] RulesOf(LlamaConfig config, AttentionOptions options, ChannelMap? channels) => [.. Enumerable.Range(0, config.Layers).Select(layer => RuleOf(options, channels, layer))];
+    private SelectionRule RuleOf(int layer, int kvHead) => _labels?.Budgets is { } budgets ? budgets[layer, kvHead] : _options.Rule;
 
     public override long AuxiliaryBytesPerToken => LabelBytesPerToken(_config, _options);
 
@@ -127,7 +125,7 @@ internal sealed class DoubleSparsityPolicy : AttentionPolicy
     {
         long capacity = (long)KvCache.BlocksFor(decoder.Capacity) * KvLayer.BlockTokens;
         int lists = decoder is { KvPlacement: KvPlacement.Host, KvPrediction: not KvPrediction.Off } ? 3 : 1; // those of a step, and of two predicted layers
-        long tables = 0, outputs = 0;
+        long tables = HeadBudgets.Bytes(config, options, decoder), outputs = 0;
         for (int layer = Math.Min(options.DenseLayers, config.Layers); layer < config.Layers; layer++)
         {
             tables += LabelTables.Bytes(config, options, decoder.Channels, layer);
@@ -136,14 +134,8 @@ internal sealed class DoubleSparsityPolicy : AttentionPolicy
         long projected = sizeof(float) * outputs * (ProjectedKeys(config, decoder) + (long)decoder.MaxSequences * config.Heads);
         long sums = options.MeanValue ? Math.Max(0, config.Layers - options.DenseLayers) * (capacity / KvLayer.BlockTokens) * ValueSums.BytesPerBlock(config.KvHeads, config.HeadDim) : 0;
         return capacity * LabelBytesPerToken(config, options) + tables + projected + sums
-            + (long)decoder.MaxSequences * options.SetsOf(config) * sizeof(float) * (capacity + lists * (MostSelected(config, options, decoder.Channels, (int)capacity) + (options.MeanValue ? 2 : 1)));
+            + (long)decoder.MaxSequences * options.SetsOf(config) * sizeof(float) * (capacity + lists * (options.MostTokens((int)capacity) + (options.MeanValue ? 2 : 1)));
     }
-
-    /// <summary>Most tokens that a set of any layer may have in a decoder with <paramref name="decoder"/> options.</summary>
-    internal static int MostSelected(LlamaConfig config, AttentionOptions options, DecoderOptions decoder) =>
-        MostSelected(config, options, decoder.Channels, KvCache.BlocksFor(decoder.Capacity) * KvLayer.BlockTokens);
-
-    private static int MostSelected(LlamaConfig config, AttentionOptions options, ChannelMap? channels, int capacity) => Enumerable.Range(0, config.Layers).Max(l => RuleOf(options, channels, l).Budget(capacity));
 
     public override void Append(int layer, StepBatch batch, DeviceSpan k)
     {
@@ -214,7 +206,7 @@ internal sealed class DoubleSparsityPolicy : AttentionPolicy
             _backend.ProjectHeads(projections.Queries, _config.Heads, q, batch.Rows, _queries!);
             q = _queries!;
         }
-        _backend.ScoreAndSelect(LabelShape(layer), Labels(layer)!, batch, q, _options.Reduction, _rules[layer], _scores!, sets);
+        _backend.ScoreAndSelect(LabelShape(layer), Labels(layer)!, batch, q, _options.Reduction, _options.Rule, _scores!, _labels.Budgets is { } budgets ? sets with { Factors = budgets.Factors(layer) } : sets);
     }
 
     // Keys and queries as labels and scores see them.
@@ -269,8 +261,9 @@ internal sealed class DoubleSparsityPolicy : AttentionPolicy
         if (dense == _config.Layers) return visible * kv * dense;
         // Heads with sets of their own read the rows of their kv head once each.
         long rows = 0;
-        for (int layer = dense; layer < _config.Layers; layer++) rows += _rules[layer].Budget((int)visible);
-        return visible * kv * dense + visible * AuxiliaryBytesPerToken + rows * (_options.SetPerQueryHead ? _config.GroupSize : 1) * kv;
+        for (int layer = dense; layer < _config.Layers; layer++)
+            for (int head = 0; head < _config.KvHeads; head++) rows += RuleOf(layer, head).Budget((int)visible);
+        return visible * kv * dense + visible * AuxiliaryBytesPerToken + rows * (_options.SetPerQueryHead ? _config.GroupSize : 1) * kv / _config.KvHeads;
     }
 
     internal override long BytesUnread(int layer, StepBatch batch, TokenSets sets)
@@ -280,7 +273,7 @@ internal sealed class DoubleSparsityPolicy : AttentionPolicy
         for (int i = 0; i < counts.Length; i++)
         {
             int position = batch.HostPositions[i / sets.Sets];
-            unread += _rules[layer].Budget(position + 1 - _shape.FirstVisible(position)) - counts[i];
+            unread += RuleOf(layer, i % sets.Sets * _config.KvHeads / sets.Sets).Budget(position + 1 - _shape.FirstVisible(position)) - counts[i];
         }
         return unread * (KvCache.BytesPerToken(_config, _cache.Format) / _config.Layers / _config.KvHeads);
     }
@@ -300,9 +293,6 @@ internal sealed class DoubleSparsityPolicy : AttentionPolicy
         _sets?.Dispose();
         foreach (var sets in _predicted) sets?.Dispose();
     }
-
-    private static SelectionRule RuleOf(AttentionOptions options, ChannelMap? channels, int layer) =>
-        !options.LayerBudgets ? options.Rule : channels is null ? options.Rule.Scale(ChannelMap.MostBudget) : channels.LayerBudgets is { } budgets ? options.Rule.Scale(budgets[layer]) : options.Rule;
 
     private static bool StoresScales(AttentionOptions options) => options.Scaling == LabelScaling.PerToken && options.LabelFormat != LabelFormat.F16;
 

@@ -16,7 +16,10 @@ internal sealed class MappedLabels : IDisposable
     /// <param name="options">The labels.</param>
     /// <param name="map">Checked already.</param>
     /// <param name="codes">By layer, with the scales of tokens where labels have such; null where a layer is dense.</param>
-    public MappedLabels(ComputeBackend backend, LlamaConfig config, AttentionOptions options, ChannelMap map, IReadOnlyList<(DeviceBuffer Codes, DeviceBuffer? Scales)?> codes)
+    /// <param name="rows">Most rows of a step.</param>
+    /// <param name="capacity">Tokens of the cache.</param>
+    public MappedLabels(
+        ComputeBackend backend, LlamaConfig config, AttentionOptions options, ChannelMap map, IReadOnlyList<(DeviceBuffer Codes, DeviceBuffer? Scales)?> codes, int rows, int capacity)
     {
         Map = map;
         _layers = new LabelLayer?[config.Layers];
@@ -31,6 +34,7 @@ internal sealed class MappedLabels : IDisposable
                 _projections[layer] = tables.CreateProjections(backend, config.HeadDim);
                 Outputs = Math.Max(Outputs, tables.Outputs);
             }
+            if (options.HeadBudgets) Budgets = new HeadBudgets(backend, config, options, map, rows, capacity);
         }
         catch
         {
@@ -45,6 +49,9 @@ internal sealed class MappedLabels : IDisposable
     /// <summary>Most numbers a head after projection, of any layer; 0 without one.</summary>
     public int Outputs { get; }
 
+    /// <summary>How the map deals the budget out; null where all heads have the same.</summary>
+    public HeadBudgets? Budgets { get; }
+
     /// <summary>By layer; null where it is dense.</summary>
     public IReadOnlyList<LabelLayer?> Layers => _layers;
 
@@ -56,6 +63,7 @@ internal sealed class MappedLabels : IDisposable
     {
         foreach (var layer in _layers)
             foreach (var table in (DeviceBuffer?[])[layer?.ChannelIndices, layer?.Offsets, layer?.Steps, layer?.Planes, layer?.QuantiserSteps]) table?.Dispose();
+        Budgets?.Dispose();
         foreach (var projections in _projections)
         {
             projections?.Keys.Dispose();

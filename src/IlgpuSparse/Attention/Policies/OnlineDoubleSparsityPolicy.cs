@@ -121,11 +121,11 @@ internal sealed class OnlineDoubleSparsityPolicy : AttentionPolicy
     public static long PlannedBytes(LlamaConfig config, AttentionOptions options, DecoderOptions decoder)
     {
         decoder = decoder with { Channels = null };
-        long tables = 0, sets = 0;
+        long tables = HeadBudgets.Bytes(config, options, decoder), sets = 0;
         for (int layer = Math.Min(options.DenseLayers, config.Layers); layer < config.Layers; layer++) tables += LabelTables.Bytes(config, options, null, layer);
         if (decoder.MaxSequences > 1)
         {
-            int capacity = DoubleSparsityPolicy.MostSelected(config, options, decoder);
+            int capacity = options.MostTokens(KvCache.BlocksFor(decoder.Capacity) * KvLayer.BlockTokens);
             sets = (long)decoder.MaxSequences * options.SetsOf(config) * sizeof(int) * (capacity + CombinedCapacity(capacity) + (options.MeanValue ? 4L : 2));
         }
         return DoubleSparsityPolicy.PlannedBytes(config, options, decoder) + (MostTexts(decoder) - 1) * tables + MostTexts(decoder) * OnlineCalibration.Bytes(config) + sets + (long)KvLayer.BlockTokens * config.KvHeads * config.HeadDim * sizeof(float);
@@ -337,7 +337,7 @@ internal sealed class OnlineDoubleSparsityPolicy : AttentionPolicy
         }
         long begin = Stopwatch.GetTimestamp();
         int stride = (text.Length + OnlineCalibration.MostKeys - 1) / OnlineCalibration.MostKeys;
-        bool directions = _options.Label == LabelKind.Rotated || _options.LayerBudgets;
+        bool directions = _options.Label == LabelKind.Rotated || _options.HeadBudgets;
         text.Map(_inner.NewLabels(text.Calibration.Map((layer, head) => Keys(text, layer, head, stride), stride, directions)));
         Relabel(text);
         _maps++;

@@ -11,7 +11,7 @@ internal unsafe struct SelectJob : IParallelJob
     private readonly SelectionRule _rule;
     private readonly float* _scores, _shares;
     private readonly float _massScale;
-    private readonly int* _indices, _counts, _positions;
+    private readonly int* _indices, _counts, _positions, _factors;
     private readonly int _longest, _sets, _scoreStride, _indexStride, _vectorBits;
     private readonly CpuScratch _scratch;
 
@@ -20,11 +20,11 @@ internal unsafe struct SelectJob : IParallelJob
     {
         if (sets.Sets != scores.Sets) throw new ArgumentException($"{sets.Sets} token sets cannot be chosen from scores of {scores.Sets} sets", nameof(sets));
         if (scores.Capacity < batch.MaxLength) throw new ArgumentException($"scores of {scores.Capacity} tokens cannot serve a sequence of {batch.MaxLength}", nameof(scores));
-        foreach (int position in batch.HostPositions)
+        _factors = sets.Factors is null ? null : CpuBuffer.Pointer<int>(sets.Factors);
+        for (int task = 0; task < batch.Rows * sets.Sets; task++)
         {
-            int visible = position + 1 - shape.FirstVisible(position);
-            if (rule.Budget(visible) > sets.Capacity)
-                throw new ArgumentException($"a budget of {rule.Budget(visible)} of {visible} tokens does not fit token sets of {sets.Capacity}", nameof(sets));
+            int position = batch.HostPositions[task / sets.Sets], visible = position + 1 - shape.FirstVisible(position), budget = RuleOf(rule, task).Budget(visible);
+            if (budget > sets.Capacity) throw new ArgumentException($"a budget of {budget} of {visible} tokens does not fit token sets of {sets.Capacity}", nameof(sets));
             _longest = Math.Max(_longest, visible);
         }
         _shape = shape;
@@ -45,7 +45,9 @@ internal unsafe struct SelectJob : IParallelJob
     /// <summary>Chooses set <paramref name="task"/> of <c>[row, set]</c>.</summary>
     public readonly void Execute(int task, int worker)
     {
-        int position = _positions[task / _sets], first = _shape.FirstVisible(position), budget = _rule.Budget(position + 1 - first);
+        int position = _positions[task / _sets], first = _shape.FirstVisible(position);
+        var rule = RuleOf(_rule, task);
+        int budget = rule.Budget(position + 1 - first);
         int* target = _indices + (long)task * _indexStride;
         float* scores = _scores + (long)task * _scoreStride;
         switch (_vectorBits)
@@ -57,9 +59,11 @@ internal unsafe struct SelectJob : IParallelJob
         _counts[task] = budget;
         if (_rule.Share == 0 && _shares == null) return;
         byte* scratch = (byte*)_scratch.Worker(worker).Reserve(MassTrim.ScratchBytes);
-        _counts[task] = new MassTrim(_rule, _massScale).Run(scores, first, position, target, budget, scratch, out float share);
+        _counts[task] = new MassTrim(rule, _massScale).Run(scores, first, position, target, budget, scratch, out float share);
         if (_shares != null) _shares[task] = share;
     }
+
+    private readonly SelectionRule RuleOf(SelectionRule rule, int task) => _factors == null ? rule : rule.Scale(_factors[task]);
 
     // Exact top-k.
     private readonly void Best<TLanes, T>(int worker, float* scores, int position, int first, int budget, int* target)

@@ -31,7 +31,7 @@ internal static class MassFilterKernel
             KeyTile.Load(select.Scores, set * select.ScoreCapacity, range, origin, keys);
             uint best = scratch.Maxima[set];
             float maximum = SortableKey.Score(best);
-            RankSearch.FindTop(scratch.Histogram, set * SortableKey.TopCounts, (uint)range.Budget(select), search);
+            RankSearch.FindTop(scratch.Histogram, set * SortableKey.TopCounts, (uint)range.Budget(select, set), search);
 
             // no token that has a mass lies in other bins
             int firstBin = SortableKey.TopBin(best), endBin = (int)search[RankSearch.Bin] + 1;
@@ -105,7 +105,7 @@ internal static class MassFilterKernel
         ulong open = ((ulong)total.Y << 32) | total.X;
         // the counts stay where they are
         var bins = new MassBins { Counts = scratch.Histogram.SubView(set * SortableKey.TopCounts, SortableKey.TopBins), Low = low, High = high };
-        var cut = MassSearch.Find(bins, SortableKey.TopBins / Group.DimX, SortableKey.TopBits, MassSearch.Cut(select, range, open, forced), search, sums);
+        var cut = MassSearch.Find(bins, SortableKey.TopBins / Group.DimX, SortableKey.TopBits, MassSearch.Cut(select, range, set, open, forced), search, sums);
         for (int i = Group.IdxX; i < SortableKey.TopCounts; i += Group.DimX) scratch.Histogram[set * SortableKey.TopCounts + i] = 0u;
         if (Group.IdxX == 0)
         {

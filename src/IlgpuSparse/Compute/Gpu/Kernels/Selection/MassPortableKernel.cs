@@ -50,7 +50,7 @@ internal static class MassPortableKernel
             forced += masses[2 * i + 1];
         }
 
-        var cut = MassSearch.Cut(select, range, open, forced);
+        var cut = MassSearch.Cut(select, range, set, open, forced);
         for (int shift = 24; shift >= 0; shift -= 8)
         {
             bins.Clear(Bins);

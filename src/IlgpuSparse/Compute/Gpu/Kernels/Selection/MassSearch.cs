@@ -84,17 +84,17 @@ internal static class MassSearch
     /// <summary>The weight of a key; nothing for forced tokens and those that are not visible.</summary>
     public static uint Weight(uint key, float maximum, float scale) => key != 0u && key != SortableKey.Forced ? TokenMass.Weight(SortableKey.Score(key), maximum, scale) : 0u;
 
-    /// <summary>Where a selection ends, of a set with mass <paramref name="open"/> beside <paramref name="forced"/>.</summary>
-    public static MassCut Cut(SelectView select, VisibleRange range, ulong open, ulong forced)
+    /// <summary>Where a selection ends, of set number <paramref name="set"/> with mass <paramref name="open"/> beside <paramref name="forced"/>.</summary>
+    public static MassCut Cut(SelectView select, VisibleRange range, long set, ulong open, ulong forced)
     {
         ulong target = TokenMass.Target(open + forced, select.Share);
-        return new MassCut { Mass = target - Math.Min(target, forced), Before = forced, Most = (uint)range.Budget(select), Least = (uint)range.Least(select) };
+        return new MassCut { Mass = target - Math.Min(target, forced), Before = forced, Most = (uint)range.Budget(select, set), Least = (uint)range.Least(select) };
     }
 
     /// <summary>Leaves the number of a set's tokens, and their share of the mass where it is asked for. One thread's work.</summary>
     public static void Finish(SelectView select, VisibleRange range, long set, MassCut cut, uint ties, uint weight, ulong total)
     {
-        select.Counts[set] = range.Budget(select) - (int)(cut.Most - ties);
+        select.Counts[set] = range.Budget(select, set) - (int)(cut.Most - ties);
         if (select.Shares.Length != 0) select.Shares[set] = Ratio(cut.Before + (ulong)ties * weight, total);
     }
 

@@ -31,7 +31,7 @@ internal static class MassSetSelection
         }
         MassSearch.Inclusive(MassSearch.ForcedMass(select, range, scores, maximum), above, out ulong forced);
         MassSearch.Inclusive(open, tied, out open);
-        var cut = MassSearch.Find(bins, Bins / Group.DimX, Bits, MassSearch.Cut(select, range, open, forced), search, sums);
+        var cut = MassSearch.Find(bins, Bins / Group.DimX, Bits, MassSearch.Cut(select, range, set, open, forced), search, sums);
 
         bins.Clear(Bins);
         for (int i = 0; i < KeyTile.PerThread; i++)

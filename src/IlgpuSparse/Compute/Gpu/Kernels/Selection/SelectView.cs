@@ -32,8 +32,11 @@ internal struct SelectView
     /// <summary><see cref="SelectionRule.Denominator"/>.</summary>
     public int Denominator;
 
-    /// <summary>The larger of <see cref="SelectionRule.MinTokens"/> and <see cref="SelectionRule.Floor"/>.</summary>
+    /// <summary><see cref="SelectionRule.MinTokens"/>; where sets have the rule's budget the larger of it and <see cref="Floor"/>.</summary>
     public int MinTokens;
+
+    /// <summary><see cref="TokenSets.Factors"/>, <c>[row, set]</c>; of length zero where sets have the rule's budget.</summary>
+    public ArrayView<int> Factors;
 
     /// <summary><see cref="SelectionRule.Sinks"/>.</summary>
     public int Sinks;

@@ -47,7 +47,7 @@ internal static class SetFilter
     public static void Run(SelectView select, VisibleRange range, long set, int chunk, int chunks, int tokens, SetFilterMemory memory)
     {
         var scratch = select.Scratch;
-        int budget = range.Budget(select), lane = Group.IdxX & 31, stretch = tokens / (Group.DimX >> 5);
+        int budget = range.Budget(select, set), lane = Group.IdxX & 31, stretch = tokens / (Group.DimX >> 5);
         int origin = range.Origin + chunk * tokens + (Group.IdxX >> 5) * stretch, end = Math.Min(origin + stretch, range.Last + 1);
         float inverse = scratch.Spreads[set];
         var quads = select.Scores.Cast<F4>();

@@ -28,14 +28,22 @@ internal struct VisibleRange
         return range;
     }
 
-    /// <summary>Tokens to select: the device's form of <see cref="SelectionRule.Budget"/>.</summary>
-    public readonly int Budget(SelectView select)
+    /// <summary>Tokens to select of set number <paramref name="set"/>: the device's form of <see cref="SelectionRule.Scale"/> and <see cref="SelectionRule.Budget"/>.</summary>
+    public readonly int Budget(SelectView select, long set)
     {
-        int visible = Last - First + 1;
-        long wanted = Math.Max(select.MinTokens, select.Sinks + Math.Max(1, select.Recent));
-        if (select.Numerator != 0)
+        int visible = Last - First + 1, numerator = select.Numerator, least = select.MinTokens;
+        if (select.Factors.Length != 0)
         {
-            ulong rounded = (ulong)visible * (uint)select.Numerator + (uint)select.Denominator - 1u;
+            // the denominator is scaled already
+            int factor = select.Factors[set];
+            if (numerator == 0) least = (int)Math.Max((long)least * factor / SelectionRule.FactorUnits, 1);
+            numerator *= factor;
+            least = Math.Max(least, select.Floor);
+        }
+        long wanted = Math.Max(least, select.Sinks + Math.Max(1, select.Recent));
+        if (numerator != 0)
+        {
+            ulong rounded = (ulong)visible * (uint)numerator + (uint)select.Denominator - 1u;
             // 64-bit division takes several times as long
             long fraction = rounded <= uint.MaxValue ? (uint)rounded / (uint)select.Denominator : (long)(rounded / (uint)select.Denominator);
             if (fraction > wanted) wanted = fraction;

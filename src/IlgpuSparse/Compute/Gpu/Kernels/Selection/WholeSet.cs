@@ -21,7 +21,7 @@ internal static class WholeSet
         var above = shared.SubView(Bins + 2, threads).Cast<int>();
         var tied = shared.SubView(Bins + 2 + threads, threads).Cast<int>();
         long scores = set * select.ScoreCapacity;
-        int budget = range.Budget(select);
+        int budget = range.Budget(select, set);
         uint known = 0, rank = (uint)budget;
         // one, in a form that the compiler does not see through: loops of constant length would be unrolled
         int one = Math.Min(1, Group.DimX);
