@@ -114,7 +114,8 @@ internal sealed class GpuSelect(GpuDevice device, GpuScore score, MemoryLedger m
         if (batch.MaxLength > scores.Capacity) throw new ArgumentException($"{batch.MaxLength} tokens, but room for {scores.Capacity} scores a set", nameof(scores));
         if (scores.Capacity % LabelLayer.TileTokens != 0) throw new ArgumentException($"room for {scores.Capacity} scores a set is not a multiple of {LabelLayer.TileTokens}", nameof(scores));
         int visible = shape.Window > 0 ? Math.Min(batch.MaxLength, shape.Window) : batch.MaxLength;
-        if (rule.Budget(visible) > sets.Capacity) throw new ArgumentException($"{rule.Budget(visible)} of {visible} tokens are to be selected, but a set has room for {sets.Capacity}", nameof(sets));
+        // budgets of sets lie on the device, where no set outgrows its room
+        if (sets.Factors is null && rule.Budget(visible) > sets.Capacity) throw new ArgumentException($"{rule.Budget(visible)} of {visible} tokens are to be selected, but a set has room for {sets.Capacity}", nameof(sets));
         long total = (long)batch.Rows * scores.Sets;
         return new SelectView
         {
