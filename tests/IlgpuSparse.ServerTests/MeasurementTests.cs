@@ -6,10 +6,10 @@ using IlgpuSparse.Cli.Serving;
 
 namespace IlgpuSparse.ServerTests;
 
-/// <summary>Numbers of docs/numbers/server.md; only when asked for by name (<c>-explicit only</c>), since they want a quiet machine. BACKEND says what computes.</summary>
+/// <summary>Numbers of docs/numbers/server.md; only when asked for by name (<c>-explicit only</c>), since they want a quiet machine. BACKEND says what computes, MODEL with which model.</summary>
 public class MeasurementTests(ITestOutputHelper output)
 {
-    private static ChatModel Open(int parallel, int context) => ChatModel.Open(ServerFixture.ModelPath, new ChatModelOptions { Backend = ServerFixture.Backend, Parallel = parallel, Context = context });
+    private static ChatModel Open(int parallel, int context) => ChatModel.Open(Environment.GetEnvironmentVariable("MODEL") is { Length: > 0 } path ? path : ServerFixture.ModelPath, new ChatModelOptions { Backend = ServerFixture.Backend, Parallel = parallel, Context = context });
 
     private static async Task<JsonElement> Complete(HttpClient http, string prompt, int tokens) =>
         await (await http.PostAsJsonAsync("v1/completions", new { prompt, max_tokens = tokens, temperature = 0 })).EnsureSuccessStatusCode().Content.ReadFromJsonAsync<JsonElement>();
@@ -32,8 +32,8 @@ public class MeasurementTests(ITestOutputHelper output)
                 await Task.WhenAll(prompts.Select(p => Complete(http, p, 1)));
                 const int Tokens = 64;
                 var watch = Stopwatch.StartNew();
-                await Task.WhenAll(prompts.Select(p => Complete(http, p, Tokens)));
-                double rate = count * Tokens / watch.Elapsed.TotalSeconds;
+                var answers = await Task.WhenAll(prompts.Select(p => Complete(http, p, Tokens)));
+                double rate = answers.Sum(a => a.GetProperty("usage").GetProperty("completion_tokens").GetInt32()) / watch.Elapsed.TotalSeconds;
                 if (count == 1) one = rate;
                 output.WriteLine($"prompts of {model.Tokenizer.Encode(prompts[0]).Length} tokens, {count} at once: {rate:0.0} tokens/s, {rate / one:0.00}x one");
             }
