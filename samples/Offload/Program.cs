@@ -38,7 +38,7 @@ void Toy()
     var config = ModelShapes.Find("llama-3-8b", layers: 1) with { VocabularySize = 32, HiddenSize = 16, IntermediateSize = 16, Heads = 1, KvHeads = 1, HeadDim = 16 };
     using var weights = RandomModel.Create(emulated, config, WeightFormat.F16);
     var random = new Random(1);
-    int[] prompt = [.. Enumerable.Range(0, 1000).Select(_ => random.Next(config.VocabularySize))];
+    int[] prompt = [.. Enumerable.Range(0, 800).Select(_ => random.Next(config.VocabularySize))];
     Compare(emulated, weights, new DecoderOptions { Capacity = 2048, PrefillChunk = 1024, Attention = AttentionOptions.Parse("oracle:tokens=48"), HotTokens = 64 }, prompt, newTokens: 6);
 }
 
