@@ -115,7 +115,8 @@ internal sealed class GenerateCommand
         options = ModelOptions.Place(options, _arguments.GetValue(s_kv) ?? KvPlacement.Device, _arguments.GetValue(s_kvHot)!, model.Config);
         var plan = MemoryPlan.For(model, options, backend);
         plan.CheckFits(backend, context);
-        if (!_json) PrintHead(model, backend, options, plan, prompt.Length, origin, reason);
+        var report = new GenerationReport(model, backend, options, plan, reason);
+        if (!_json) report.WriteHead(prompt.Length, origin);
         if (context > model.Config.MaxContext && !_json)
             AnsiConsole.MarkupLine($"[yellow]The model was made for {model.Config.MaxContext:N0} tokens; {context:N0} may read as nonsense.[/]");
 
@@ -135,7 +136,8 @@ internal sealed class GenerateCommand
         }
         var (continuation, cancelled) = Stream(generator, tokenizer, prompt, generation, text, cancellation);
         if (save is not null) generator.SaveState(save, model.Fingerprint);
-        Report(model, backend, options, plan, generator.Statistics, continuation, cancelled, reason);
+        if (_json) report.WriteJson(generator.Statistics, continuation, cancelled);
+        else report.WriteTable(generator.Statistics, cancelled);
         return cancelled ? CommandGuard.Cancelled : 0;
     }
 
@@ -234,85 +236,4 @@ internal sealed class GenerateCommand
     }
 
     private static string NotEmpty(string text) => text.Length > 0 ? text : throw new ArgumentException("the prompt is empty");
-
-    private static void PrintHead(ModelFile model, ComputeBackend backend, DecoderOptions options, MemoryPlan plan, int promptTokens, string origin, string? reason)
-    {
-        var c = model.Config;
-        var grid = new Grid().AddColumn(new GridColumn().NoWrap()).AddColumn();
-        void Row(string name, string value) => grid.AddRow(new Markup($"[grey]{name}[/]"), new Text(value));
-        Row("model", $"{Path.GetFileName(model.Path.TrimEnd('/'))}: {c.ModelType}, {c.Layers} layers, {c.Heads} heads, {c.KvHeads} kv heads × {c.HeadDim}, vocabulary {c.VocabularySize:N0}");
-        Row("device", $"{backend.Name}: {backend.Description}");
-        Row("attention", $"{options.Attention}; K and V in {options.KvFormat.ToString().ToLowerInvariant()}");
-        if (reason is not null) Row("", reason);
-        Row("prompt", $"{promptTokens:N0} tokens from {origin}");
-        Row("memory", $"{Bytes.Text(plan.Total)}: weights {Bytes.Text(plan.Weights)}, K and V {Bytes.Text(plan.KeysAndValues)}, labels {Bytes.Text(plan.Labels)}, scratch {Bytes.Text(plan.Scratch)}");
-        if (plan.HostKeysAndValues > 0) Row("on the host", $"K and V {Bytes.Text(plan.HostKeysAndValues)}; {options.HotTokens:N0} rows a layer and kv head stay hot");
-        AnsiConsole.Write(grid);
-        AnsiConsole.WriteLine();
-    }
-
-    private void Report(ModelFile model, ComputeBackend backend, DecoderOptions options, MemoryPlan plan, GenerationStatistics s, string continuation, bool cancelled, string? reason)
-    {
-        if (_json)
-        {
-            JsonOutput.Write(new
-            {
-                model = model.Path,
-                backend = backend.Name,
-                attention = options.Attention.ToString(),
-                attentionReason = reason,
-                text = continuation,
-                cancelled,
-                promptTokens = s.PromptTokens,
-                newTokens = s.NewTokens,
-                prefillSeconds = s.PrefillSeconds,
-                prefillTokensPerSecond = s.PrefillTokensPerSecond,
-                decodeSeconds = s.DecodeSeconds,
-                decodeTokensPerSecond = s.DecodeTokensPerSecond,
-                preparationSeconds = s.PreparationSeconds,
-                calibratedMaps = s.CalibratedMaps,
-                calibrationSeconds = s.CalibrationSeconds,
-                processorCores = s.ProcessorCores,
-                kernelsPerStep = s.KernelsPerStep,
-                weightBytes = plan.Weights,
-                kvBytes = plan.KeysAndValues,
-                labelBytes = plan.Labels,
-                planBytes = plan.Total,
-                hostKvBytes = plan.HostKeysAndValues,
-                hotTokens = options.HotTokens,
-                busBytesPerStep = s.Offload?.BusBytesPerStep,
-                hotHitRate = s.Offload?.HitRate,
-                predictionRate = s.Offload?.PredictionRate,
-                density = s.Density,
-                weightBytesPerToken = s.WeightBytesPerToken,
-                cacheBytesPerToken = s.CacheBytesPerToken,
-                denseCacheBytesPerToken = s.DecodeSteps > 0 ? s.DenseBytesRead / s.DecodeSteps : 0,
-                peakBytes = backend.Memory.PeakBytes,
-            });
-            return;
-        }
-        AnsiConsole.WriteLine();
-        var table = new Table().Border(TableBorder.Rounded).AddColumns("", "tokens", "seconds", "tokens/s", "weights read", "cache read", "of dense");
-        foreach (var column in table.Columns.Skip(1)) column.RightAligned();
-        table.AddRow("prefill", $"{s.PromptTokens:N0}", $"{s.PrefillSeconds:0.00}", $"{s.PrefillTokensPerSecond:N0}", "", "", "");
-        if (s.DecodeSteps == 0) table.AddRow("decode", "0", "", "", "", "", "");
-        else table.AddRow("decode", $"{s.DecodeSteps:N0}", $"{s.DecodeSeconds:0.00}", $"{s.DecodeTokensPerSecond:N0}",
-            Bytes.Text(s.WeightBytesPerToken), Bytes.Text(s.CacheBytesPerToken), Bytes.Text(s.DenseBytesRead / s.DecodeSteps));
-        AnsiConsole.Write(table);
-        if (s.PreparationSeconds > s.CalibrationSeconds) AnsiConsole.MarkupLine($"[grey]beside that {s.PreparationSeconds - s.CalibrationSeconds:0.00} s to compile kernels and record steps[/]");
-        if (s.CalibratedMaps > 0) AnsiConsole.MarkupLine($"[grey]beside that {s.CalibrationSeconds:0.00} s to make the channel map of the text and its labels{(s.CalibratedMaps > 1 ? $", {s.CalibratedMaps} times: it drifted" : "")}[/]");
-        if (s.DecodeSteps > 0)
-        {
-            string kernels = s.KernelsPerStep > 0 ? $", {s.KernelsPerStep} kernels and copies a step" : "";
-            AnsiConsole.MarkupLine($"[grey]decode: {s.ProcessorCores:0.00} processor cores{kernels}; memory at most {Bytes.Text(backend.Memory.PeakBytes)} of {Bytes.Text(plan.Total)} planned[/]");
-        }
-        if (cancelled) AnsiConsole.MarkupLine("[yellow]cancelled: the numbers are those so far[/]");
-        if (s.DecodeSteps == 0) return;
-        if (s.Offload is { Steps: > 0 } offload)
-            AnsiConsole.MarkupLine($"over the bus [bold]{Bytes.Text(offload.BusBytesPerStep)}[/] a token{(options.HotTokens > 0 ? $"; {offload.HitRate:P1} of the selected rows outside of resident blocks were hot" : "")}{(options.KvPrediction != KvPrediction.Off ? $"; {offload.PredictionRate:P1} of the others had been brought ahead" : "")}");
-        if (options.Attention.Kind == AttentionKind.Dense) return;
-        if (AnsiConsole.Profile.Capabilities.Ansi)
-            AnsiConsole.Write(new BreakdownChart().Width(84).HideTags().AddItem("read", s.Density, Color.Green).AddItem("not read", Math.Max(0, 1 - s.Density), Color.Grey));
-        AnsiConsole.MarkupLine($"density [bold green]{s.Density:P1}[/]: {Bytes.Text(s.CacheBytesPerToken)} a token read of labels and of selected K and V, instead of {Bytes.Text(s.DenseBytesRead / s.DecodeSteps)}");
-    }
 }

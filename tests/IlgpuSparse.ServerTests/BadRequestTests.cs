@@ -1,9 +1,11 @@
+using System.Collections.Concurrent;
 using System.Net;
 using System.Net.Http.Headers;
 using System.Net.Sockets;
 using System.Text;
 using System.Text.Json;
 using CsCheck;
+using IlgpuSparse.Cli.Serving;
 
 namespace IlgpuSparse.ServerTests;
 
@@ -11,6 +13,8 @@ namespace IlgpuSparse.ServerTests;
 public class BadRequestTests(ServerFixture server)
 {
     private const string Chat = "v1/chat/completions", Complete = "v1/completions", OllamaChat = "api/chat", OllamaGenerate = "api/generate", Live = "live/chat";
+
+    private static readonly TimeSpan s_patience = TimeSpan.FromMinutes(1);
 
     private async Task<(HttpStatusCode Status, string Message)> Post(string path, byte[] body, string type = "application/json")
     {
@@ -109,22 +113,89 @@ public class BadRequestTests(ServerFixture server)
     public async Task Broken_HTTP_is_refused(string request)
     {
         if (request == "FLOOD") request = $"GET / HTTP/1.1\r\nHost: localhost\r\n{string.Concat(Enumerable.Range(0, 2000).Select(i => $"X-{i}: {new string('y', 100)}\r\n"))}\r\n";
+        string answer = await Exchange(server.Address, Encoding.ASCII.GetBytes(request), s_patience);
+        Assert.True(answer.Length == 0 || answer.StartsWith("HTTP/1.1 4", StringComparison.Ordinal) || answer.StartsWith("HTTP/1.1 505", StringComparison.Ordinal), answer);
+        Assert.Equal("ok", await server.Http.GetStringAsync("healthz"));
+    }
+
+    // What a TCP connection gets for these bytes until the server closes it, or says nothing for as long as the quiet; empty where it was closed in the middle of them.
+    private static async Task<string> Exchange(Uri address, byte[] sent, TimeSpan quiet)
+    {
         using var client = new TcpClient();
-        await client.ConnectAsync(server.Address.Host, server.Address.Port);
+        await client.ConnectAsync(address.Host, address.Port);
         var stream = client.GetStream();
-        string answer = "";
+        using var answer = new MemoryStream();
         try
         {
-            await stream.WriteAsync(Encoding.ASCII.GetBytes(request));
-            byte[] buffer = new byte[4096];
-            int read = await stream.ReadAsync(buffer).AsTask().WaitAsync(TimeSpan.FromSeconds(20));
-            answer = Encoding.ASCII.GetString(buffer, 0, read);
+            await stream.WriteAsync(sent);
+            byte[] buffer = new byte[16384];
+            for (int read; (read = await stream.ReadAsync(buffer).AsTask().WaitAsync(quiet)) > 0;) answer.Write(buffer, 0, read);
         }
-        catch (IOException)
+        catch (Exception e) when (e is IOException or SocketException or TimeoutException)
         {
-            // closed in the middle of the flood
         }
-        Assert.True(answer.Length == 0 || answer.StartsWith("HTTP/1.1 4", StringComparison.Ordinal) || answer.StartsWith("HTTP/1.1 505", StringComparison.Ordinal), answer);
+        return Encoding.Latin1.GetString(answer.ToArray());
+    }
+
+    private static byte[] Http(string head) => Encoding.ASCII.GetBytes(head.Replace("\n", "\r\n", StringComparison.Ordinal));
+
+    [Fact]
+    public async Task Bodies_larger_than_allowed_are_refused_before_they_are_read()
+    {
+        string declared = await Exchange(server.Address, Http($"POST /{Chat} HTTP/1.1\nHost: localhost\nContent-Type: application/json\nContent-Length: 1000000000000\n\n{{"), s_patience);
+        Assert.StartsWith("HTTP/1.1 413", declared, StringComparison.Ordinal);
+        Assert.Contains("262,144", declared, StringComparison.Ordinal);
+        // of no declared length: given up when it is too long, and closed, which may overtake the answer
+        string chunk = $"8000\n{new string('a', 0x8000)}\n";
+        string chunked = await Exchange(server.Address, Http($"POST /{Chat} HTTP/1.1\nHost: localhost\nContent-Type: application/json\nTransfer-Encoding: chunked\n\n{string.Concat(Enumerable.Repeat(chunk, 12))}0\n\n"), s_patience);
+        Assert.True(chunked.Length == 0 || chunked.StartsWith("HTTP/1.1 413", StringComparison.Ordinal), chunked);
+        // numbers of a hundred thousand digits, in the limit
+        string digits = new('9', 100_000);
+        var absurd = await Post(Chat, Encoding.UTF8.GetBytes($"{{\"messages\":[{{\"role\":\"user\",\"content\":\"a\"}}],\"seed\":{digits}}}"));
+        Assert.Equal(HttpStatusCode.BadRequest, absurd.Status);
+        Assert.InRange(absurd.Message.Length, 10, 300);
+    }
+
+    [Fact]
+    public async Task Slow_senders_are_given_up_and_keep_nobody_waiting()
+    {
+        await using var patient = await ChatServer.StartAsync(server.Model, new ServerOptions { Port = 0, HeaderTime = TimeSpan.FromSeconds(2) });
+        var headers = Enumerable.Range(0, 32).Select(_ => Exchange(patient.Address, Http("POST /v1/completions HTTP/1.1\nHost: localhost\nX-Slow: "), s_patience)).ToArray();
+        var bodies = Enumerable.Range(0, 32).Select(_ => Exchange(patient.Address, Http($"POST /{Complete} HTTP/1.1\nHost: localhost\nContent-Type: application/json\nContent-Length: 5000\n\n{{\"prompt\": "), s_patience)).ToArray();
+        using var http = new HttpClient { BaseAddress = patient.Address };
+        using var answer = await http.PostAsync(Complete, new StringContent("{\"prompt\":\"Once\",\"max_tokens\":2}", Encoding.UTF8, "application/json"));
+        Assert.Equal(HttpStatusCode.OK, answer.StatusCode);
+        Assert.All(await Task.WhenAll(headers), a => Assert.StartsWith("HTTP/1.1 408", a, StringComparison.Ordinal));
+        Assert.All(await Task.WhenAll(bodies), a => Assert.StartsWith("HTTP/1.1 408", a, StringComparison.Ordinal));
+        Assert.Equal("ok", await http.GetStringAsync("healthz"));
+    }
+
+    [Fact]
+    public async Task Damaged_HTTP_by_the_thousand_never_fails_the_server()
+    {
+        string[] methods = ["GET", "GET", "GET", "GET", "POST", "POST", "POST", "PUT", "OPTIONS", "HEAD", "BREW", "post", "G\u0000T", ""];
+        string[] paths = ["/", "/v1/models", "/v1/chat/completions", "/api/chat", "/page/page.js", "/metrics", "//", "/%", "/%00", "/..%2f..%2fetc/passwd", "*", "http://localhost/v1/models", "/" + new string('a', 9000)];
+        string[] headers = ["Content-Length: 0", "Content-Length: 5", "Content-Length: 99999999999999999999", "Content-Length: -1", "Content-Length: 5\nContent-Length: 6", "Transfer-Encoding: chunked", "Transfer-Encoding: gzip, chunked", "Content-Type: application/json", "Content-Type: application/json; charset=utf-99",
+            "Host: other.example", "Host: a\nHost: b", "Expect: 100-continue", "Upgrade: h2c", "Connection: close", "Authorization: Bearer " + new string('k', 3000), "Accept-Encoding: *;q=9", "X: " + new string('x', 40_000), ": empty", "no colon", "X : space", "Range: bytes=9-1", "Cookie: \u00ff\u00fe"];
+        string[] bodies = ["", "{}", "{\"messages\":", "zz\n", "5\n{\"a\":\n", "0\n\n", "ffffffffffffffff\n"];
+        var damaged = Gen.Select(Gen.Int[0, methods.Length - 1], Gen.Int[0, paths.Length - 1], Gen.Int[0, headers.Length - 1].Array[0, 3], Gen.Int[0, bodies.Length - 1], Gen.Select(Gen.Int[0, 1000], Gen.Byte.Array[0, 6]), Gen.Int[0, 150]);
+        var seen = new ConcurrentDictionary<string, bool>();
+        await damaged.SampleAsync(async (method, path, some, body, damage, flood) =>
+        {
+            string head = $"{methods[method]} {paths[path]} HTTP/1.1\nHost: localhost\n{string.Concat(some.Select(h => headers[h] + "\n"))}{(flood > 90 ? string.Concat(Enumerable.Range(0, flood).Select(i => $"H{i}: {i}\n")) : "")}\n{bodies[body]}";
+            byte[] sent = Encoding.Latin1.GetBytes(head.Replace("\n", "\r\n", StringComparison.Ordinal));
+            var (at, bytes) = damage;
+            if (at < sent.Length) sent = [.. sent[..at], .. bytes, .. sent[at..]];
+            string answer = await Exchange(server.Address, sent, TimeSpan.FromMilliseconds(15));
+            // several requests may have been found in the bytes: every answer is one that the client is to blame for, or a success
+            foreach (string line in answer.Split("\r\n").Where(l => l.StartsWith("HTTP/1.1 ", StringComparison.Ordinal)))
+            {
+                Assert.True(line[9] is '1' or '2' or '4' || line[9..12] is "505" or "501", $"{line} for {head}");
+                seen.TryAdd(line[9..12], true);
+            }
+        }, iter: 1000, threads: 4);
+        // of what can go wrong there, all of this was met
+        foreach (string status in (string[])["200", "400", "404", "405", "431"]) Assert.Contains(status, seen.Keys);
         Assert.Equal("ok", await server.Http.GetStringAsync("healthz"));
     }
 

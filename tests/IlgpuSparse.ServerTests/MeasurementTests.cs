@@ -6,10 +6,10 @@ using IlgpuSparse.Cli.Serving;
 
 namespace IlgpuSparse.ServerTests;
 
-/// <summary>Numbers of docs/numbers/server.md; only when asked for by name (<c>-explicit only</c>), since they want a quiet machine. BACKEND says what computes.</summary>
+/// <summary>Numbers of docs/numbers/server.md; only when asked for by name (<c>-explicit only</c>), since they want a quiet machine. BACKEND says what computes, MODEL with which model.</summary>
 public class MeasurementTests(ITestOutputHelper output)
 {
-    private static ChatModel Open(int parallel, int context) => ChatModel.Open(ServerFixture.ModelPath, new ChatModelOptions { Backend = ServerFixture.Backend, Parallel = parallel, Context = context });
+    private static ChatModel Open(int parallel, int context) => ChatModel.Open(Environment.GetEnvironmentVariable("MODEL") is { Length: > 0 } path ? path : ServerFixture.ModelPath, new ChatModelOptions { Backend = ServerFixture.Backend, Parallel = parallel, Context = context });
 
     private static async Task<JsonElement> Complete(HttpClient http, string prompt, int tokens) =>
         await (await http.PostAsJsonAsync("v1/completions", new { prompt, max_tokens = tokens, temperature = 0 })).EnsureSuccessStatusCode().Content.ReadFromJsonAsync<JsonElement>();
@@ -27,13 +27,13 @@ public class MeasurementTests(ITestOutputHelper output)
             double one = 0;
             foreach (int count in new[] { 1, 8, 16, 64 })
             {
-                // different beginnings, computed before the clock starts, so that it is the decoding that is measured
+                // different beginnings, computed before the clock starts, and kernels and recordings for as many rows made, so that it is the decoding that is measured
                 string[] prompts = [.. Enumerable.Range(0, count).Select(i => $"Part {i}. {novel.Substring(100 * i, characters)}")];
-                await Task.WhenAll(prompts.Select(p => Complete(http, p, 1)));
-                const int Tokens = 64;
+                await Task.WhenAll(prompts.Select(p => Complete(http, p, 16)));
+                const int Tokens = 256;
                 var watch = Stopwatch.StartNew();
-                await Task.WhenAll(prompts.Select(p => Complete(http, p, Tokens)));
-                double rate = count * Tokens / watch.Elapsed.TotalSeconds;
+                var answers = await Task.WhenAll(prompts.Select(p => Complete(http, p, Tokens)));
+                double rate = answers.Sum(a => a.GetProperty("usage").GetProperty("completion_tokens").GetInt32()) / watch.Elapsed.TotalSeconds;
                 if (count == 1) one = rate;
                 output.WriteLine($"prompts of {model.Tokenizer.Encode(prompts[0]).Length} tokens, {count} at once: {rate:0.0} tokens/s, {rate / one:0.00}x one");
             }

@@ -83,6 +83,9 @@ public class PageTests(ServerFixture server)
         await page.Locator("#conversation .assistant").WaitForAsync(new() { Timeout = 60_000 });
         int unnamed = await page.EvaluateAsync<int>("() => [...document.querySelectorAll('input, textarea, button, canvas')].filter(e => !(e.labels?.length || e.textContent.trim() || e.getAttribute('aria-label'))).length");
         Assert.Equal(0, unnamed);
+        // on a phone nothing is wider than the screen
+        await page.SetViewportSizeAsync(390, 844);
+        Assert.InRange(await page.EvaluateAsync<int>("() => document.documentElement.scrollWidth"), 300, 390);
         Assert.Equal("en", await page.EvaluateAsync<string>("() => document.documentElement.lang"));
     }
 }

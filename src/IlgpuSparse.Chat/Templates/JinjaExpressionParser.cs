@@ -3,52 +3,12 @@ using System.Globalization;
 namespace IlgpuSparse.Chat.Templates;
 
 /// <summary>Compiles the tokens of an expression, by the precedences of Jinja.</summary>
-internal sealed class JinjaExpressionParser(IReadOnlyList<JinjaToken> tokens, int at = 0)
+internal sealed class JinjaExpressionParser(IReadOnlyList<JinjaToken> tokens, int at = 0) : JinjaTokenReader(tokens, at)
 {
     // as deep as brackets may nest: the parser is recursive
     private const int MostDepth = 100;
 
-    private int _at = at, _depth;
-
-    /// <summary>The token that comes next.</summary>
-    public JinjaToken Current => tokens[_at];
-
-    /// <summary>Takes the next token.</summary>
-    public JinjaToken Take() => tokens[_at].Kind == JinjaTokenKind.End ? tokens[_at] : tokens[_at++];
-
-    /// <summary>Takes the next token if it is this symbol.</summary>
-    public bool TakeSymbol(string symbol)
-    {
-        if (!Current.IsSymbol(symbol)) return false;
-        _at++;
-        return true;
-    }
-
-    /// <summary>Takes the next token if it is this name.</summary>
-    public bool TakeName(string name)
-    {
-        if (!Current.IsName(name)) return false;
-        _at++;
-        return true;
-    }
-
-    /// <summary>Takes this symbol.</summary>
-    public void Require(string symbol)
-    {
-        if (!TakeSymbol(symbol)) throw Bad($"expected '{symbol}' before {Current}");
-    }
-
-    /// <summary>Takes a name.</summary>
-    public string RequireName() => Current.Kind == JinjaTokenKind.Name ? Take().Value : throw Bad($"expected a name before {Current}");
-
-    /// <summary>Nothing may follow.</summary>
-    public void RequireEnd()
-    {
-        if (Current.Kind != JinjaTokenKind.End) throw Bad($"{Current} is not expected here");
-    }
-
-    /// <summary>A message with the line.</summary>
-    public ChatTemplateException Bad(string what) => new($"the chat template, line {Current.Line}: {what}");
+    private int _depth;
 
     /// <summary>An expression; a comma makes a list of several where <paramref name="tuple"/> says so.</summary>
     public JinjaExpression Parse(bool tuple = false)
@@ -113,105 +73,46 @@ internal sealed class JinjaExpressionParser(IReadOnlyList<JinjaToken> tokens, in
     {
         var left = Sum();
         JinjaExpression? chain = null;
-        while (true)
+        while (TakeComparison() is { } compare)
         {
-            Func<object?, object?, bool>? compare = null;
-            if (Current.Kind == JinjaTokenKind.Symbol)
-            {
-                compare = Current.Value switch
-                {
-                    "==" => JinjaValues.Equals,
-                    "!=" => (a, b) => !JinjaValues.Equals(a, b),
-                    "<" => (a, b) => JinjaValues.Compare(a, b) < 0,
-                    "<=" => (a, b) => JinjaValues.Compare(a, b) <= 0,
-                    ">" => (a, b) => JinjaValues.Compare(a, b) > 0,
-                    ">=" => (a, b) => JinjaValues.Compare(a, b) >= 0,
-                    _ => null,
-                };
-                if (compare is not null) _at++;
-            }
-            else if (TakeName("in")) compare = Contains;
-            else if (Current.IsName("not") && tokens[_at + 1].IsName("in"))
-            {
-                _at += 2;
-                compare = (a, b) => !Contains(a, b);
-            }
-            if (compare is null) return chain ?? left;
             var (x, y, before) = (left, Sum(), chain);
             JinjaExpression link = scope => compare(x(scope), y(scope));
             chain = before is null ? link : scope => JinjaValues.IsTrue(before(scope)) ? link(scope) : false;
             left = y;
         }
+        return chain ?? left;
     }
 
-    /// <summary><c>item in whole</c>.</summary>
-    public static bool Contains(object? item, object? whole) => whole switch
+    private Func<object?, object?, object?>? TakeComparison()
     {
-        string text => text.Contains(JinjaValues.Text(item), StringComparison.Ordinal),
-        Dictionary<string, object?> map => item is string key && map.ContainsKey(key),
-        _ => JinjaValues.Elements(whole).Exists(e => JinjaValues.Equals(e, item)),
-    };
-
-    private JinjaExpression Sum()
-    {
-        var left = Concatenation();
-        while (Current.IsSymbol("+") || Current.IsSymbol("-"))
+        if (TakeName("in")) return (a, b) => JinjaOperators.Contains(b, a);
+        if (Current.IsName("not") && Following.IsName("in"))
         {
-            bool plus = Take().Value == "+";
-            var (a, b) = (left, Concatenation());
-            left = plus ? scope => Add(a(scope), b(scope)) : scope => Calculate(a(scope), b(scope), (x, y) => x - y, (x, y) => x - y);
+            Take();
+            Take();
+            return (a, b) => !JinjaOperators.Contains(b, a);
+        }
+        return Current.Kind == JinjaTokenKind.Symbol && JinjaOperators.IsComparison(Current.Value) ? JinjaOperators.Find(Take().Value) : null;
+    }
+
+    private JinjaExpression Sum() => Chain(Concatenation, "+", "-");
+
+    private JinjaExpression Concatenation() => Chain(Product, "~");
+
+    private JinjaExpression Product() => Chain(Unary, "*", "/", "//", "%");
+
+    // Operators of one precedence, from the left.
+    private JinjaExpression Chain(Func<JinjaExpression> operand, params string[] symbols)
+    {
+        var left = operand();
+        while (Current.Kind == JinjaTokenKind.Symbol && symbols.Contains(Current.Value))
+        {
+            var operation = JinjaOperators.Find(Take().Value);
+            var (a, b) = (left, operand());
+            left = scope => operation(a(scope), b(scope));
         }
         return left;
     }
-
-    private static object? Add(object? a, object? b) => (a, b) switch
-    {
-        (string x, string y) => x + y,
-        (List<object?> x, List<object?> y) => (List<object?>)[.. x, .. y],
-        (string, _) or (_, string) => throw new ChatTemplateException($"the chat template adds {JinjaValues.Kind(a)} and {JinjaValues.Kind(b)}"),
-        _ => Calculate(a, b, (x, y) => x + y, (x, y) => x + y),
-    };
-
-    private static object Calculate(object? a, object? b, Func<long, long, long> whole, Func<double, double, double> real) =>
-        a is double || b is double ? real(JinjaValues.Number(a), JinjaValues.Number(b)) : (object)whole(JinjaValues.Whole(a), JinjaValues.Whole(b));
-
-    private JinjaExpression Concatenation()
-    {
-        var left = Product();
-        while (TakeSymbol("~"))
-        {
-            var (a, b) = (left, Product());
-            left = scope => JinjaValues.Show(a(scope)) + JinjaValues.Show(b(scope));
-        }
-        return left;
-    }
-
-    private JinjaExpression Product()
-    {
-        var left = Unary();
-        while (Current.Kind == JinjaTokenKind.Symbol && Current.Value is "*" or "/" or "//" or "%")
-        {
-            string symbol = Take().Value;
-            var (a, b) = (left, Unary());
-            left = symbol switch
-            {
-                "*" => scope => Multiply(a(scope), b(scope)),
-                "/" => scope => JinjaValues.Number(a(scope)) / Divisor(b(scope)),
-                "//" => scope => Calculate(a(scope), b(scope), (x, y) => (long)Math.Floor(x / Divisor(y)), (x, y) => Math.Floor(x / Divisor(y))),
-                _ => scope => Calculate(a(scope), b(scope), (x, y) => x - y * (long)Math.Floor(x / Divisor(y)), (x, y) => x - y * Math.Floor(x / Divisor(y))),
-            };
-        }
-        return left;
-    }
-
-    private static object Multiply(object? a, object? b)
-    {
-        if (a is not string text) return Calculate(a, b, (x, y) => x * y, (x, y) => x * y);
-        long times = Math.Max(0, JinjaValues.Whole(b));
-        return times * text.Length <= 1 << 20 ? string.Concat(Enumerable.Repeat(text, (int)times)) : throw new ChatTemplateException($"the chat template repeats a text {times} times");
-    }
-
-    private static double Divisor(object? value) => JinjaValues.Number(value) is not 0 and double number ? number : throw new ChatTemplateException("the chat template divides by 0");
 
     private JinjaExpression Unary()
     {
@@ -221,7 +122,8 @@ internal sealed class JinjaExpressionParser(IReadOnlyList<JinjaToken> tokens, in
         if (negative)
         {
             var positive = value;
-            value = scope => Calculate(0L, positive(scope), (x, y) => x - y, (x, y) => x - y);
+            var minus = JinjaOperators.Find("-");
+            value = scope => minus(0L, positive(scope));
         }
         return FiltersAndTests(value);
     }
@@ -317,7 +219,7 @@ internal sealed class JinjaExpressionParser(IReadOnlyList<JinjaToken> tokens, in
         var named = new List<KeyValuePair<string, JinjaExpression>>();
         while (!TakeSymbol(")"))
         {
-            if (Current.Kind == JinjaTokenKind.Name && tokens[_at + 1].IsSymbol("="))
+            if (Current.Kind == JinjaTokenKind.Name && Following.IsSymbol("="))
             {
                 string name = Take().Value;
                 Take();

@@ -29,7 +29,7 @@ internal static class JinjaTests
         ["=="] = (value, arguments) => JinjaValues.Equals(value, First(arguments)),
         ["ne"] = (value, arguments) => !JinjaValues.Equals(value, First(arguments)),
         ["sameas"] = (value, arguments) => value?.GetType() == First(arguments)?.GetType() && JinjaValues.Equals(value, First(arguments)),
-        ["in"] = (value, arguments) => JinjaExpressionParser.Contains(value, First(arguments)),
+        ["in"] = (value, arguments) => JinjaOperators.Contains(First(arguments), value),
         ["startingwith"] = (value, arguments) => JinjaValues.Text(value).StartsWith(JinjaValues.Text(First(arguments)), StringComparison.Ordinal),
     };
 

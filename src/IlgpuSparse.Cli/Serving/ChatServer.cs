@@ -12,6 +12,7 @@ using Microsoft.Extensions.DependencyInjection;
 using Microsoft.Extensions.Logging;
 using Microsoft.Extensions.Logging.Console;
 using OpenTelemetry.Metrics;
+using OpenTelemetry.Resources;
 using OpenTelemetry.Trace;
 
 namespace IlgpuSparse.Cli.Serving;
@@ -50,7 +51,7 @@ internal sealed partial class ChatServer : IAsyncDisposable
         {
             kestrel.AddServerHeader = false;
             kestrel.Limits.MaxRequestBodySize = options.MaxBodyBytes;
-            kestrel.Limits.RequestHeadersTimeout = TimeSpan.FromSeconds(15);
+            kestrel.Limits.RequestHeadersTimeout = options.HeaderTime;
             kestrel.Limits.MaxConcurrentConnections = 4096;
             foreach (var address in addresses) kestrel.Listen(address, options.Port);
         });
@@ -60,6 +61,8 @@ internal sealed partial class ChatServer : IAsyncDisposable
         var telemetry = builder.Services.AddOpenTelemetry();
         telemetry.WithMetrics(m => m.AddMeter(EngineTelemetry.Name, "Microsoft.AspNetCore.Hosting", "Microsoft.AspNetCore.Server.Kestrel").AddPrometheusExporter());
         bool exports = Environment.GetEnvironmentVariable("OTEL_EXPORTER_OTLP_ENDPOINT") is not null;
+        // what the environment says of the service (OTEL_SERVICE_NAME, OTEL_RESOURCE_ATTRIBUTES) comes last and counts
+        telemetry.ConfigureResource(r => r.Clear().AddService("ilgpusparse", serviceVersion: typeof(ChatServer).Assembly.GetName().Version!.ToString(3)).AddTelemetrySdk().AddEnvironmentVariableDetector());
         if (exports) telemetry.WithTracing(t => t.AddSource(EngineTelemetry.Name).AddAspNetCoreInstrumentation().AddOtlpExporter());
         var app = builder.Build();
         app.UseHostFiltering();

@@ -15,6 +15,9 @@ internal sealed record ServerOptions
     /// <summary>Largest body.</summary>
     public long MaxBodyBytes { get; init; } = 4 << 20;
 
+    /// <summary>Longest time that the headers of a request may take. A body that comes slower than Kestrel's 240 bytes a second is given up after 5 s.</summary>
+    public TimeSpan HeaderTime { get; init; } = TimeSpan.FromSeconds(15);
+
     /// <summary>Longest time that an answer may take, waiting included.</summary>
     public TimeSpan Timeout { get; init; } = TimeSpan.FromMinutes(10);
 

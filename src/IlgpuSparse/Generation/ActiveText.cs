@@ -1,4 +1,5 @@
 using System.Diagnostics;
+using IlgpuSparse.Compute;
 
 namespace IlgpuSparse.Generation;
 
@@ -46,6 +47,21 @@ internal sealed class ActiveText
     public int Drawn { get; set; }
 
     public bool IsCancelled => Ticket.Cancellation.IsCancellationRequested;
+
+    /// <summary>Begins its prefill, where the cache ends to know it: others of <paramref name="active"/> may have computed more of its beginning since it was admitted.</summary>
+    public void Begin(IEnumerable<ActiveText> active)
+    {
+        Started = Stopwatch.GetTimestamp();
+        var better = active.Where(t => t != this).Select(t => t.Text).MaxBy(Common);
+        if (better is not null && Common(better) / KvLayer.BlockTokens * KvLayer.BlockTokens is int whole && whole > Text.Tokens.Count)
+        {
+            Text.Sequence.Dispose();
+            Text = better.Forked(whole);
+        }
+        Statistics.ReusedTokens = Text.Tokens.Count;
+
+        int Common(KeptPrefix text) => text.Common(Request.Prompt, Request.FullAttention);
+    }
 
     /// <summary>Notes tokens that were appended to the sequence.</summary>
     public void Append(ReadOnlySpan<int> tokens, bool exact)

@@ -13,19 +13,15 @@ namespace IlgpuSparse.Generation;
 public sealed class GenerationEngine : IDisposable
 {
     private readonly LlamaDecoder _decoder;
-    private readonly EngineOptions _options;
     private readonly EngineTelemetry _telemetry;
     private readonly AttentionTracer _tracer;
     private readonly PrefixCache _prefixes;
+    private readonly RequestQueue _queue;
+    private readonly LoneSteps _alone;
     private readonly Thread _thread;
-    private readonly object _gate = new();
-    private readonly LinkedList<ActiveText> _waiting = new(); // guarded by the gate
     private readonly List<ActiveText> _active = [];
     private readonly int _slots;
     private volatile EngineStatus _status;
-    private bool _stopping, _disposed; // guarded by the gate
-    private double _usualSeconds = 1;
-    private (ActiveText Text, StepQueue Steps)? _alone;
 
     /// <summary>Starts the thread.</summary>
     /// <param name="decoder">Used by nobody else from now on; disposed by whoever made it, after the engine.</param>
@@ -34,14 +30,16 @@ public sealed class GenerationEngine : IDisposable
     public GenerationEngine(LlamaDecoder decoder, EngineOptions? options = null)
     {
         ArgumentNullException.ThrowIfNull(decoder);
-        _options = options ?? new EngineOptions();
-        ArgumentOutOfRangeException.ThrowIfNegative(_options.QueueLimit, nameof(options));
-        ArgumentOutOfRangeException.ThrowIfNegative(_options.KeptPrefixes, nameof(options));
+        options ??= new EngineOptions();
+        ArgumentOutOfRangeException.ThrowIfNegative(options.QueueLimit, nameof(options));
+        ArgumentOutOfRangeException.ThrowIfNegative(options.KeptPrefixes, nameof(options));
         _decoder = decoder;
         _slots = decoder.Options.MaxSequences;
         _tracer = new AttentionTracer(decoder);
-        _prefixes = new PrefixCache(decoder.Cache, _options.KeptPrefixes);
-        _status = NewStatus(0);
+        _prefixes = new PrefixCache(decoder.Cache, options.KeptPrefixes);
+        _queue = new RequestQueue(options.QueueLimit, _slots);
+        _alone = new LoneSteps(decoder);
+        _status = NewStatus();
         _telemetry = new EngineTelemetry(() => _status);
         _thread = new Thread(Run) { IsBackground = true, Name = "IlgpuSparse engine" };
         _thread.Start();
@@ -58,46 +56,24 @@ public sealed class GenerationEngine : IDisposable
     public GenerationTicket Submit(GenerationRequest request, CancellationToken cancellation = default)
     {
         ArgumentNullException.ThrowIfNull(request);
-        int capacity = _decoder.Cache.Capacity, prompt = request.Prompt.Count;
-        if (prompt == 0) throw new ArgumentException("a prompt needs at least one token", nameof(request));
-        if (prompt > capacity) throw new ArgumentException($"the prompt of {prompt:N0} tokens does not fit the context of {capacity:N0}", nameof(request));
-        ArgumentOutOfRangeException.ThrowIfNegative(request.Options.MaxTokens, nameof(request));
-        foreach (int id in request.Prompt)
-            if ((uint)id >= (uint)_decoder.Config.VocabularySize) throw new ArgumentException($"token id {id} is outside the vocabulary of {_decoder.Config.VocabularySize}", nameof(request));
-        int limit = (int)Math.Min((long)prompt + Math.Max(0, request.Options.MaxTokens - 1), capacity); // the last token is not appended
-        request.Options.Sampling.Validate();
-        lock (_gate)
-        {
-            if (_stopping) throw new EngineBusyException("the engine is stopping and takes no more requests", null);
-            if (_waiting.Count >= _options.QueueLimit)
-            {
-                double wait = Math.Clamp(_usualSeconds * (_waiting.Count + 1) / _slots, 1, 600);
-                throw new EngineBusyException($"{_waiting.Count} requests are waiting, which is the limit", TimeSpan.FromSeconds(Math.Ceiling(wait)));
-            }
-            var ticket = new GenerationTicket(request, cancellation);
-            _waiting.AddLast(new ActiveText(ticket, limit, EngineTelemetry.Start(request)));
-            Monitor.Pulse(_gate);
-            return ticket;
-        }
+        int capacity = _decoder.Cache.Capacity;
+        request.Validate(capacity, _decoder.Config.VocabularySize);
+        int limit = (int)Math.Min((long)request.Prompt.Count + Math.Max(0, request.Options.MaxTokens - 1), capacity); // the last token is not appended
+        return _queue.Add(request, limit, cancellation);
     }
 
     /// <summary>Refuses new requests from now on and waits for those taken; after <paramref name="grace"/> they are cancelled.</summary>
     public async Task StopAsync(TimeSpan grace)
     {
-        lock (_gate) _stopping = true;
+        _queue.Close();
         long start = Stopwatch.GetTimestamp();
-        while (Stopwatch.GetElapsedTime(start) < grace && IsBusy()) await Task.Delay(20).ConfigureAwait(false);
+        while (Stopwatch.GetElapsedTime(start) < grace && _queue.Open > 0) await Task.Delay(20).ConfigureAwait(false);
         Dispose();
-    }
-
-    private bool IsBusy()
-    {
-        lock (_gate) return _waiting.Count > 0 || _status.Active > 0;
     }
 
     private void Run()
     {
-        while (WaitForWork())
+        while (_active.Count > 0 ? !_queue.HasEnded : _queue.WaitForOne())
         {
             try
             {
@@ -110,55 +86,33 @@ public sealed class GenerationEngine : IDisposable
             catch (Exception e) when (e is not OutOfMemoryException)
             {
                 // Whatever failed, it was the step of all of them; what they left in the cache is not trusted.
-                EndAlone();
+                _alone.End();
                 foreach (var text in _active)
                 {
                     text.Text.Sequence.Dispose();
-                    text.Finish(FinishReason.Failed, e);
+                    End(text, FinishReason.Failed, e);
                 }
                 _active.Clear();
             }
             PublishStatus();
         }
-        EndAlone();
+        _alone.End();
         foreach (var text in _active.ToArray()) Cancel(text);
         _active.Clear();
-        lock (_gate)
-        {
-            foreach (var text in _waiting) Cancel(text);
-            _waiting.Clear();
-        }
+        foreach (var text in _queue.Take(_ => true)) Cancel(text);
         _prefixes.Dispose();
         PublishStatus();
     }
 
-    private bool WaitForWork()
-    {
-        if (_active.Count > 0)
-        {
-            lock (_gate) return !_disposed;
-        }
-        lock (_gate)
-        {
-            while (_waiting.Count == 0 && !_disposed) Monitor.Wait(_gate);
-            return !_disposed;
-        }
-    }
+    private void PublishStatus() => _status = NewStatus();
 
-    private void PublishStatus()
-    {
-        int waiting;
-        lock (_gate) waiting = _waiting.Count;
-        _status = NewStatus(waiting);
-    }
-
-    private EngineStatus NewStatus(int waiting) =>
-        new(_active.Count, waiting, _prefixes.Count, _decoder.Cache.FreeBlocks * Compute.KvLayer.BlockTokens, _decoder.Cache.Capacity, _stopping);
+    private EngineStatus NewStatus() =>
+        new(_active.Count, _queue.Count, _prefixes.Count, _decoder.Cache.FreeBlocks * Compute.KvLayer.BlockTokens, _decoder.Cache.Capacity, _queue.IsClosed);
 
     private void Cancel(ActiveText text)
     {
         if (text.Text is not null) _prefixes.Keep(text.Text);
-        text.Finish(FinishReason.Cancelled, new OperationCanceledException(text.Ticket.Cancellation));
+        End(text, FinishReason.Cancelled, new OperationCanceledException(text.Ticket.Cancellation));
     }
 
     private void DropCancelled()
@@ -167,23 +121,11 @@ public sealed class GenerationEngine : IDisposable
         {
             var text = _active[i];
             if (!text.IsCancelled) continue;
-            if (_alone?.Text == text) EndAlone();
+            _alone.EndOf(text);
             _active.RemoveAt(i);
             Cancel(text);
         }
-        lock (_gate)
-        {
-            for (var node = _waiting.First; node is not null;)
-            {
-                var next = node.Next;
-                if (node.Value.IsCancelled)
-                {
-                    _waiting.Remove(node);
-                    Cancel(node.Value);
-                }
-                node = next;
-            }
-        }
+        foreach (var text in _queue.Take(text => text.IsCancelled)) Cancel(text);
     }
 
     // In their order: the first that finds no room waits for it, and the others behind it.
@@ -191,9 +133,7 @@ public sealed class GenerationEngine : IDisposable
     {
         while (_active.Count < _slots)
         {
-            ActiveText? text;
-            lock (_gate) text = _waiting.First?.Value;
-            if (text is null) return;
+            if (_queue.First is not { } text) return;
             text.Text = _prefixes.Take(text.Request.Prompt, text.Request.FullAttention, Running());
             if (!MakeRoom(KvCache.BlocksFor(text.Limit) - text.Text.Sequence.BlocksHeld))
             {
@@ -201,7 +141,7 @@ public sealed class GenerationEngine : IDisposable
                 text.Text = null!;
                 return;
             }
-            lock (_gate) _waiting.RemoveFirst();
+            _queue.RemoveFirst();
             text.Statistics.QueueSeconds = Stopwatch.GetElapsedTime(text.Asked).TotalSeconds;
             text.Statistics.WeightBytesPerToken = _decoder.Weights.BytesReadPerToken;
             EngineTelemetry.Admitted(text.Statistics);
@@ -228,8 +168,8 @@ public sealed class GenerationEngine : IDisposable
         foreach (var text in _active.Where(t => t.IsPrefilling).ToArray())
         {
             if (budget <= 0) return;
-            EndAlone();
-            if (text.Started == 0) Begin(text);
+            _alone.End();
+            if (text.Started == 0) text.Begin(_active);
             int[] prompt = text.Request.Prompt as int[] ?? [.. text.Request.Prompt];
             int from = text.Text.Tokens.Count;
             var chunk = prompt.AsSpan(from, Math.Min(prompt.Length - from, _decoder.Options.PrefillChunk));
@@ -247,29 +187,16 @@ public sealed class GenerationEngine : IDisposable
         }
     }
 
-    // Others that were admitted with it may have computed its beginning meanwhile.
-    private void Begin(ActiveText text)
-    {
-        text.Started = Stopwatch.GetTimestamp();
-        var better = _active.Where(t => t != text).Select(t => t.Text).MaxBy(t => t.Common(text.Request.Prompt, text.Request.FullAttention));
-        if (better is not null && better.Common(text.Request.Prompt, text.Request.FullAttention) / Compute.KvLayer.BlockTokens * Compute.KvLayer.BlockTokens is int common && common > text.Text.Tokens.Count)
-        {
-            text.Text.Sequence.Dispose();
-            text.Text = better.Forked(common);
-        }
-        text.Statistics.ReusedTokens = text.Text.Tokens.Count;
-    }
-
     private void Step()
     {
         var texts = _active.Where(t => !t.IsPrefilling).ToList();
         if (texts.Count == 0) return;
-        if (_active.Count == 1 && CanQueue(texts[0]))
+        if (_active.Count == 1 && _alone.CanTake(texts[0]))
         {
             StepAlone(texts[0]);
             return;
         }
-        EndAlone();
+        _alone.End();
         foreach (bool dense in (ReadOnlySpan<bool>)[false, true])
         {
             var group = texts.Where(t => IsDense(t) == dense).ToList();
@@ -297,42 +224,22 @@ public sealed class GenerationEngine : IDisposable
         }
     }
 
-    private bool CanQueue(ActiveText text) => _decoder.QueuesSteps && text.Request is { FullAttention: false, TraceAttention: false, TopLogProbabilities: null, Options.Sampling.RepetitionPenalty: 1 };
-
-    // A text that has the device for itself, where steps can follow one another without the host.
     private void StepAlone(ActiveText text)
     {
-        if (_alone?.Text != text)
-        {
-            EndAlone();
-            _alone = (text, _decoder.Queue(text.Text.Sequence, text.Next, text.Request.Options.Sampling, text.Drawn, text.Request.Options.MaxTokens - text.Statistics.NewTokens));
-        }
         long start = Stopwatch.GetTimestamp();
-        int token = _alone.Value.Steps.Next();
+        int token = _alone.Next(text);
         double seconds = Stopwatch.GetElapsedTime(start).TotalSeconds;
         EngineTelemetry.Stepped(seconds, 1);
         Count(text, seconds, dense: false);
         Accept(text, new GeneratedToken(token, null, [], null));
     }
 
-    private void EndAlone()
-    {
-        if (_alone is not { } alone) return;
-        _alone = null;
-        alone.Steps.Dispose();
-        alone.Text.Sampler.SkipTo(alone.Text.Drawn);
-    }
-
     private void Count(ActiveText text, double seconds, bool dense)
     {
         int position = text.Text.Tokens.Count;
         text.Append([text.Next], dense || _decoder.Options.Attention.Kind == Attention.AttentionKind.Dense);
-        var s = text.Statistics;
-        s.DecodeSeconds += seconds;
-        s.DecodeSteps++;
-        s.KernelsPerStep = _decoder.StepNodes;
-        s.CacheBytesRead += dense ? _decoder.DenseBytesRead(position) : _decoder.Policy.BytesRead(position);
-        s.DenseBytesRead += _decoder.DenseBytesRead(position);
+        text.Statistics.DecodeSeconds += seconds;
+        text.Statistics.CountStep(_decoder, position, dense);
     }
 
     private void Draw(ActiveText text, ReadOnlySpan<float> logits, AttentionTrace? trace)
@@ -362,34 +269,30 @@ public sealed class GenerationEngine : IDisposable
         text.Next = token.Id;
         text.Statistics.NewTokens++;
         bool last = text.Statistics.NewTokens == text.Request.Options.MaxTokens || text.Text.Tokens.Count == text.Limit;
-        if (last) EndAloneOf(text);
+        if (last) _alone.EndOf(text);
         text.Ticket.Add(token);
         if (last) Finish(text, FinishReason.Length);
     }
 
     private void Finish(ActiveText text, FinishReason reason)
     {
-        EndAloneOf(text);
+        _alone.EndOf(text);
         _active.Remove(text);
-        double took = Stopwatch.GetElapsedTime(text.Asked).TotalSeconds - text.Statistics.QueueSeconds;
-        lock (_gate) _usualSeconds += 0.1 * (took - _usualSeconds);
+        _queue.Took(Stopwatch.GetElapsedTime(text.Asked).TotalSeconds - text.Statistics.QueueSeconds);
         _prefixes.Keep(text.Text);
-        text.Finish(reason);
+        End(text, reason);
     }
 
-    private void EndAloneOf(ActiveText text)
+    private void End(ActiveText text, FinishReason reason, Exception? error = null)
     {
-        if (_alone?.Text == text) EndAlone();
+        text.Finish(reason, error);
+        _queue.Ended();
     }
 
     /// <summary>Cancels what is in progress and ends the thread; the decoder stays.</summary>
     public void Dispose()
     {
-        lock (_gate)
-        {
-            _stopping = _disposed = true;
-            Monitor.Pulse(_gate);
-        }
+        _queue.End();
         if (Thread.CurrentThread != _thread) _thread.Join();
         _telemetry.Dispose();
     }

@@ -17,4 +17,16 @@ public sealed record GenerationRequest
 
     /// <summary>Whether each token comes with what was read for it (<see cref="AttentionTrace"/>). Finding that out takes longer than the step itself.</summary>
     public bool TraceAttention { get; init; }
+
+    /// <summary>Refuses what a decoder with this cache and vocabulary cannot do.</summary>
+    /// <exception cref="ArgumentException">The prompt is empty or does not fit, an id is outside the vocabulary, or options are outside their ranges.</exception>
+    internal void Validate(int capacity, int vocabulary)
+    {
+        if (Prompt.Count == 0) throw new ArgumentException("a prompt needs at least one token");
+        if (Prompt.Count > capacity) throw new ArgumentException($"the prompt of {Prompt.Count:N0} tokens does not fit the context of {capacity:N0}");
+        ArgumentOutOfRangeException.ThrowIfNegative(Options.MaxTokens);
+        foreach (int id in Prompt)
+            if ((uint)id >= (uint)vocabulary) throw new ArgumentException($"token id {id} is outside the vocabulary of {vocabulary}");
+        Options.Sampling.Validate();
+    }
 }

@@ -1,4 +1,5 @@
 using IlgpuSparse.Cache;
+using IlgpuSparse.Llama;
 
 namespace IlgpuSparse.Generation;
 
@@ -72,6 +73,15 @@ public sealed class GenerationStatistics
 
     /// <summary>Bytes of K, V and labels that an average step read.</summary>
     public long CacheBytesPerToken => DecodeSteps > 0 ? CacheBytesRead / DecodeSteps : 0;
+
+    /// <summary>A decode step of <paramref name="decoder"/> at <paramref name="position"/>, through its policy or with full attention.</summary>
+    internal void CountStep(LlamaDecoder decoder, int position, bool dense = false)
+    {
+        DecodeSteps++;
+        KernelsPerStep = decoder.StepNodes;
+        CacheBytesRead += dense ? decoder.DenseBytesRead(position) : decoder.Policy.BytesRead(position);
+        DenseBytesRead += decoder.DenseBytesRead(position);
+    }
 
     /// <summary>A decode step in which nothing was prepared.</summary>
     internal void NoteSteady(double seconds, double processorSeconds)

@@ -117,10 +117,7 @@ public sealed class Generator(LlamaDecoder decoder) : IDisposable
                 if (preparation == 0) statistics.NoteSteady(Stopwatch.GetElapsedTime(before, after).TotalSeconds, used);
                 busy += used;
                 before = after;
-                statistics.DecodeSteps++;
-                statistics.KernelsPerStep = decoder.StepNodes;
-                statistics.CacheBytesRead += decoder.Policy.BytesRead(position);
-                statistics.DenseBytesRead += decoder.DenseBytesRead(position);
+                statistics.CountStep(decoder, position);
             }
         }
         finally
