@@ -34,7 +34,7 @@ public sealed class OnlineCalibrationTests : IDisposable
     {
         const int Stretches = 10;
         int[] prompt = _prose[..(Stretches * OnlineCalibration.SegmentTokens)];
-        using var decoder = Decoder("label=rotated,label-bits=64,budgets=layer", prefillChunk: OnlineCalibration.SegmentTokens);
+        using var decoder = Decoder("label=rotated,label-bits=64,budgets=head", prefillChunk: OnlineCalibration.SegmentTokens);
         using (var sequence = decoder.NewSequence())
         {
             decoder.Prefill(sequence, prompt);
