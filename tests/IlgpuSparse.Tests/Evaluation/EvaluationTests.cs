@@ -155,11 +155,13 @@ public sealed class EvaluationTests : IDisposable
         var question = item.Questions[0];
         int[] fed = [.. question.Tokens, .. question.Answer[..^1]];
         using var backend = new CpuBackend(2);
+        // Questions pass through the products in runs, here step by step: where K is rounded to half precision, one in some hundred texts has a page or a token selected that another rounding leaves out.
+        var options = new DecoderOptions { Capacity = item.Capacity, Channels = Map(), KvFormat = KvFormat.F32 };
         using var weights = LlamaWeights.Load(backend, _model);
-        using var evaluator = new Evaluator(backend, weights, new DecoderOptions { Capacity = item.Capacity, Channels = Map() }, attentions) { LookEvery = 1 };
+        using var evaluator = new Evaluator(backend, weights, options, attentions) { LookEvery = 1 };
         evaluator.Run(item, EvaluationSetup.B, Enumerable.Range(0, attentions.Length), (a, result) =>
         {
-            using var decoder = new LlamaDecoder(backend, weights, new DecoderOptions { Capacity = item.Capacity, Channels = Map(), Attention = attentions[a] });
+            using var decoder = new LlamaDecoder(backend, weights, options with { Attention = attentions[a] });
             using var sequence = decoder.NewSequence();
             decoder.Prefill(sequence, item.Context);
             var losses = new List<double>();
@@ -192,12 +194,12 @@ public sealed class EvaluationTests : IDisposable
         });
         var shares = names.Select((_, a) => evaluator.MemoryShare(a, 400)).ToArray();
         Assert.Equal(1, shares[0]);
-        Assert.Equal(1.5, shares[1]);
-        Assert.Equal(1 + 128.0 / 4096, shares[3]);
+        Assert.Equal(1.25, shares[1]);
+        Assert.Equal(1 + 128.0 / 8192, shares[3]);
         Assert.Equal(0.125, shares[5]);
-        Assert.Equal(1.125, shares[7]);
-        Assert.Equal(0.125 * (1 + 32.0 / 4096), shares[9]);
-        Assert.Equal(1 + 160.0 / 4096, shares[10]);
+        Assert.Equal(1.0625, shares[7]);
+        Assert.Equal(0.125 * (1 + 32.0 / 8192), shares[9]);
+        Assert.Equal(1 + 160.0 / 8192, shares[10]);
     }
 
     [Fact]
