@@ -72,6 +72,9 @@ public sealed class HostKvCache : KvCache
         return sizes.PlannedBytes + (sets > 0 ? FetchedRows.PlannedBytes(sizes.Format, sizes.KvHeads, sizes.HeadDim, sizes.Sequences, sets, capacity) : 0) + (sizes.Predicts ? RowsAhead.PlannedBytes(sizes, sets, capacity) : 0);
     }
 
+    /// <summary>The rows that selected attention read last; null before it read any.</summary>
+    internal FetchedRows? Fetched => _offload!.FetchedLast;
+
     /// <summary>Makes room for what <paramref name="sets"/> select.</summary>
     internal void Reserve(TokenSets sets) => _offload!.Reserve(sets);
 

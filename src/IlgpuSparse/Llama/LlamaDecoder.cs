@@ -126,9 +126,9 @@ public sealed class LlamaDecoder : IDisposable
     internal Action<int, StepBatch, DeviceSpan, DeviceSpan>? Observer { get; set; }
 
     /// <summary>
-    /// Called after the attention of every layer of a decode step with the queries <c>[row, head, headDim]</c>; <see cref="AttentionPolicy.SetsOf"/> then tells what was read. Such steps are not recorded.
+    /// Called after the attention of every layer of a decode step with the queries and what attention gave, both <c>[row, head, headDim]</c>; <see cref="AttentionPolicy.SetsOf"/> then tells what was read. Such steps are not recorded.
     /// </summary>
-    internal Action<int, StepBatch, DeviceSpan>? Attended { get; set; }
+    internal Action<int, StepBatch, DeviceSpan, DeviceSpan>? Attended { get; set; }
 
     /// <summary>Scratch bytes that a decoder with these options allocates (activations, logits and step tables), caches and policies not counted.</summary>
     internal static long ScratchBytes(LlamaConfig c, DecoderOptions options)
@@ -239,6 +239,7 @@ public sealed class LlamaDecoder : IDisposable
         sequence.Reserve(sequence.Length + tokens.Length);
         int start = sequence.Length;
         _batch.SetDecode([.. Enumerable.Range(start, tokens.Length)], [.. Enumerable.Repeat(sequence.Blocks, tokens.Length)]);
+        Cache.Prepare(_batch);
         ((DeviceSpan)_ids).Upload(tokens);
         Step();
         if (_backend.Records) _batch.NoteAdvanced();
@@ -330,7 +331,7 @@ public sealed class LlamaDecoder : IDisposable
             if (_batch.IsDense) Policy.Observe(i, _batch, _q);
             if (_batch.IsDense) _backend.Attend(_shape, Cache.Layers[i], _batch, _q, _attended);
             else Policy.Attend(i, _batch, _q, _attended);
-            if (!_batch.IsPrefill) Attended?.Invoke(i, _batch, _q);
+            if (!_batch.IsPrefill) Attended?.Invoke(i, _batch, _q, _attended);
             _backend.MatMul(w.O, _attended, rows, _x, w.OBias, accumulate: true);
 
             if (w.Experts is { } experts)

@@ -174,14 +174,12 @@ internal sealed class DoubleSparsityPolicy : AttentionPolicy
             return;
         }
         // the first layer that selects has none before it to be predicted in
-        if (_prediction == KvPrediction.Trust && Predicts(layer, batch))
-        {
-            AttendTo(_predicted[layer & 1]!, layer, batch, q, y);
-            return;
-        }
-        Select(layer, batch, q);
-        AttendSelected(layer, batch, q, y);
+        if (!Trusts(layer, batch)) Select(layer, batch, q);
+        AttendTo(SetsOf(layer, batch)!, layer, batch, q, y);
     }
+
+    // Whether the predicted sets are the ones that are read.
+    private bool Trusts(int layer, StepBatch batch) => _prediction == KvPrediction.Trust && Predicts(layer, batch);
 
     internal override bool Predicts(int layer, StepBatch batch) => _prediction != KvPrediction.Off && layer > 0 && layer < _codes.Length && IsSparse(layer, batch);
 
@@ -222,7 +220,7 @@ internal sealed class DoubleSparsityPolicy : AttentionPolicy
         if (_sums[layer] is { } sums) _backend.BlendMeanValue(_shape, _cache.Layers[layer], sums, batch, sets, y);
     }
 
-    internal override TokenSets? SetsOf(int layer, StepBatch batch) => IsSparse(layer, batch) ? _sets : null;
+    internal override TokenSets? SetsOf(int layer, StepBatch batch) => !IsSparse(layer, batch) ? null : Trusts(layer, batch) ? _predicted[layer & 1] : _sets;
 
     /// <summary>Scores of the last step.</summary>
     internal TokenScores Scores => _scores!;

@@ -39,6 +39,7 @@ internal sealed class GpuBuffer : DeviceBuffer
         else if (onHost && device.IsCuda) (_pinned, _memory) = Pin(device, bytes, purpose, ledger);
         else _memory = AllocateMemory(device, bytes, purpose, ledger);
         ledger.Add(purpose, bytes);
+        if (device.FreshByte is { } value) Fill(value);
     }
 
     /// <inheritdoc/>
@@ -109,10 +110,12 @@ internal sealed class GpuBuffer : DeviceBuffer
     }
 
     /// <inheritdoc/>
-    public override void Clear()
+    public override void Clear() => Fill(0);
+
+    private void Fill(byte value)
     {
-        for (long start = 0; _pinned != IntPtr.Zero && start < ByteLength; start += int.MaxValue) Pinned(start, (int)Math.Min(int.MaxValue, ByteLength - start)).Clear();
-        if (_pinned == IntPtr.Zero) Bytes(0, Rounded(ByteLength)).MemSetToZero(_device.Stream);
+        for (long start = 0; _pinned != IntPtr.Zero && start < ByteLength; start += int.MaxValue) Pinned(start, (int)Math.Min(int.MaxValue, ByteLength - start)).Fill(value);
+        if (_pinned == IntPtr.Zero) Bytes(0, Rounded(ByteLength)).MemSet(_device.Stream, value);
     }
 
     /// <summary>Copies <paramref name="count"/> bytes from pinned host memory to the device on <paramref name="stream"/>; returns at once.</summary>

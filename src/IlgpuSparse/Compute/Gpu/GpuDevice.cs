@@ -61,6 +61,9 @@ public sealed class GpuDevice : IDisposable
     /// <summary>Whether a <see cref="CudaGraph"/> is being recorded: nothing may allocate, copy from or to the host, or wait.</summary>
     internal bool IsCapturing { get; set; }
 
+    /// <summary>What every byte of new buffers is set to; null leaves them as they come. Whoever reads memory that nobody wrote gives other results with another value: for tests.</summary>
+    internal byte? FreshByte { get; set; }
+
     /// <summary>Seconds that went into compiling and loading kernels and into recording graphs.</summary>
     internal double PreparationSeconds { get; private set; }
 

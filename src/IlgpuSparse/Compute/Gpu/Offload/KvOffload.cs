@@ -65,6 +65,9 @@ internal sealed class KvOffload : IDisposable
     /// <summary>Whether decode steps over all tokens have their layers brought instead of reading them in place: what the host has to prepare for every step.</summary>
     public bool BringsLayers => _sizes.StagedLayers > 1;
 
+    /// <summary>Where <see cref="Fetch"/> has put rows last; null before it was called.</summary>
+    public FetchedRows? FetchedLast => _fetched;
+
     /// <summary>Makes the device's side of layer <paramref name="index"/>.</summary>
     public OffloadedLayer CreateLayer(int index)
     {
