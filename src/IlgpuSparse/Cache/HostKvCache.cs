@@ -73,10 +73,10 @@ public sealed class HostKvCache : KvCache
     }
 
     /// <summary>The rows that selected attention read last; null before it read any.</summary>
-    internal FetchedRows? Fetched => _offload!.FetchedLast;
+    internal FetchedRows? Fetched => _offload!.Selected.Last;
 
     /// <summary>Makes room for what <paramref name="sets"/> select.</summary>
-    internal void Reserve(TokenSets sets) => _offload!.Reserve(sets);
+    internal void Reserve(TokenSets sets) => _offload!.Selected.Reserve(sets);
 
     internal override void Prepare(StepBatch batch)
     {

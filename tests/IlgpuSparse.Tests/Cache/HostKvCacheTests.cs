@@ -163,6 +163,7 @@ public abstract class HostKvCacheTests(Accelerators accelerators, GpuKind kind)
     [InlineData("double-sparsity:tokens=1/16,channels=8,mean-value=on,sets=head", KvFormat.Int8, 70, 3)]
     [InlineData("quest:tokens=1/16", KvFormat.BF16, 64, 2)]
     [InlineData("double-sparsity:tokens=1/16,channels=8,mean-value=on", KvFormat.F16, 64, 2, KvPrediction.Late)]
+    [InlineData("double-sparsity:tokens=1/16,channels=8,budgets=head", KvFormat.F16, 0, 2, KvPrediction.Late)]
     public void The_plan_is_what_gets_allocated_and_nothing_stays(string attention, KvFormat format, int hot, int sequences, KvPrediction prediction = KvPrediction.Off)
     {
         using var backend = Open();
@@ -246,7 +247,7 @@ public abstract class HostKvCacheTests(Accelerators accelerators, GpuKind kind)
     private static DecoderOptions Options(string attention, KvFormat format, int capacity = 2048)
     {
         var options = AttentionOptions.Parse(attention);
-        return new DecoderOptions { Capacity = capacity, KvFormat = format, Attention = options, Channels = options.NeedsChannels ? TestChannels.Create(s_config) : null };
+        return new DecoderOptions { Capacity = capacity, KvFormat = format, Attention = options, Channels = options.NeedsChannels ? TestChannels.Create(s_config, options.HeadBudgets) : null };
     }
 
     // Passes to the bit; where they differ, both once more, step by step, to say in which layer, head and rows.

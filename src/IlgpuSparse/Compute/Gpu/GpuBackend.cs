@@ -289,12 +289,12 @@ public sealed class GpuBackend : ComputeBackend
             _decode.Selected(shape, cache, batch, q, sets, y, Stream);
             return;
         }
-        var (rows, lists) = offload.Owner.Fetch(cache, batch, sets);
+        var (rows, lists) = offload.Owner.Selected.Fetch(cache, batch, sets);
         _decode.Selected(shape, rows, batch, q, lists, y, Stream);
-        offload.Owner.Keep(cache, batch, sets);
+        offload.Owner.Selected.Keep(cache, batch, sets);
     }
 
-    internal override void Prefetch(KvLayer cache, StepBatch batch, TokenSets sets) => cache.Offload?.Owner.Prefetch(cache, batch, sets);
+    internal override void Prefetch(KvLayer cache, StepBatch batch, TokenSets sets) => cache.Offload?.Owner.Selected.Prefetch(cache, batch, sets);
 
     /// <inheritdoc/>
     public override void Sample(DeviceSpan logits, int rows, int vocabulary, SamplingOptions options, DeviceSpan draws, DeviceSpan ids)
