@@ -38,8 +38,6 @@ public sealed class HostKvCache : KvCache
         }
     }
 
-    internal override bool DenseStepsAreRecordable => !_offload!.BringsLayers;
-
     /// <summary>What steps have read so far; waits for the device.</summary>
     public OffloadCounts Counts() => _offload!.Counts();
 
@@ -93,6 +91,8 @@ public sealed class HostKvCache : KvCache
         if (!IsShared(block)) _offload?.Release(block);
         base.Return(block);
     }
+
+    internal override int[] Layout(StepBatch batch) => _offload!.BringsLayers ? LayerStage.Layout(batch) : [];
 
     // rows that are appended anew lie where others did, which hot rows may still hold
     internal override void Forget() => _forgotten = true;

@@ -1,5 +1,3 @@
-using IlgpuSparse.Attention;
-using IlgpuSparse.Attention.Policies;
 using IlgpuSparse.Cache;
 using IlgpuSparse.Compute;
 using IlgpuSparse.Compute.Cpu;
@@ -7,6 +5,7 @@ using IlgpuSparse.Compute.Gpu;
 using IlgpuSparse.Llama;
 using IlgpuSparse.Model;
 using IlgpuSparse.Tests.Gpu;
+using static IlgpuSparse.Tests.Cache.HostKvCase;
 
 namespace IlgpuSparse.Tests.Cache;
 
@@ -14,16 +13,6 @@ namespace IlgpuSparse.Tests.Cache;
 [Collection("accelerators")]
 public abstract class HostKvCacheTests(Accelerators accelerators, GpuKind kind)
 {
-    private static readonly LlamaConfig s_config = ModelShapes.Find("llama-3-8b", layers: 2) with
-    {
-        VocabularySize = 12,
-        HiddenSize = 16,
-        IntermediateSize = 16,
-        Heads = 2,
-        KvHeads = 1,
-        HeadDim = 16,
-    };
-
     private readonly int _seed = Random.Shared.Next();
     private byte _fresh;
 
@@ -60,7 +49,7 @@ public abstract class HostKvCacheTests(Accelerators accelerators, GpuKind kind)
     private void CompareWithDevice(string attention, KvFormat format, int hot, Action<LlamaDecoder, Random, CacheSequence, int> fill)
     {
         using var backend = Open();
-        using var weights = RandomModel.Create(backend, s_config, WeightFormat.F16, _seed);
+        using var weights = RandomModel.Create(backend, Config, WeightFormat.F16, _seed);
         var options = Options(attention, format) with { MaxSequences = 2 };
         float[][] device = Run(backend, weights, options, fill, out _), host = Run(backend, weights, options with { KvPlacement = KvPlacement.Host, HotTokens = hot }, fill, out _);
         AssertSame(backend, weights, fill, options, device, options with { KvPlacement = KvPlacement.Host, HotTokens = hot }, host);
@@ -74,7 +63,7 @@ public abstract class HostKvCacheTests(Accelerators accelerators, GpuKind kind)
     {
         Assert.SkipUnless(everywhere || kind == GpuKind.Cuda, "takes the CPU accelerator too long");
         using var backend = Open();
-        using var weights = RandomModel.Create(backend, s_config, WeightFormat.F16, _seed);
+        using var weights = RandomModel.Create(backend, Config, WeightFormat.F16, _seed);
         var options = Options(attention, format) with { MaxSequences = 2, KvPlacement = KvPlacement.Host, HotTokens = hot };
         float[][] expected = Run(backend, weights, options, Contents, out var plain), late = Run(backend, weights, options with { KvPrediction = KvPrediction.Late }, Contents, out var counts);
         AssertSame(backend, weights, Contents, options, expected, options with { KvPrediction = KvPrediction.Late }, late);
@@ -92,7 +81,7 @@ public abstract class HostKvCacheTests(Accelerators accelerators, GpuKind kind)
     {
         Assert.SkipUnless(kind == GpuKind.CpuAccelerator, "what is checked is the trace");
         using var backend = Open();
-        using var weights = RandomModel.Create(backend, s_config, WeightFormat.F16, _seed);
+        using var weights = RandomModel.Create(backend, Config, WeightFormat.F16, _seed);
         var options = Options("double-sparsity:tokens=1/2,channels=8,sinks=300", KvFormat.F16, 768) with { KvPlacement = KvPlacement.Host };
         StepTrace expected = Traced(-1), actual = Traced(290);
         Assert.StartsWith("step by step", expected.Compare(expected), StringComparison.Ordinal);
@@ -117,7 +106,7 @@ public abstract class HostKvCacheTests(Accelerators accelerators, GpuKind kind)
     public void Hot_rows_are_hits_when_they_come_again_and_change_nothing()
     {
         using var backend = Open();
-        using var weights = RandomModel.Create(backend, s_config, WeightFormat.F16, _seed);
+        using var weights = RandomModel.Create(backend, Config, WeightFormat.F16, _seed);
         var options = Options("double-sparsity:tokens=1/3,channels=8", KvFormat.F16) with { MaxSequences = 2, KvPlacement = KvPlacement.Host };
         Run(backend, weights, options, Contents, out var none);
         Run(backend, weights, options with { HotTokens = 600 }, Contents, out var hot);
@@ -137,7 +126,7 @@ public abstract class HostKvCacheTests(Accelerators accelerators, GpuKind kind)
     public void Rewound_sequences_do_not_find_their_old_rows()
     {
         using var backend = Open();
-        using var weights = RandomModel.Create(backend, s_config, WeightFormat.F16, _seed);
+        using var weights = RandomModel.Create(backend, Config, WeightFormat.F16, _seed);
         var options = Options("double-sparsity:tokens=1/4,channels=8", KvFormat.F16);
         float[] expected = Rewound(options), actual = Rewound(options with { KvPlacement = KvPlacement.Host, HotTokens = 1024 });
         Assert.Equal(expected, actual);
@@ -157,98 +146,7 @@ public abstract class HostKvCacheTests(Accelerators accelerators, GpuKind kind)
         }
     }
 
-    [Theory]
-    [InlineData("dense", KvFormat.Int8, 0, 1)]
-    [InlineData("double-sparsity:tokens=1/16,channels=8", KvFormat.F16, 0, 1)]
-    [InlineData("double-sparsity:tokens=1/16,channels=8,mean-value=on,sets=head", KvFormat.Int8, 70, 3)]
-    [InlineData("quest:tokens=1/16", KvFormat.BF16, 64, 2)]
-    [InlineData("double-sparsity:tokens=1/16,channels=8,mean-value=on", KvFormat.F16, 64, 2, KvPrediction.Late)]
-    [InlineData("double-sparsity:tokens=1/16,channels=8,budgets=head", KvFormat.F16, 0, 2, KvPrediction.Late)]
-    public void The_plan_is_what_gets_allocated_and_nothing_stays(string attention, KvFormat format, int hot, int sequences, KvPrediction prediction = KvPrediction.Off)
-    {
-        using var backend = Open();
-        using var weights = RandomModel.Create(backend, s_config, WeightFormat.F16, _seed);
-        long before = backend.Memory.LiveBytes;
-        var options = Options(attention, format, 3000) with { KvPlacement = KvPlacement.Host, HotTokens = hot, MaxSequences = sequences, KvPrediction = prediction };
-        var plan = MemoryPlan.For(s_config, 0, weights.Formats, options, backend);
-        using (new LlamaDecoder(backend, weights, options))
-        {
-            Assert.Equal(plan.Total, backend.Memory.LiveBytes - before);
-            Assert.Equal(plan.HostKeysAndValues, backend.HostMemory.LiveBytes);
-        }
-        // the operands of its products stay with the backend
-        Assert.Equal(before + backend.WorkingBytes(s_config, weights.Formats, LlamaDecoder.MaxRows(options.Resolve(backend, s_config))), backend.Memory.LiveBytes);
-        Assert.Equal(0, backend.HostMemory.LiveBytes);
-    }
-
-    [Fact]
-    public void Too_little_host_memory_is_said_with_both_numbers()
-    {
-        using var backend = Open();
-        using var weights = RandomModel.Create(backend, s_config, WeightFormat.F16, _seed);
-        long before = backend.Memory.LiveBytes;
-        var config = s_config with { Layers = 80, KvHeads = 64, HeadDim = 128 };
-        var e = Assert.Throws<InsufficientMemoryException>(() => new HostKvCache(backend, config, Options("dense", KvFormat.F32, 1 << 28)));
-        Assert.Contains("--context", e.Message, StringComparison.Ordinal);
-        Assert.Contains($"{HostKvCache.PlannedHostBytes(config, Options("dense", KvFormat.F32, 1 << 28)):N0}", e.Message, StringComparison.Ordinal);
-        Assert.Equal(before, backend.Memory.LiveBytes);
-        Assert.Equal(0, backend.HostMemory.LiveBytes);
-    }
-
-    [Fact]
-    public void A_decoder_that_cannot_be_made_leaves_nothing()
-    {
-        using var backend = Open();
-        using var weights = RandomModel.Create(backend, s_config, WeightFormat.F16, _seed);
-        var options = Options("double-sparsity:tokens=1/4,channels=8", KvFormat.Int8) with { KvPlacement = KvPlacement.Host, HotTokens = 64 };
-        // what the backend keeps for itself is there after the first decoder
-        new LlamaDecoder(backend, weights, options).Dispose();
-        long before = backend.Memory.LiveBytes;
-        Assert.Throws<InsufficientMemoryException>(() => new LlamaDecoder(backend, weights, options, (_, _) => throw new InsufficientMemoryException()));
-        Assert.Throws<ArgumentException>(() => new LlamaDecoder(backend, weights, options with { Channels = null }));
-        Assert.Throws<NotSupportedException>(() => new HostKvCache(backend, s_config with { HeadDim = 12 }, options));
-        Assert.Equal(before, backend.Memory.LiveBytes);
-        Assert.Equal(0, backend.HostMemory.LiveBytes);
-    }
-
-    [Fact]
-    public void Cancelled_prompts_and_decoders_disposed_with_rows_on_their_way_leave_nothing()
-    {
-        using var backend = Open();
-        using var weights = RandomModel.Create(backend, s_config, WeightFormat.F16, _seed);
-        var options = Options("double-sparsity:tokens=1/4,channels=8", KvFormat.F16) with { KvPlacement = KvPlacement.Host, HotTokens = 64, PrefillChunk = 2, KvPrediction = KvPrediction.Late };
-        // what the backend keeps for itself is there after the first time
-        Once();
-        long before = backend.Memory.LiveBytes;
-        Once();
-        Assert.Equal(before, backend.Memory.LiveBytes);
-        Assert.Equal(0, backend.HostMemory.LiveBytes);
-
-        void Once()
-        {
-            using var decoder = new LlamaDecoder(backend, weights, options);
-            var sequence = decoder.NewSequence();
-            Contents(decoder, new Random(_seed), sequence, 1000);
-            using var cancel = new CancellationTokenSource();
-            Assert.Throws<OperationCanceledException>(() => decoder.Prefill(sequence, [1, 2, 3, 4, 5], _ => cancel.Cancel(), cancel.Token).Length);
-            Assert.Equal(1002, sequence.Length);
-            // it goes on from there
-            Assert.All(decoder.Decode([sequence], [6]).ToArray(), logit => Assert.True(float.IsFinite(logit)));
-            // rows that are brought for a layer which never comes
-            using var batch = new StepBatch(backend, 1, 1, decoder.Cache.Blocks);
-            batch.SetDecode([1002], [sequence.Blocks]);
-            decoder.Cache.Prepare(batch);
-            backend.Prefetch(decoder.Cache.Layers[1], batch, decoder.Policy.Selection!);
-        }
-    }
-
     private GpuBackend Open() => GpuBackend.Create(accelerators.Open(kind), leaveOpen: true);
-
-    private static DecoderOptions Options(string attention, KvFormat format, int capacity = 2048)
-    {
-        var options = AttentionOptions.Parse(attention);
-        return new DecoderOptions { Capacity = capacity, KvFormat = format, Attention = options, Channels = options.NeedsChannels ? TestChannels.Create(s_config, options.HeadBudgets) : null };
-    }
 
     // Passes to the bit; where they differ, both once more, step by step, to say in which layer, head and rows.
     private void AssertSame(GpuBackend backend, LlamaWeights weights, Action<LlamaDecoder, Random, CacheSequence, int> fill, DecoderOptions expectedOptions, float[][] expected, DecoderOptions actualOptions, float[][] actual)
@@ -264,9 +162,21 @@ public abstract class HostKvCacheTests(Accelerators accelerators, GpuKind kind)
     // Random contents; a prompt behind them; then steps of one sequence, of both, and of both in another order.
     private float[][] Run(GpuBackend backend, LlamaWeights weights, DecoderOptions options, Action<LlamaDecoder, Random, CacheSequence, int> fill, out OffloadCounts counts, StepTrace? trace = null)
     {
-        var passes = new List<float[]>();
         // other contents of fresh memory for every decoder: what reads it before it is written shows, wherever the memory comes from
         backend.Device.FreshByte = _fresh = _fresh == Fresh ? OtherFresh : Fresh;
+        try
+        {
+            return Passes(backend, weights, options, fill, out counts, trace);
+        }
+        finally
+        {
+            backend.Device.FreshByte = null;
+        }
+    }
+
+    private float[][] Passes(GpuBackend backend, LlamaWeights weights, DecoderOptions options, Action<LlamaDecoder, Random, CacheSequence, int> fill, out OffloadCounts counts, StepTrace? trace)
+    {
+        var passes = new List<float[]>();
         using var decoder = new LlamaDecoder(backend, weights, options);
         using var first = decoder.NewSequence();
         using var second = decoder.NewSequence();
@@ -280,74 +190,6 @@ public abstract class HostKvCacheTests(Accelerators accelerators, GpuKind kind)
         if (kind == GpuKind.Cuda) passes.Add(decoder.Decode([first, second], [8, 9]).ToArray());
         counts = decoder.Cache is HostKvCache host ? host.Counts() : default;
         return [.. passes];
-    }
-
-    // Random K and V, and whatever the policy keeps of them, written into memory as it is: appending takes the CPU accelerator seconds.
-    private static void Contents(LlamaDecoder decoder, Random random, CacheSequence sequence, int tokens)
-    {
-        int first = sequence.Length;
-        sequence.Reserve(first + tokens);
-        sequence.Advance(tokens);
-        for (int layer = 0; layer < s_config.Layers; layer++)
-        {
-            var cache = decoder.Cache.Layers[layer];
-            // codes and their scales; sums of V and how many tokens are in them, so that steps begin with those
-            IReadOnlyList<DeviceBuffer?> kept = decoder.Policy is DoubleSparsityPolicy policy ? policy.State(layer) : [null, null, null, null];
-            for (int block = first / KvLayer.BlockTokens; block < KvCache.BlocksFor(sequence.Length); block++)
-            {
-                Write(cache.K, block, KvFormats(cache.Format));
-                Write(cache.V, block, KvFormats(cache.Format));
-                Write(cache.KScales, block, () => BitConverter.SingleToInt32Bits(random.NextSingle() / 100));
-                Write(cache.VScales, block, () => BitConverter.SingleToInt32Bits(random.NextSingle() / 100));
-                Write(kept[0], block, random.Next);
-                Write(kept[1], block, () => random.Next() & 0x3bff3bff);
-                Write(kept[2], block, () => BitConverter.SingleToInt32Bits(random.NextSingle() * 200 - 100));
-                Write(kept[3], block, () => Math.Min(KvLayer.BlockTokens, sequence.Length - block * KvLayer.BlockTokens));
-            }
-        }
-
-        Func<int> KvFormats(KvFormat format) => format switch
-        {
-            KvFormat.F32 => () => BitConverter.SingleToInt32Bits(random.NextSingle() * 2 - 1),
-            KvFormat.Int8 => () => random.Next(int.MinValue, int.MaxValue),
-            // exponents below those of infinities
-            _ => () => random.Next() & 0x3bff3bff | random.Next(4) << 14 & 0x8000,
-        };
-
-        void Write(DeviceBuffer? buffer, int index, Func<int> word)
-        {
-            if (buffer is null) return;
-            int bytes = (int)(buffer.ByteLength / decoder.Cache.Blocks);
-            int[] words = [.. Enumerable.Range(0, bytes / sizeof(int)).Select(_ => word())];
-            new DeviceSpan(buffer, (long)sequence.Blocks[index] * bytes).Upload<int>(words);
-        }
-    }
-
-    // Random K and V, and what the policy keeps of them.
-    private static void Fill(LlamaDecoder decoder, Random random, CacheSequence sequence, int tokens)
-    {
-        var shape = new AttentionShape(s_config.Heads, s_config.KvHeads, s_config.HeadDim);
-        int end = sequence.Length + tokens;
-        sequence.Reserve(end);
-        while (sequence.Length < end)
-        {
-            int rows = Math.Min(end - sequence.Length, random.Next(1, 500));
-            using var batch = new StepBatch(decoder.Backend, rows, 1, decoder.Cache.Blocks);
-            batch.SetPrefill(sequence.Length, rows, sequence.Blocks);
-            decoder.Cache.Prepare(batch);
-            for (int layer = 0; layer < s_config.Layers; layer++)
-            {
-                float[] k = new float[rows * s_config.KvHeads * s_config.HeadDim], v = new float[k.Length];
-                for (int i = 0; i < k.Length; i++) (k[i], v[i]) = (random.NextSingle() * 2 - 1, random.NextSingle() * 2 - 1);
-                using DeviceBuffer keys = decoder.Backend.Allocate(k.Length * sizeof(float), "test"), values = decoder.Backend.Allocate(k.Length * sizeof(float), "test");
-                ((DeviceSpan)keys).Upload<float>(k);
-                ((DeviceSpan)values).Upload<float>(v);
-                decoder.Backend.AppendKv(shape, decoder.Cache.Layers[layer], batch, keys, values);
-                decoder.Policy.Append(layer, batch, keys);
-                decoder.Backend.Synchronize();
-            }
-            sequence.Advance(rows);
-        }
     }
 }
 

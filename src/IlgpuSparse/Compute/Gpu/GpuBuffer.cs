@@ -59,6 +59,7 @@ internal sealed class GpuBuffer : DeviceBuffer
         if (device.IsCapturing) throw new InvalidOperationException($"memory for {purpose} cannot be allocated while a CUDA graph is recorded");
         try
         {
+            device.Before?.Invoke("allocate");
             return device.Accelerator.Allocate1D<byte>(Rounded(bytes));
         }
         catch (Exception e) when (e is AcceleratorException or OutOfMemoryException or OverflowException)
@@ -145,6 +146,7 @@ internal sealed class GpuBuffer : DeviceBuffer
         if (device.IsCapturing) throw new InvalidOperationException($"memory for {purpose} cannot be allocated while a CUDA graph is recorded");
         try
         {
+            device.Before?.Invoke("pin");
             device.Accelerator.Bind();
             var pinned = CudaDriver.AllocatePinned(Rounded(bytes));
             return (pinned, CPUMemoryBuffer.Create(device.Accelerator, pinned, Rounded(bytes), 1));
@@ -172,15 +174,22 @@ internal sealed class GpuBuffer : DeviceBuffer
     {
         var memory = Interlocked.Exchange(ref _memory, null);
         if (memory is null) return;
+        _ledger.Remove(_purpose, ByteLength);
         Companion?.Dispose();
         if (_pinned != IntPtr.Zero)
         {
             _device.Accelerator.Bind();
-            _device.Synchronize(); // kernels may still write there
-            CudaDriver.FreePinned(_pinned);
+            _device.Settle(); // kernels may still write there
         }
-        if (_arena is null) memory.Dispose();
-        else _arena.Release();
-        _ledger.Remove(_purpose, ByteLength);
+        try
+        {
+            if (_pinned != IntPtr.Zero) CudaDriver.FreePinned(_pinned);
+            if (_arena is null) memory.Dispose();
+            else _arena.Release();
+        }
+        catch (Exception e) when (e is AcceleratorException or CudaDriverException)
+        {
+            // a context that has failed takes its memory along
+        }
     }
 }

@@ -58,7 +58,7 @@ internal sealed class KvOffload : IDisposable
     /// <summary>Blocks of the cache.</summary>
     public int Blocks => _sizes.Blocks;
 
-    /// <summary>Whether decode steps over all tokens have their layers brought instead of reading them in place: what the host has to prepare for every step.</summary>
+    /// <summary>Whether decode steps over all tokens have their layers brought instead of reading them in place, by copies whose places the host decides.</summary>
     public bool BringsLayers => _sizes.StagedLayers > 1;
 
     /// <summary>Makes the device's side of layer <paramref name="index"/>.</summary>
@@ -93,7 +93,7 @@ internal sealed class KvOffload : IDisposable
     /// </summary>
     public void Prepare(StepBatch batch, IReadOnlyList<KvLayer> layers)
     {
-        _stage?.Begin();
+        _stage?.Begin(batch, BringsLayers);
         int sequences = batch.IsPrefill ? 1 : batch.Rows;
         var loads = _residents.Prepare(batch, _table);
         var used = _table.AsSpan(0, sequences * _sizes.Blocks);
@@ -143,12 +143,12 @@ internal sealed class KvOffload : IDisposable
         var own = layer.Offload!;
         _stage!.Bring(own.Index, batch);
         var room = _stage.Room(own.Index);
-        // the block that is not whole is one of those that stay
+        // the block that is not whole is one of those that stay; of a step all of it, with what is not there yet, so that a recording serves until it is full
         int sequences = batch.IsPrefill ? 1 : batch.Rows;
         for (int row = 0; row < sequences; row++)
         {
-            int end = batch.HostPositions[row] + (batch.IsPrefill ? 0 : 1), first = batch.HostPositions[row] & -KvLayer.BlockTokens;
-            if (end > first) Copy(own.Resident, room, batch, row, first, end - first);
+            int first = batch.HostPositions[row] & -KvLayer.BlockTokens, count = batch.IsPrefill ? batch.HostPositions[row] - first : KvLayer.BlockTokens;
+            if (count > 0) Copy(own.Resident, room, batch, row, first, count);
         }
         return room;
     }
@@ -166,7 +166,10 @@ internal sealed class KvOffload : IDisposable
         // every layer's clock counts the same steps
         return new OffloadCounts(((DeviceSpan)_clocks).ToArray<int>(1)[0], counters[FetchKernel.HostRows], counters[FetchKernel.HotRowsRead], counters[FetchKernel.ResidentRows],
             counters[FetchKernel.AheadRowsRead], counters[FetchKernel.AheadRows],
-            2L * _sizes.RowBytes * (counters[FetchKernel.HostRows] + counters[FetchKernel.AheadRows] + counters[FetchKernel.InPlaceRows]) + (_stage?.CopiedBytes ?? 0));
+            2L * _sizes.RowBytes * (counters[FetchKernel.HostRows] + counters[FetchKernel.AheadRows] + counters[FetchKernel.InPlaceRows]) + (_stage?.CopiedBytes ?? 0))
+        {
+            DroppedRows = counters[FetchKernel.DroppedRows],
+        };
     }
 
     // Consecutive positions of one sequence.
@@ -196,7 +199,7 @@ internal sealed class KvOffload : IDisposable
 
     public void Dispose()
     {
-        _device.Synchronize();
+        _device.Settle();
         _stage?.Dispose();
         Selected?.Dispose();
         _residentTable.Dispose();

@@ -17,8 +17,11 @@ internal sealed class RowFetcher : IDisposable
     private RowsAhead? _ahead;
     private FetchLauncher? _fetch, _fetchAhead, _fetchLate;
     private KeepLauncher? _keep;
+    private DropLauncher? _drop;
 
     private delegate void FetchLauncher(AcceleratorStream stream, KernelConfig config, ArrayView<int> tokens, ArrayView<int> counts, ArrayView<int> blocks, ArrayView<int> residents, RowStore scales, RowStore fetched, HotView hot, AheadView ahead, FetchArgs args);
+
+    private delegate void DropLauncher(AcceleratorStream stream, KernelConfig config, ArrayView<int> tokens, ArrayView<int> counts, ArrayView<float> shares, ArrayView<float> scores, ArrayView<int> blocks, ArrayView<int> residents, HotView hot, AheadView ahead, FetchArgs args, DropArgs drop);
 
     private delegate void KeepLauncher(AcceleratorStream stream, KernelConfig config, ArrayView<int> tokens, ArrayView<int> blocks, HotView hot, FetchArgs args);
 
@@ -67,6 +70,26 @@ internal sealed class RowFetcher : IDisposable
             }
         }
         return (fetched.Layer, fetched.Lists(sets));
+    }
+
+    /// <summary>
+    /// Takes rows out of <paramref name="sets"/> that are not on the device and whose estimated mass under <paramref name="rule"/> is less than <paramref name="least"/> of the average of their list. Where nothing was brought ahead, all stay.
+    /// </summary>
+    public void Drop(KvLayer layer, StepBatch batch, TokenSets sets, TokenScores scores, SelectionRule rule, float least)
+    {
+        if (batch.Rows == 0 || _ahead?.Join(layer.Offload!.Index, again: true) is not { } predicted) return;
+        _drop ??= _device.Kernels.Load<DropLauncher>(DropKernel.Variant);
+        var drop = new DropArgs
+        {
+            ScoreCapacity = scores.Capacity,
+            MassScale = TokenMass.Scale(rule.Temperature),
+            Least = (uint)Math.Round(least * 65536.0),
+            Sinks = rule.Sinks,
+            HasShares = sets.Shares is null ? 0 : 1,
+        };
+        _drop(_device.Stream, new KernelConfig(new Index3D(1, sets.Sets, batch.Rows), new Index3D(_device.GroupSize(DropKernel.GroupSize), 1, 1)), GpuBuffer.View<int>(sets.Indices), GpuBuffer.View<int>(sets.Counts),
+            GpuBuffer.View<float>(sets.Shares ?? scores.Buffer), GpuBuffer.View<float>(scores.Buffer), GpuBuffer.View<int>(batch.BlockTable), GpuBuffer.View<int>(_residentTable), View(layer),
+            _ahead.View(layer.Offload!.Index, predicted), Args(layer, batch, Fetched(sets, batch.Rows)), drop);
     }
 
     private void Launch(FetchLauncher fetch, KvLayer layer, StepBatch batch, TokenSets sets, FetchedRows target, AheadView ahead, AcceleratorStream stream)
