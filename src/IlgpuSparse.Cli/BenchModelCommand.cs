@@ -19,6 +19,7 @@ internal static class BenchModelCommand
     private static readonly Option<KvPlacement?> s_kv = ModelOptions.Kv();
     private static readonly Option<string> s_kvHot = ModelOptions.KvHot();
     private static readonly Option<KvPrediction?> s_kvPredict = ModelOptions.KvPredict();
+    private static readonly Option<float> s_kvLate = ModelOptions.KvLate();
     private static readonly Option<string> s_prompts = new("--contexts") { Description = "Tokens of the prompt, separated by commas; K stands for 1024.", DefaultValueFactory = _ => "4K,16K", HelpName = "n,n,..." };
     private static readonly Option<string[]> s_labels = new("--attention", "-a")
     {
@@ -60,7 +61,7 @@ internal static class BenchModelCommand
             First the logits of a prompt are compared with those of the same tokens one by one.
             """)
         {
-            s_shape, s_layers, s_format, s_contexts, s_batches, s_attention, s_kvType, s_kv, s_kvHot, s_kvPredict, s_precision, s_baseline,
+            s_shape, s_layers, s_format, s_contexts, s_batches, s_attention, s_kvType, s_kv, s_kvHot, s_kvPredict, s_kvLate, s_precision, s_baseline,
         };
         BenchOptions.AddTo(command);
         command.SetAction((arguments, cancellation) => CommandGuard.Run(() => Run(arguments, ModelBenchmark.Decode, s_contexts, s_attention, s_batches, cancellation)));
@@ -77,8 +78,9 @@ internal static class BenchModelCommand
             .. from attention in arguments.GetValue(attentions)!.Select(AttentionOptions.Parse).ToList()
                from batch in batches is null ? [1] : BenchOptions.Parts(arguments, batches).Select(p => BenchOptions.Number(batches, p, 1, 1024)).ToList()
                from context in BenchOptions.Parts(arguments, contexts).Select(p => BenchOptions.Number(contexts, p, 1, 1 << 24)).ToList()
+               let host = batches is not null && arguments.GetValue(s_kv) == KvPlacement.Host
                select new ModelConfiguration(context, batch, attention, batches is null ? KvPlacement.Device : arguments.GetValue(s_kv) ?? KvPlacement.Device, batches is null ? "0" : arguments.GetValue(s_kvHot)!,
-                   batches is null ? KvPrediction.Off : arguments.GetValue(s_kvPredict) ?? KvPrediction.Off),
+                   host ? arguments.GetValue(s_kvPredict) ?? KvPrediction.Off : KvPrediction.Off, host ? arguments.GetValue(s_kvLate) : 0),
         ];
         var baseline = arguments.GetValue(s_baseline) is { } path ? ModelBaseline.Load(path) : null;
         var run = new BenchRun(arguments, what, row => baseline?.Compare(row) ?? row, ModelPlots.Save, arguments.GetValue(s_precision) ?? ProductPrecision.Half);

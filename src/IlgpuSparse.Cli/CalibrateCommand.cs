@@ -1,5 +1,6 @@
 using System.CommandLine;
 using System.Diagnostics;
+using IlgpuSparse.Attention;
 using IlgpuSparse.Calibration;
 using IlgpuSparse.Chat;
 using IlgpuSparse.Compute;
@@ -26,6 +27,13 @@ internal sealed class CalibrateCommand
     };
     private static readonly Option<string?> s_components = new("--components") { Description = "Also write the principal components of the keys there, which --attention loki needs.", HelpName = "path" };
     private static readonly Option<bool> s_search = new("--search") { Description = "Search for the bits of rotated labels: move them between directions as long as less attention is lost on the text. Slower, and rarely better than dealing them out by the error." };
+    private static readonly Option<string[]> s_recall = new("--recall")
+    {
+        Description = "Labels whose sets a layer ahead are compared with the real ones, for --kv-predict, as an attention; may be repeated. none leaves it out.",
+        DefaultValueFactory = _ => ["double-sparsity", "double-sparsity:label=rotated"],
+        HelpName = "attention|none",
+    };
+    private static readonly Option<bool> s_recallOnly = new("--recall-only") { Description = "Keep the map that is there, and only measure what --recall says." };
     private static readonly Option<int> s_seed = NumberOption.Create("--seed", "Seed of the generated texts.", 0, int.MaxValue, 20);
     private static readonly Option<string> s_backend = ModelOptions.Backend();
     private static readonly Option<int> s_threads = ModelOptions.Threads();
@@ -44,6 +52,9 @@ internal sealed class CalibrateCommand
     private const long SampleBytes = 1L << 29;
     private const int LeastKeys = 512, MostKeys = 4096;
 
+    // Tokens of a window whose sets are compared with predicted ones, and of the text before them.
+    private const int RecallSteps = 64, RecallWindow = 4096;
+
     private readonly ParseResult _arguments;
 
     private CalibrateCommand(ParseResult arguments) => _arguments = arguments;
@@ -56,11 +67,22 @@ internal sealed class CalibrateCommand
             The text is prose and generated retrieval tasks in equal parts: what calibration never sees, labels will not keep.
             """)
         {
-            s_model, s_text, s_output, s_statistic, s_window, s_windows, s_proseOnly, s_search, s_components, s_seed, s_backend, s_threads, s_json,
+            s_model, s_text, s_output, s_statistic, s_window, s_windows, s_proseOnly, s_search, s_components, s_recall, s_recallOnly, s_seed, s_backend, s_threads, s_json,
         };
         command.SetAction((arguments, cancellation) => CommandGuard.Run(() => new CalibrateCommand(arguments).Run(cancellation)));
         return command;
     }
+
+    // With no more channels or bits than the heads of this model can have.
+    private static AttentionOptions Fitting(AttentionOptions attention, LlamaConfig config) => attention with
+    {
+        Channels = Math.Min(attention.Channels, attention.Label switch
+        {
+            LabelKind.Channels => config.HeadDim,
+            LabelKind.Mixed => BitAllocation.MostBits * config.HeadDim,
+            _ => BitAllocation.MostBits * Math.Min(config.HeadDim, BasisFit.MostDirections),
+        }),
+    };
 
     private int Run(CancellationToken cancellation)
     {
@@ -80,6 +102,10 @@ internal sealed class CalibrateCommand
         // what it is judged on: other windows of the same kinds, whatever it was fitted to
         List<CalibrationText> judged = [texts.Prose(1, shifted: true), texts.Lines(1, seed + JudgeSeed), texts.PassKeys(1, seed + JudgeSeed)];
 
+        List<AttentionOptions> recalled = _arguments.GetValue(s_recall) is ["none"] ? [] : [.. _arguments.GetValue(s_recall)!.Select(AttentionOptions.Parse)];
+        bool recallOnly = _arguments.GetValue(s_recallOnly);
+        if (recallOnly && !File.Exists(output)) throw new ArgumentException($"--recall-only: there is no map at {output}");
+
         using var backend = ComputeBackends.Create(_arguments.GetValue(s_backend)!, _arguments.GetValue(s_threads));
         using var weights = LlamaWeights.Load(backend, model);
         using var decoder = new LlamaDecoder(backend, weights, new DecoderOptions { Capacity = window, KvFormat = KvFormat.F32 });
@@ -95,8 +121,32 @@ internal sealed class CalibrateCommand
         double gathered = 0;
         ChannelMap? map = null;
         IReadOnlyList<double> kept = [];
+        void Recall(Action<string, double> report)
+        {
+            double total = recalled.Count * judged.Sum(t => t.Windows.Count), done = 0;
+            var found = new List<PredictionRecall>();
+            foreach (var asked in recalled)
+            {
+                var attention = Fitting(asked, model.Config);
+                if (attention.Label == LabelKind.Rotated && !map!.HasBases) continue; // an old map, kept
+                using var probe = new PredictionProbe(backend, weights, map!, attention, Math.Min(window, RecallWindow));
+                foreach (var (tokens, _) in judged.SelectMany(t => t.Windows))
+                {
+                    probe.Add(tokens.AsSpan(Math.Max(0, tokens.Length - RecallWindow)), RecallSteps, cancellation);
+                    report("predict", ++done / total);
+                }
+                found.Add(probe.Result());
+            }
+            if (found.Count > 0) map = map!.With(found);
+        }
         void Fit(Action<string, double> report)
         {
+            if (recallOnly)
+            {
+                map = ChannelMapFile.Load(output, model);
+                Recall(report);
+                return;
+            }
             double total = used.Concat(judged).Sum(t => t.Windows.Count), done = 0;
             foreach (var text in used.Concat(judged))
             {
@@ -115,6 +165,7 @@ internal sealed class CalibrateCommand
             // prose counts as much as all that is retrieved
             double[] shares = used.Count == 1 ? [1] : [0.5, .. used.Skip(1).Select(_ => 0.5 / (used.Count - 1))];
             map = new LabelFit(samples[..used.Count], shares).Run(map, search: _arguments.GetValue(s_search), _arguments.GetValue(s_threads), share => report("fit", share), cancellation);
+            Recall(report);
             kept = new LabelFit(samples[used.Count..]).Kept(map, LabelKind.Rotated, JudgedBits, _arguments.GetValue(s_threads), cancellation);
         }
 
@@ -143,8 +194,9 @@ internal sealed class CalibrateCommand
                 output,
                 statistic = map.Statistic,
                 fingerprint = model.Fingerprint,
-                texts = used.Select((t, i) => new { name = t.Name, tokens = statistics[i].Tokens }),
-                kept = judged.Select((t, i) => new { name = t.Name, share = kept[i] }),
+                texts = used.Zip(statistics).Select(x => new { name = x.First.Name, tokens = x.Second.Tokens }),
+                kept = judged.Zip(kept).Select(x => new { name = x.First.Name, share = x.Second }),
+                predictions = map.Predictions,
                 risky,
                 seconds,
                 readSeconds = gathered,
@@ -154,8 +206,15 @@ internal sealed class CalibrateCommand
             return 0;
         }
         var table = new Table().Border(TableBorder.Rounded).AddColumns("text", "tokens read", $"attention kept by {JudgedBits} bits, of the oracle's");
-        for (int i = 0; i < judged.Count; i++) table.AddRow(judged[i].Name, i < used.Count ? $"{statistics[i].Tokens:N0}" : "none", $"{kept[i]:P1}");
-        AnsiConsole.Write(table);
+        for (int i = 0; i < kept.Count; i++) table.AddRow(judged[i].Name, i < used.Count ? $"{statistics[i].Tokens:N0}" : "none", $"{kept[i]:P1}");
+        if (kept.Count > 0) AnsiConsole.Write(table);
+        if (map.Predictions is { Count: > 0 } predictions)
+        {
+            var layers = new Table().Border(TableBorder.Rounded).AddColumn("found a layer ahead, of the sets of");
+            for (int layer = 1; layer < map.Layers; layer++) layers.AddColumn($"{layer}");
+            foreach (var prediction in predictions) layers.AddRow([Markup.Escape(prediction.Attention), .. prediction.Recall.Skip(1).Select(share => $"{share:P0}")]);
+            AnsiConsole.Write(layers);
+        }
         Console.Out.WriteLine($"{map.Layers} layers × {map.KvHeads} kv heads fitted in {seconds:0.0} s ({gathered:0.0} s of it reading; {Bytes.Text(backend.Memory.PeakBytes + sampleBytes)} of caches and samples); written to {output}");
         if (risky)
             AnsiConsole.MarkupLine("[yellow]This map is risky: its labels keep much less of the attention on generated retrieval text than on prose, so sparse attention will read well and forget facts. " + (proseOnly ? "Calibrate without --prose-only." : "Calibrate on more windows.") + "[/]");

@@ -1,8 +1,10 @@
 using System.CommandLine;
 using System.Diagnostics;
+using System.Globalization;
 using System.Security.Cryptography;
 using System.Text;
 using IlgpuSparse.Attention;
+using IlgpuSparse.Cache;
 using IlgpuSparse.Calibration;
 using IlgpuSparse.Chat;
 using IlgpuSparse.Cli.Benchmarks;
@@ -48,6 +50,8 @@ internal sealed class EvaluateCommand
     private static readonly Option<int> s_seed = NumberOption.Create("--seed", "Seed of the generated texts.", 0, 1 << 20, 1);
     private static readonly Option<string?> s_channels = ModelOptions.Channels();
     private static readonly Option<KvFormat?> s_kvType = ModelOptions.KvType(StandardKvFormat);
+    private static readonly Option<KvPrediction?> s_predict = NameOption.Create("--kv-predict", "Attend to the rows that --kv host would bring a layer ahead: trust, wherever K and V lie. With late, results are those of off.", KvPrediction.Off);
+    private static readonly Option<float> s_recall = ModelOptions.KvRecall();
     private static readonly Option<int> s_look = NumberOption.Create("--look",
         "Look at every so manieth step for recall of attention and output error; 0 for none. Looking takes a few times as long as a step.", 0, 1 << 20, 32);
     private static readonly Option<string?> s_results = new("--results")
@@ -73,7 +77,7 @@ internal sealed class EvaluateCommand
             The context is prefilled densely, what follows is fed token by token through the decoder. Interrupted, the same command goes on where it stopped.
             """)
         {
-            s_model, s_tasks, s_attention, s_budgets, s_setup, s_text, s_seed, s_channels, s_kvType, s_look, s_results, s_markdown, s_plot, s_backend, s_threads, s_json,
+            s_model, s_tasks, s_attention, s_budgets, s_setup, s_text, s_seed, s_channels, s_kvType, s_predict, s_recall, s_look, s_results, s_markdown, s_plot, s_backend, s_threads, s_json,
         };
         command.SetAction((arguments, cancellation) => CommandGuard.Run(() => new EvaluateCommand(arguments).Run(cancellation)));
         return command;
@@ -98,13 +102,18 @@ internal sealed class EvaluateCommand
             Capacity = work.SelectMany(w => w.Items).Max(i => i.Capacity),
             KvFormat = _arguments.GetValue(s_kvType) ?? StandardKvFormat,
             Channels = channels,
+            KvPrediction = _arguments.GetValue(s_predict) == KvPrediction.Trust ? KvPrediction.Trust : KvPrediction.Off,
+            KvLeastRecall = _arguments.GetValue(s_recall),
         };
+        // what double sparsity attends to is another thing then
+        string Named(AttentionOptions attention) => options.KvPrediction == KvPrediction.Trust && attention.Kind is (AttentionKind.DoubleSparsity or AttentionKind.Oracle)
+            ? string.Create(CultureInfo.InvariantCulture, $"{attention} predicted from a recall of {options.KvLeastRecall}") : attention.ToString();
         if (options.Capacity > model.Config.MaxContext) ProgressConsole.Instance.WriteLine($"The model was made for {model.Config.MaxContext:N0} tokens; the longest prompt has {options.Capacity:N0}.");
 
         using var backend = ComputeBackends.Create(_arguments.GetValue(s_backend)!, _arguments.GetValue(s_threads));
         using var weights = LlamaWeights.Load(backend, model);
         var head = new ResultLog.Head(model.Fingerprint, Hash(Encoding.UTF8.GetBytes(string.Join('\0', prose))), backend.Name, options.KvFormat.ToString());
-        string[] keys = [.. attentions.Select(a => Key(a, channelsPath))];
+        string[] keys = [.. attentions.Select(a => Key(a, Named(a), channelsPath))];
         string results = _arguments.GetValue(s_results) ?? $"evaluation-{Hash(Encoding.UTF8.GetBytes(head.ToString()))[..8]}.jsonl";
         using var log = new ResultLog(results, head);
         using var evaluator = new Evaluator(backend, weights, options, attentions) { LookEvery = _arguments.GetValue(s_look) };
@@ -143,7 +152,7 @@ internal sealed class EvaluateCommand
                 var found = Results(keys[a]);
                 double bits = 8.0 * evaluator.AuxiliaryBytesPerToken(a) / (model.Config.Layers * model.Config.KvHeads);
                 double memory = evaluator.MemoryShare(a, (int)items.Average(i => i.Context.Length));
-                if (found.Count == items.Count) rows.Add(EvaluationRow.Create(task, setup, attentions[a].ToString(), bits, memory, found, dense));
+                if (found.Count == items.Count) rows.Add(EvaluationRow.Create(task, setup, Named(attentions[a]), bits, memory, found, dense));
             }
         }
         Report(document with { Rows = rows, Cancelled = cancelled });
@@ -208,10 +217,10 @@ internal sealed class EvaluateCommand
         document, document.Summary, EvaluationTable.Of(document.Rows), _arguments.GetValue(s_json), _arguments.GetValue(s_markdown), _arguments.GetValue(s_plot), directory => EvaluationPlots.Save(document, directory));
 
     // An attention as results of it are kept: with what is in the files that it reads.
-    private static string Key(AttentionOptions attention, string? channels)
+    private static string Key(AttentionOptions attention, string name, string? channels)
     {
         string[] files = [.. new[] { attention.NeedsChannels ? channels : null, attention.MapPath, attention.PriorPath, attention.ComponentsPath }.OfType<string>()];
-        return files.Length == 0 ? attention.ToString() : $"{attention} with {string.Join(' ', files.Select(f => Hash(File.ReadAllBytes(f))))}";
+        return files.Length == 0 ? name : $"{name} with {string.Join(' ', files.Select(f => Hash(File.ReadAllBytes(f))))}";
     }
 
     private static string Hash(byte[] content) => Convert.ToHexStringLower(SHA256.HashData(content))[..16];

@@ -30,6 +30,7 @@ internal sealed class GenerateCommand
     private static readonly Option<KvPlacement?> s_kv = ModelOptions.Kv();
     private static readonly Option<string> s_kvHot = ModelOptions.KvHot();
     private static readonly Option<KvPrediction?> s_kvPredict = ModelOptions.KvPredict();
+    private static readonly Option<float> s_kvLate = ModelOptions.KvLate(), s_kvRecall = ModelOptions.KvRecall();
     private static readonly Option<string?> s_saveState = new("--save-state") { Description = "Write the tokens with their K, V and labels to this file at the end, for --load-state.", HelpName = "path" };
     private static readonly Option<string?> s_loadState = new("--load-state") { Description = "Go on from where --save-state left off, with the same model, --kv-type and --attention; a prompt given is appended.", HelpName = "path" };
     private static readonly Option<float> s_temperature = SamplingOption.Temperature();
@@ -61,7 +62,7 @@ internal sealed class GenerateCommand
             Without a prompt, the first 7,000 tokens of a novel are continued. Ctrl-C ends with the statistics so far.
             """)
         {
-            s_model, s_prompt, s_promptFile, s_tokens, s_attention, s_channels, s_context, s_kvType, s_kv, s_kvHot, s_kvPredict, s_saveState, s_loadState, s_temperature, s_topK, s_topP, s_minP, s_penalty, s_seed, s_chunk, s_precision, s_backend, s_threads, s_json,
+            s_model, s_prompt, s_promptFile, s_tokens, s_attention, s_channels, s_context, s_kvType, s_kv, s_kvHot, s_kvPredict, s_kvLate, s_kvRecall, s_saveState, s_loadState, s_temperature, s_topK, s_topP, s_minP, s_penalty, s_seed, s_chunk, s_precision, s_backend, s_threads, s_json,
         };
         command.SetAction((arguments, cancellation) => CommandGuard.Run(() => new GenerateCommand(arguments).Run(cancellation)));
         return command;
@@ -110,7 +111,9 @@ internal sealed class GenerateCommand
             Attention = attention,
             Channels = map,
             PrefillChunk = _arguments.GetValue(s_chunk),
-            KvPrediction = _arguments.GetValue(s_kvPredict) ?? KvPrediction.Off,
+            KvPrediction = _arguments.GetValue(s_kv) == KvPlacement.Host ? _arguments.GetValue(s_kvPredict) ?? KvPrediction.Off : KvPrediction.Off,
+            KvLateLeast = _arguments.GetValue(s_kvLate),
+            KvLeastRecall = _arguments.GetValue(s_kvRecall),
         };
         options = ModelOptions.Place(options, _arguments.GetValue(s_kv) ?? KvPlacement.Device, _arguments.GetValue(s_kvHot)!, model.Config);
         var plan = MemoryPlan.For(model, options, backend);

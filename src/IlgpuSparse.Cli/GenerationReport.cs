@@ -63,6 +63,7 @@ internal sealed class GenerationReport(ModelFile model, ComputeBackend backend, 
             busBytesPerStep = s.Offload?.BusBytesPerStep,
             hotHitRate = s.Offload?.HitRate,
             predictionRate = s.Offload?.PredictionRate,
+            dropRate = s.Offload?.DropRate,
             density = s.Density,
             weightBytesPerToken = s.WeightBytesPerToken,
             cacheBytesPerToken = s.CacheBytesPerToken,
@@ -91,7 +92,7 @@ internal sealed class GenerationReport(ModelFile model, ComputeBackend backend, 
         if (cancelled) AnsiConsole.MarkupLine("[yellow]cancelled: the numbers are those so far[/]");
         if (s.DecodeSteps == 0) return;
         if (s.Offload is { Steps: > 0 } offload)
-            AnsiConsole.MarkupLine($"over the bus [bold]{Bytes.Text(offload.BusBytesPerStep)}[/] a token{(options.HotTokens > 0 ? $"; {offload.HitRate:P1} of the selected rows outside of resident blocks were hot" : "")}{(options.KvPrediction != KvPrediction.Off ? $"; {offload.PredictionRate:P1} of the others had been brought ahead" : "")}");
+            AnsiConsole.MarkupLine($"over the bus [bold]{Bytes.Text(offload.BusBytesPerStep)}[/] a token{(options.HotTokens > 0 ? $"; {offload.HitRate:P1} of the selected rows outside of resident blocks were hot" : "")}{(options.KvPrediction != KvPrediction.Off ? $"; {offload.PredictionRate:P1} of the others had been brought ahead" : "")}{(offload.DroppedRows > 0 ? $"; {offload.DropRate:P1} were not worth fetching late" : "")}");
         if (options.Attention.Kind == AttentionKind.Dense) return;
         if (AnsiConsole.Profile.Capabilities.Ansi)
             AnsiConsole.Write(new BreakdownChart().Width(84).HideTags().AddItem("read", s.Density, Color.Green).AddItem("not read", Math.Max(0, 1 - s.Density), Color.Grey));

@@ -122,6 +122,22 @@ internal static class ModelOptions
     public static Option<KvPrediction?> KvPredict() =>
         NameOption.Create("--kv-predict", "With --kv host: bring rows a layer ahead for a predicted query. late fetches what was missed (results stay the same), trust attends to what was predicted.", KvPrediction.Off);
 
+    /// <summary>Which missed rows are fetched.</summary>
+    public static Option<float> KvLate() => new("--kv-late")
+    {
+        Description = "With --kv-predict late: fetch a missed row if its estimated attention is at least this much of the average of its list; 0 fetches all. What is not fetched is left out, with mean-value=on by its mass.",
+        DefaultValueFactory = _ => 0,
+        HelpName = "x",
+    };
+
+    /// <summary>Which layers are predicted.</summary>
+    public static Option<float> KvRecall() => new("--kv-recall")
+    {
+        Description = "With --kv-predict: layers whose sets calibration could predict less of than this share are not predicted.",
+        DefaultValueFactory = _ => 0.65f,
+        HelpName = "share",
+    };
+
     /// <summary><paramref name="options"/> with K and V where <paramref name="placement"/> says, and as many hot rows as <paramref name="hot"/> says.</summary>
     /// <exception cref="ArgumentException"><paramref name="hot"/> is neither a number, nor a share, nor auto.</exception>
     public static DecoderOptions Place(DecoderOptions options, KvPlacement placement, string hot, LlamaConfig config)

@@ -63,6 +63,9 @@ internal sealed record BenchRow
     /// <summary>Where K and V lie, if not on the device: host.</summary>
     public string? Kv { get; init; }
 
+    /// <summary>replayed where a step attended to recorded selections; null for its own.</summary>
+    public string? Selections { get; init; }
+
     /// <summary>Rows a layer and kv head that stay on the device.</summary>
     public int? HotTokens { get; init; }
 
@@ -74,6 +77,9 @@ internal sealed record BenchRow
 
     /// <summary>Share of the other selected rows that had been brought ahead.</summary>
     public double? PredictionRate { get; init; }
+
+    /// <summary>Share of the selected rows, resident blocks aside, that were missing and not worth fetching.</summary>
+    public double? DropRate { get; init; }
 
     /// <summary>Device memory of K, V and labels.</summary>
     public long? DeviceBytes { get; init; }

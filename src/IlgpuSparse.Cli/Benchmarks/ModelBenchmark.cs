@@ -1,5 +1,6 @@
 using ILGPU.Runtime;
 using IlgpuSparse.Attention;
+using IlgpuSparse.Attention.Policies;
 using IlgpuSparse.Cache;
 using IlgpuSparse.Compute;
 using IlgpuSparse.Compute.Gpu;
@@ -84,7 +85,7 @@ internal sealed class ModelBenchmark : IDisposable
     {
         // every run makes the sequences longer: half of that lies before the context that is named
         int runs = 4 * _session.Settings.Samples + 64, start = Math.Max(1, configuration.Context - runs / 2);
-        using var decoder = Decoder(configuration, room: runs);
+        using var decoder = Decoder(configuration, room: runs, start);
         var sequences = new List<CacheSequence>();
         for (int s = 0; s < configuration.Batch; s++)
         {
@@ -113,8 +114,9 @@ internal sealed class ModelBenchmark : IDisposable
                 Kv = "host",
                 HotTokens = decoder.Options.HotTokens,
                 HitRate = decoder.Options.HotTokens > 0 ? counts.HitRate : null,
-                Prediction = configuration.Prediction == KvPrediction.Off ? null : configuration.Prediction.ToString().ToLowerInvariant(),
+                Prediction = configuration.Prediction == KvPrediction.Off ? null : configuration.PredictionText,
                 PredictionRate = configuration.Prediction == KvPrediction.Off ? null : counts.PredictionRate,
+                DropRate = counts.DroppedRows > 0 ? counts.DropRate : null,
                 BusBytes = counts.BusBytesPerStep,
                 DeviceBytes = DeviceBytes(decoder),
                 HostBytes = _backend.HostMemory.LiveBytes,
@@ -163,20 +165,25 @@ internal sealed class ModelBenchmark : IDisposable
         UsedBytes = UsedBytes - _before,
     };
 
-    private LlamaDecoder Decoder(ModelConfiguration configuration, int room)
+    private LlamaDecoder Decoder(ModelConfiguration configuration, int room, int start = 0)
     {
         int blocks = KvCache.BlocksFor(configuration.Context + room);
         var options = new DecoderOptions
         {
             Capacity = checked(configuration.Batch * blocks * KvLayer.BlockTokens),
-            KvFormat = _kvFormat,
+            KvFormat = configuration.KvFormat ?? _kvFormat,
             Attention = configuration.Attention,
             Channels = configuration.Attention.Kind == AttentionKind.Dense ? null : RandomChannels.Create(Config, _pattern),
             PrefillChunk = _chunk,
             MaxSequences = configuration.Batch,
             KvPrediction = configuration.Prediction,
+            KvLateLeast = configuration.LateLeast,
         };
-        return new LlamaDecoder(_backend, _weights, ModelOptions.Place(options, configuration.Placement, configuration.Hot, Config));
+        options = ModelOptions.Place(options, configuration.Placement, configuration.Hot, Config);
+        if (configuration.Replay is not { } trace) return new LlamaDecoder(_backend, _weights, options);
+        if (_backend is not GpuBackend gpu) throw new NotSupportedException($"selections are replayed on GPUs, not on {_backend.Name}");
+        return new LlamaDecoder(_backend, _weights, options, (cache, resolved) => resolved.Attention.Create(_backend, Config, cache, resolved) is DoubleSparsityPolicy policy
+            ? new ReplayPolicy(gpu, policy, trace, Config.Layers, start) : throw new ArgumentException($"{resolved.Attention} cannot be replayed: that takes double-sparsity"));
     }
 
     // Of K and V and of what the policy keeps of them.
@@ -241,8 +248,9 @@ internal sealed class ModelBenchmark : IDisposable
         HeadDim = Config.HeadDim,
         Context = c.Context,
         Batch = c.Batch,
-        KvFormat = _kvFormat.ToString().ToLowerInvariant(),
+        KvFormat = (c.KvFormat ?? _kvFormat).ToString().ToLowerInvariant(),
         Attention = c.Attention.ToString(),
+        Selections = c.Replay is null ? null : "replayed",
         Layers = Config.Layers,
     };
 

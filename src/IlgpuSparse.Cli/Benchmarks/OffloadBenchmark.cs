@@ -72,7 +72,7 @@ internal sealed class OffloadBenchmark : IDisposable
             int fetches = 0;
             var gathered = _timer.Launched(i =>
             {
-                layer.Offload!.Owner.Fetch(layer, batch, sets[i]);
+                layer.Offload!.Owner.Selected.Fetch(layer, batch, sets[i]);
                 fetches++;
             }, Lists);
             long bytes = cache.Counts().Since(before).BusBytes / fetches;

@@ -30,5 +30,5 @@ internal static class OffloadPlots
     }
 
     private static string Name(BenchRow row) => row.Kv is null ? $"on the device: {row.Attention}"
-        : row.Attention == BenchRow.Dense ? "on the host: all of K and V each step" : $"on the host: {row.Attention}{(row.HotTokens > 0 ? ", hot rows" : "")}{(row.Prediction is { } prediction ? $", predicted ({prediction})" : "")}";
+        : row.Attention == BenchRow.Dense ? "on the host: all of K and V each step" : $"on the host: {row.Attention}{(row.Selections is { } selections ? $", {selections}" : "")}{(row.HotTokens > 0 ? ", hot rows" : "")}{(row.Prediction is { } prediction ? $", predicted ({prediction})" : "")}";
 }

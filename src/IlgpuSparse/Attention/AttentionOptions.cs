@@ -255,6 +255,10 @@ public sealed record AttentionOptions
         return text;
     }
 
+    /// <summary>Whether <paramref name="other"/> scores by the same labels.</summary>
+    internal bool HasLabelsOf(AttentionOptions other) =>
+        (Label, Channels, LabelFormat, Scaling, Reduction, SetPerQueryHead) == (other.Label, other.Channels, other.LabelFormat, other.Scaling, other.Reduction, other.SetPerQueryHead);
+
     /// <summary>Bytes that the policy keeps a cached token over all layers, before it is made: what the memory plan counts.</summary>
     internal long AuxiliaryBytesPerToken(LlamaConfig config) => AttentionMethod.Of(Kind).AuxiliaryBytesPerToken(config, this);
 

@@ -38,8 +38,6 @@ public sealed class HostKvCache : KvCache
         }
     }
 
-    internal override bool DenseStepsAreRecordable => !_offload!.BringsLayers;
-
     /// <summary>What steps have read so far; waits for the device.</summary>
     public OffloadCounts Counts() => _offload!.Counts();
 
@@ -72,8 +70,11 @@ public sealed class HostKvCache : KvCache
         return sizes.PlannedBytes + (sets > 0 ? FetchedRows.PlannedBytes(sizes.Format, sizes.KvHeads, sizes.HeadDim, sizes.Sequences, sets, capacity) : 0) + (sizes.Predicts ? RowsAhead.PlannedBytes(sizes, sets, capacity) : 0);
     }
 
+    /// <summary>The rows that selected attention read last; null before it read any.</summary>
+    internal FetchedRows? Fetched => _offload!.Selected.Last;
+
     /// <summary>Makes room for what <paramref name="sets"/> select.</summary>
-    internal void Reserve(TokenSets sets) => _offload!.Reserve(sets);
+    internal void Reserve(TokenSets sets) => _offload!.Selected.Reserve(sets);
 
     internal override void Prepare(StepBatch batch)
     {
@@ -90,6 +91,8 @@ public sealed class HostKvCache : KvCache
         if (!IsShared(block)) _offload?.Release(block);
         base.Return(block);
     }
+
+    internal override int[] Layout(StepBatch batch) => _offload!.BringsLayers ? LayerStage.Layout(batch) : [];
 
     // rows that are appended anew lie where others did, which hot rows may still hold
     internal override void Forget() => _forgotten = true;

@@ -60,6 +60,11 @@ public class KvCache : IDisposable
             throw new InsufficientMemoryException(
                 $"K and V of {Blocks * KvLayer.BlockTokens:N0} tokens need {PlannedBytes(config, format, capacity):N0} bytes: {e.Message}. Ask for a shorter context (--context) or a smaller format (--kv-type).", e);
         }
+        catch
+        {
+            FreeLayers();
+            throw;
+        }
     }
 
     /// <summary>Element type.</summary>
@@ -120,8 +125,8 @@ public class KvCache : IDisposable
     /// <summary>Before a pass over the rows of <paramref name="batch"/>, whose blocks are reserved.</summary>
     internal virtual void Prepare(StepBatch batch) { }
 
-    /// <summary>Whether a dense decode step leaves the host out, so that it can be recorded.</summary>
-    internal virtual bool DenseStepsAreRecordable => true;
+    /// <summary>What a recorded step over <paramref name="batch"/> has of places in the cache that only the host knows: it serves steps with the same alone.</summary>
+    internal virtual int[] Layout(StepBatch batch) => [];
 
     /// <summary>Exchanges the layers for ones that carry more.</summary>
     private protected void Equip(Func<KvLayer, int, KvLayer> equip)

@@ -1,6 +1,7 @@
 using System.Runtime.InteropServices;
 using System.Text;
 using System.Text.Json;
+using IlgpuSparse.Attention;
 using IlgpuSparse.Model;
 
 namespace IlgpuSparse.Calibration;
@@ -52,6 +53,30 @@ public sealed class ChannelMap
 
     /// <summary>Kv heads a layer.</summary>
     public int KvHeads => _heads[0].Length;
+
+    /// <summary>How well sets are known a layer ahead, by kinds of labels; null when unknown, as in maps of earlier versions of this program.</summary>
+    /// <exception cref="ModelFormatException">Set to something else than a share for each layer.</exception>
+    public IReadOnlyList<PredictionRecall>? Predictions
+    {
+        get;
+        init
+        {
+            foreach (var prediction in value ?? [])
+            {
+                if (prediction?.Recall is not { } recall || prediction.Attention is null || recall.Count != Layers || recall.Any(share => !(share is >= 0 and <= 1)))
+                    throw new ModelFormatException(Source, $"has predictions that are not {Layers} shares from 0 to 1");
+                try
+                {
+                    AttentionOptions.Parse(prediction.Attention);
+                }
+                catch (FormatException e)
+                {
+                    throw new ModelFormatException(Source, $"has predictions of an unknown attention: {e.Message}", e);
+                }
+            }
+            field = value;
+        }
+    }
 
     /// <summary>Whether mean and deviation are known, as static labels need.</summary>
     public bool HasScales => _heads[0][0].Mean is not null;
@@ -115,11 +140,18 @@ public sealed class ChannelMap
         if (json.Version is < OldestVersion or > Version) throw new ModelFormatException(path, $"is a channel map of version {json.Version}, this program reads versions {OldestVersion} to {Version}");
         if (json.Heads.Length == 0 || json.Heads.Any(l => l is null || l.Length == 0 || l.Any(h => h?.Ranking is null)))
             throw new ModelFormatException(path, "has a layer or head without channels");
-        return new ChannelMap(path, json.Statistic, json.HeadDim, json.RopeStyle, json.Fingerprint, json.Heads);
+        return new ChannelMap(path, json.Statistic, json.HeadDim, json.RopeStyle, json.Fingerprint, json.Heads) { Predictions = json.Predictions };
     }
 
     /// <summary>The same map of other <paramref name="heads"/>.</summary>
-    internal ChannelMap With(HeadChannels[][] heads) => new(Source, Statistic, HeadDim, RopeStyle, Fingerprint, heads);
+    internal ChannelMap With(HeadChannels[][] heads) => new(Source, Statistic, HeadDim, RopeStyle, Fingerprint, heads) { Predictions = Predictions };
+
+    /// <summary>The same map with other <see cref="Predictions"/>.</summary>
+    internal ChannelMap With(IReadOnlyList<PredictionRecall>? predictions) => new(Source, Statistic, HeadDim, RopeStyle, Fingerprint, _heads) { Predictions = predictions };
+
+    /// <summary>The recall of each layer for the labels of <paramref name="options"/>; of other labels where these were not measured, and null where none were.</summary>
+    internal IReadOnlyList<float>? RecallOf(AttentionOptions options) =>
+        Predictions is not { Count: > 0 } known ? null : (known.FirstOrDefault(p => AttentionOptions.Parse(p.Attention).HasLabelsOf(options)) ?? known[0]).Recall;
 
     /// <summary>Writes the map as JSON. The file appears whole or not at all.</summary>
     public void Save(string path)
@@ -134,6 +166,7 @@ public sealed class ChannelMap
                 HeadDim = HeadDim,
                 RopeStyle = RopeStyle,
                 Fingerprint = Fingerprint,
+                Predictions = Predictions,
                 Heads = _heads,
             }, ChannelMapJsonContext.Default.ChannelMapJson);
         }

@@ -12,6 +12,9 @@ internal sealed class ChannelMapJson
     public required RopeStyle RopeStyle { get; init; }
     public string? Fingerprint { get; init; }
 
+    /// <summary>By kind of labels.</summary>
+    public IReadOnlyList<PredictionRecall>? Predictions { get; init; }
+
     /// <summary><c>[layer][kvHead]</c>.</summary>
     public required HeadChannels[][] Heads { get; init; }
 }

@@ -55,6 +55,9 @@ public abstract class ComputeBackend : IDisposable
     /// <summary>Waits until everything asked for is done.</summary>
     public abstract void Synchronize();
 
+    /// <summary>Waits as <see cref="Synchronize"/> does, before something is disposed: without complaint where the device has failed.</summary>
+    internal virtual void Settle() => Synchronize();
+
     /// <summary>x[row] = table[ids[row]]; <paramref name="ids"/> int32 <c>[rows]</c>, <paramref name="x"/> <c>[rows, hidden]</c>.</summary>
     public abstract void Embed(WeightMatrix table, DeviceSpan ids, int rows, DeviceSpan x);
 
@@ -122,6 +125,9 @@ public abstract class ComputeBackend : IDisposable
 
     /// <summary>Begins to bring the rows of <paramref name="sets"/> for the next <see cref="AttendSelected"/> over <paramref name="cache"/>, where K and V lie in host memory.</summary>
     internal virtual void Prefetch(KvLayer cache, StepBatch batch, TokenSets sets) { }
+
+    /// <summary>Drops rows of <paramref name="sets"/> that a <see cref="Prefetch"/> has missed and whose mass by <paramref name="scores"/> under <paramref name="rule"/> is less than <paramref name="least"/> of the average of their list; shares of the mass follow.</summary>
+    internal virtual void DropMissing(KvLayer cache, StepBatch batch, TokenSets sets, TokenScores scores, SelectionRule rule, float least) { }
 
     /// <summary>As <see cref="MatMul"/> of normalised activations: y = norm(x) · Wᵀ + bias.</summary>
     public virtual void NormMatMul(WeightMatrix weight, NormedInput input, int rows, DeviceSpan y, WeightMatrix? bias = null)

@@ -24,7 +24,15 @@ public sealed class StepBatch : IDisposable
         _sentPositions = [.. Enumerable.Repeat(-1, maxRows)];
         _sentBlocks = [.. Enumerable.Repeat(-1, maxSequences * maxBlocks)];
         Positions = backend.Allocate(maxRows * sizeof(int), "step");
-        BlockTable = backend.Allocate((long)maxSequences * maxBlocks * sizeof(int), "step");
+        try
+        {
+            BlockTable = backend.Allocate((long)maxSequences * maxBlocks * sizeof(int), "step");
+        }
+        catch
+        {
+            Positions.Dispose();
+            throw;
+        }
     }
 
     /// <summary>Most rows of a pass.</summary>

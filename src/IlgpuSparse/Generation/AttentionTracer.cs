@@ -30,7 +30,7 @@ internal sealed class AttentionTracer(LlamaDecoder decoder)
     /// <summary>What <paramref name="row"/> of the step since <see cref="Begin"/> read at <paramref name="position"/>; null when it was not traced.</summary>
     public AttentionTrace? Take(int row, int position) => _rows.Remove(row, out var heads) ? new AttentionTrace(position, heads) : null;
 
-    private void Attended(int layer, StepBatch batch, DeviceSpan q)
+    private void Attended(int layer, StepBatch batch, DeviceSpan q, DeviceSpan y)
     {
         var sets = batch.IsDense ? null : decoder.Policy.SetsOf(layer, batch);
         foreach (var (row, heads) in _rows)

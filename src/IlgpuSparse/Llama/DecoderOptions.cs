@@ -26,6 +26,18 @@ public sealed record DecoderOptions
     /// <summary>Whether rows of K and V in host memory are brought a layer ahead; Double Sparsity alone predicts.</summary>
     public KvPrediction KvPrediction { get; init; }
 
+    /// <summary>
+    /// With <see cref="KvPrediction.Late"/>: what the estimated mass of a row that was not brought ahead has to be of the average of its list to be fetched late. 0 fetches all, and results are those without prediction. What is not
+    /// fetched is left out; with mean-value correction it stands in by its mass.
+    /// </summary>
+    public float KvLateLeast { get; init; }
+
+    /// <summary>
+    /// Layers whose sets were predicted worse than this in calibration (<see cref="ChannelMap.Predictions"/>: the share of a set that its prediction holds) are not predicted: their rows are fetched when they are known. Layers of a map that
+    /// does not say are all predicted, but for the first.
+    /// </summary>
+    public float KvLeastRecall { get; init; } = 0.65f;
+
     /// <summary>How decode steps attend. Prefill is dense.</summary>
     public AttentionOptions Attention { get; init; } = AttentionOptions.Dense;
 

@@ -47,6 +47,8 @@ public sealed class LlamaDecoder : IDisposable
         ArgumentOutOfRangeException.ThrowIfNegative(options.PrefillChunk, nameof(options));
         ArgumentOutOfRangeException.ThrowIfLessThan(options.MaxSequences, 1, nameof(options));
         ArgumentOutOfRangeException.ThrowIfNegative(options.HotTokens, nameof(options));
+        if (!(options.KvLateLeast is >= 0 and <= 1024)) throw new ArgumentException($"{options.KvLateLeast}: rows are fetched late from 0 to 1024 times the average mass on", nameof(options));
+        if (!(options.KvLeastRecall is >= 0 and <= 1)) throw new ArgumentException($"{options.KvLeastRecall}: the least share that a prediction holds is from 0 to 1", nameof(options));
         options = options.Resolve(backend, weights.Config);
         _backend = backend;
         _weights = weights;
@@ -126,9 +128,9 @@ public sealed class LlamaDecoder : IDisposable
     internal Action<int, StepBatch, DeviceSpan, DeviceSpan>? Observer { get; set; }
 
     /// <summary>
-    /// Called after the attention of every layer of a decode step with the queries <c>[row, head, headDim]</c>; <see cref="AttentionPolicy.SetsOf"/> then tells what was read. Such steps are not recorded.
+    /// Called after the attention of every layer of a decode step with the queries and what attention gave, both <c>[row, head, headDim]</c>; <see cref="AttentionPolicy.SetsOf"/> then tells what was read. Such steps are not recorded.
     /// </summary>
-    internal Action<int, StepBatch, DeviceSpan>? Attended { get; set; }
+    internal Action<int, StepBatch, DeviceSpan, DeviceSpan>? Attended { get; set; }
 
     /// <summary>Scratch bytes that a decoder with these options allocates (activations, logits and step tables), caches and policies not counted.</summary>
     internal static long ScratchBytes(LlamaConfig c, DecoderOptions options)
@@ -138,7 +140,7 @@ public sealed class LlamaDecoder : IDisposable
             + MaxRows(options) + options.MaxSequences * blocks + c.HeadDim / 2 + TokenFeedback.Slots + 1 + (Predicts(options) ? (long)options.MaxSequences * c.Heads * c.HeadDim : 0));
     }
 
-    private static bool Predicts(DecoderOptions options) => options is { KvPlacement: KvPlacement.Host, KvPrediction: not KvPrediction.Off };
+    private static bool Predicts(DecoderOptions options) => options.KvPrediction != KvPrediction.Off;
 
     /// <summary>Floats of activations a token.</summary>
     internal static long RowFloats(LlamaConfig c) =>
@@ -215,7 +217,7 @@ public sealed class LlamaDecoder : IDisposable
         _batch.SetDecode(positions, blocks, dense);
         Cache.Prepare(_batch);
         ((DeviceSpan)_ids).Upload(tokens);
-        if (Policy.IsRecordable && Attended is null) _steps.Run(_batch, dense ? DenseMode : Policy.Mode(_batch), null, _plainStep);
+        if (Policy.IsRecordable && Attended is null) _steps.Run(_batch, dense ? DenseMode : Policy.Mode(_batch), null, Cache.Layout(_batch), _plainStep);
         else Step();
         if (_backend.Records) _batch.NoteAdvanced();
         foreach (var sequence in sequences) sequence.Advance(1);
@@ -239,6 +241,7 @@ public sealed class LlamaDecoder : IDisposable
         sequence.Reserve(sequence.Length + tokens.Length);
         int start = sequence.Length;
         _batch.SetDecode([.. Enumerable.Range(start, tokens.Length)], [.. Enumerable.Repeat(sequence.Blocks, tokens.Length)]);
+        Cache.Prepare(_batch);
         ((DeviceSpan)_ids).Upload(tokens);
         Step();
         if (_backend.Records) _batch.NoteAdvanced();
@@ -282,7 +285,7 @@ public sealed class LlamaDecoder : IDisposable
         _queuedKind = kind;
         Cache.Prepare(_batch);
         _sampling = sampling;
-        _steps.Run(_batch, _queuedKind.Mode, sampling, _drawingStep);
+        _steps.Run(_batch, _queuedKind.Mode, sampling, Cache.Layout(_batch), _drawingStep);
         _batch.NoteAdvanced();
         return true;
     }
@@ -330,7 +333,7 @@ public sealed class LlamaDecoder : IDisposable
             if (_batch.IsDense) Policy.Observe(i, _batch, _q);
             if (_batch.IsDense) _backend.Attend(_shape, Cache.Layers[i], _batch, _q, _attended);
             else Policy.Attend(i, _batch, _q, _attended);
-            if (!_batch.IsPrefill) Attended?.Invoke(i, _batch, _q);
+            if (!_batch.IsPrefill) Attended?.Invoke(i, _batch, _q, _attended);
             _backend.MatMul(w.O, _attended, rows, _x, w.OBias, accumulate: true);
 
             if (w.Experts is { } experts)
@@ -404,7 +407,7 @@ public sealed class LlamaDecoder : IDisposable
     public void Dispose()
     {
         Interrupt();
-        _backend.Synchronize(); // steps that nobody waited for
+        _backend.Settle(); // steps that nobody waited for
         _steps.Dispose();
         Feedback?.Dispose();
         foreach (var buffer in _scratch) buffer.Dispose();

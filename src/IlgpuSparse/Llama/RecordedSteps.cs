@@ -1,3 +1,4 @@
+using IlgpuSparse.Cache;
 using IlgpuSparse.Compute;
 using IlgpuSparse.Generation;
 
@@ -5,7 +6,8 @@ namespace IlgpuSparse.Llama;
 
 /// <summary>
 /// Decode steps that a backend has recorded, by rows and mode of the policy, and whether they draw a token. A step of a new kind is done operation by operation once, which loads kernels and allocates scratch
-/// memory; it is recorded when it comes again, and recorded anew when sequences have outgrown the sizes of the recording or tokens are drawn otherwise.
+/// memory; it is recorded when it comes again, and recorded anew when sequences have outgrown the sizes of the recording or tokens are drawn otherwise,
+/// or lie elsewhere where that is a part of the recording.
 /// </summary>
 internal sealed class RecordedSteps(ComputeBackend backend) : IDisposable
 {
@@ -14,8 +16,8 @@ internal sealed class RecordedSteps(ComputeBackend backend) : IDisposable
     /// <summary>Kernels and copies of the last step that was done by a recording; 0 before there was one.</summary>
     public int Nodes { get; private set; }
 
-    /// <summary>Does <paramref name="step"/> for <paramref name="batch"/>, by a recording where there is one. <paramref name="sampling"/> is how it draws tokens, null when it does not.</summary>
-    public void Run(StepBatch batch, int mode, SamplingOptions? sampling, Action step)
+    /// <summary>Does <paramref name="step"/> for <paramref name="batch"/>, by a recording where there is one. <paramref name="sampling"/> is how it draws tokens, null when it does not; <paramref name="layout"/> is <see cref="KvCache.Layout"/>.</summary>
+    public void Run(StepBatch batch, int mode, SamplingOptions? sampling, int[] layout, Action step)
     {
         if (!backend.Records)
         {
@@ -33,8 +35,9 @@ internal sealed class RecordedSteps(ComputeBackend backend) : IDisposable
             return;
         }
         if (entry.Work is null) entry.Work = backend.Record(step);
-        else if (entry.RecordedLength != batch.GridLength) entry.Work.Update(step);
+        else if (entry.RecordedLength != batch.GridLength || !entry.RecordedLayout.AsSpan().SequenceEqual(layout)) entry.Work.Update(step);
         entry.RecordedLength = batch.GridLength;
+        entry.RecordedLayout = layout;
         entry.Work.Run();
         Nodes = entry.Work.Nodes;
     }
@@ -55,6 +58,9 @@ internal sealed class RecordedSteps(ComputeBackend backend) : IDisposable
 
         /// <summary>The grid length of <see cref="Work"/>; 0 when it has to be recorded anew.</summary>
         public int RecordedLength { get; set; }
+
+        /// <summary>The layout of <see cref="Work"/>.</summary>
+        public int[] RecordedLayout { get; set; } = [];
 
         public RecordedWork? Work { get; set; }
     }

@@ -19,8 +19,18 @@ internal sealed class TokenFeedback : IDisposable
     public TokenFeedback(ComputeBackend backend)
     {
         History = backend.Allocate(Slots * sizeof(int), "step");
-        Draws = backend.Allocate(sizeof(int), "step");
-        for (int i = 0; i < Batches; i++) _downloads[i] = backend.CreateDownload(History);
+        try
+        {
+            Draws = backend.Allocate(sizeof(int), "step");
+            for (int i = 0; i < Batches; i++) _downloads[i] = backend.CreateDownload(History);
+        }
+        catch
+        {
+            foreach (var download in _downloads) download?.Dispose();
+            Draws?.Dispose();
+            History.Dispose();
+            throw;
+        }
     }
 
     /// <summary>Tokens, int32 <c>[slot]</c>.</summary>

@@ -4,7 +4,7 @@ namespace IlgpuSparse.Model;
 public static class ModelShapes
 {
     /// <summary>Names that <see cref="Find"/> knows.</summary>
-    public static IReadOnlyList<string> Names { get; } = ["llama-2-7b", "llama-3-8b", "mixtral-8x7b"];
+    public static IReadOnlyList<string> Names { get; } = ["llama-2-7b", "llama-3-8b", "mixtral-8x7b", "tiny"];
 
     /// <summary>The configuration of <paramref name="name"/>, with <paramref name="layers"/> layers instead of its own when that is not 0, to fit a smaller device.</summary>
     /// <exception cref="ArgumentException">No such shape, or a negative number of layers.</exception>
@@ -55,6 +55,20 @@ public static class ModelShapes
                 RopeTheta = 1_000_000f,
                 Experts = 8,
                 ActiveExperts = 2,
+            },
+            // no one's model: commands are tried with it where nothing is fast
+            "tiny" => new LlamaConfig
+            {
+                ModelType = "llama",
+                VocabularySize = 32,
+                HiddenSize = 64,
+                IntermediateSize = 64,
+                Layers = 2,
+                Heads = 2,
+                KvHeads = 1,
+                HeadDim = 64,
+                MaxContext = 8192,
+                NormEpsilon = 1e-5f,
             },
             _ => throw new ArgumentException($"no shape '{name}'; there are {string.Join(", ", Names)}", nameof(name)),
         };

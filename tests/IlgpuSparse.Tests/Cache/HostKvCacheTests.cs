@@ -1,5 +1,3 @@
-using IlgpuSparse.Attention;
-using IlgpuSparse.Attention.Policies;
 using IlgpuSparse.Cache;
 using IlgpuSparse.Compute;
 using IlgpuSparse.Compute.Cpu;
@@ -7,6 +5,7 @@ using IlgpuSparse.Compute.Gpu;
 using IlgpuSparse.Llama;
 using IlgpuSparse.Model;
 using IlgpuSparse.Tests.Gpu;
+using static IlgpuSparse.Tests.Cache.HostKvCase;
 
 namespace IlgpuSparse.Tests.Cache;
 
@@ -14,17 +13,11 @@ namespace IlgpuSparse.Tests.Cache;
 [Collection("accelerators")]
 public abstract class HostKvCacheTests(Accelerators accelerators, GpuKind kind)
 {
-    private static readonly LlamaConfig s_config = ModelShapes.Find("llama-3-8b", layers: 2) with
-    {
-        VocabularySize = 12,
-        HiddenSize = 16,
-        IntermediateSize = 16,
-        Heads = 2,
-        KvHeads = 1,
-        HeadDim = 16,
-    };
-
     private readonly int _seed = Random.Shared.Next();
+    private byte _fresh;
+
+    // what no rounding hides: large numbers, and none at all
+    private const byte Fresh = 0x7b, OtherFresh = 0xff;
 
     [Theory]
     [InlineData("double-sparsity:tokens=40,channels=8,sinks=4,window=140,sets=head", KvFormat.BF16, 60, true)]
@@ -56,24 +49,24 @@ public abstract class HostKvCacheTests(Accelerators accelerators, GpuKind kind)
     private void CompareWithDevice(string attention, KvFormat format, int hot, Action<LlamaDecoder, Random, CacheSequence, int> fill)
     {
         using var backend = Open();
-        using var weights = RandomModel.Create(backend, s_config, WeightFormat.F16, _seed);
+        using var weights = RandomModel.Create(backend, Config, WeightFormat.F16, _seed);
         var options = Options(attention, format) with { MaxSequences = 2 };
         float[][] device = Run(backend, weights, options, fill, out _), host = Run(backend, weights, options with { KvPlacement = KvPlacement.Host, HotTokens = hot }, fill, out _);
-        for (int i = 0; i < device.Length; i++) Assert.True(device[i].SequenceEqual(host[i]), $"pass {i} (seed {_seed})");
+        AssertSame(backend, weights, fill, options, device, options with { KvPlacement = KvPlacement.Host, HotTokens = hot }, host);
     }
 
     [Theory]
     [InlineData("double-sparsity:tokens=1/4,channels=8,sets=head", KvFormat.Int8, 0, true)]
-    [InlineData("double-sparsity:tokens=1/8,channels=8,dense-layers=1,mean-value=on", KvFormat.F16, 64, false)]
+    [InlineData("double-sparsity:tokens=1/8,channels=8,dense-layers=1,mean-value=on", KvFormat.F16, 64, true)]
     [InlineData("oracle:tokens=1/8", KvFormat.F32, 0, false)]
     public void Rows_brought_ahead_change_nothing_where_what_they_miss_is_fetched_late(string attention, KvFormat format, int hot, bool everywhere)
     {
         Assert.SkipUnless(everywhere || kind == GpuKind.Cuda, "takes the CPU accelerator too long");
         using var backend = Open();
-        using var weights = RandomModel.Create(backend, s_config, WeightFormat.F16, _seed);
+        using var weights = RandomModel.Create(backend, Config, WeightFormat.F16, _seed);
         var options = Options(attention, format) with { MaxSequences = 2, KvPlacement = KvPlacement.Host, HotTokens = hot };
         float[][] expected = Run(backend, weights, options, Contents, out var plain), late = Run(backend, weights, options with { KvPrediction = KvPrediction.Late }, Contents, out var counts);
-        for (int i = 0; i < expected.Length; i++) Assert.True(expected[i].SequenceEqual(late[i]), $"pass {i} (seed {_seed})");
+        AssertSame(backend, weights, Contents, options, expected, options with { KvPrediction = KvPrediction.Late }, late);
         Assert.Equal(plain.HostRows, counts.HostRows + counts.AheadRows);
         Assert.True(counts.AheadRows > 0 && counts.PredictedRows >= counts.AheadRows);
         Assert.Equal(plain.ResidentRows, counts.ResidentRows);
@@ -84,10 +77,36 @@ public abstract class HostKvCacheTests(Accelerators accelerators, GpuKind kind)
     }
 
     [Fact]
+    public void A_trace_says_in_which_layer_and_rows_two_runs_part()
+    {
+        Assert.SkipUnless(kind == GpuKind.CpuAccelerator, "what is checked is the trace");
+        using var backend = Open();
+        using var weights = RandomModel.Create(backend, Config, WeightFormat.F16, _seed);
+        var options = Options("double-sparsity:tokens=1/2,channels=8,sinks=300", KvFormat.F16, 768) with { KvPlacement = KvPlacement.Host };
+        StepTrace expected = Traced(-1), actual = Traced(290);
+        Assert.StartsWith("step by step", expected.Compare(expected), StringComparison.Ordinal);
+        // the last layer is the first to differ, in all of its heads, by one row that always is in the list
+        string[] lines = expected.Compare(actual).Split(Environment.NewLine, StringSplitOptions.RemoveEmptyEntries);
+        Assert.Equal("step 1 layer 1: row 0 set 0 tokens whose rows in the cache differ: 290; output of heads (all rows) 0, 1", Assert.Single(lines).Split(", by up to")[0]);
+
+        StepTrace Traced(int changed)
+        {
+            using var decoder = new LlamaDecoder(backend, weights, options);
+            using var sequence = decoder.NewSequence();
+            Contents(decoder, new Random(_seed), sequence, 600);
+            if (changed >= 0) decoder.Cache.Layers[1].V.Upload(new byte[32], (sequence.Blocks[changed / KvLayer.BlockTokens] * KvLayer.BlockTokens + changed % KvLayer.BlockTokens) * 32);
+            var trace = new StepTrace();
+            trace.Attach(decoder);
+            decoder.Decode([sequence], [3]);
+            return trace;
+        }
+    }
+
+    [Fact]
     public void Hot_rows_are_hits_when_they_come_again_and_change_nothing()
     {
         using var backend = Open();
-        using var weights = RandomModel.Create(backend, s_config, WeightFormat.F16, _seed);
+        using var weights = RandomModel.Create(backend, Config, WeightFormat.F16, _seed);
         var options = Options("double-sparsity:tokens=1/3,channels=8", KvFormat.F16) with { MaxSequences = 2, KvPlacement = KvPlacement.Host };
         Run(backend, weights, options, Contents, out var none);
         Run(backend, weights, options with { HotTokens = 600 }, Contents, out var hot);
@@ -107,7 +126,7 @@ public abstract class HostKvCacheTests(Accelerators accelerators, GpuKind kind)
     public void Rewound_sequences_do_not_find_their_old_rows()
     {
         using var backend = Open();
-        using var weights = RandomModel.Create(backend, s_config, WeightFormat.F16, _seed);
+        using var weights = RandomModel.Create(backend, Config, WeightFormat.F16, _seed);
         var options = Options("double-sparsity:tokens=1/4,channels=8", KvFormat.F16);
         float[] expected = Rewound(options), actual = Rewound(options with { KvPlacement = KvPlacement.Host, HotTokens = 1024 });
         Assert.Equal(expected, actual);
@@ -127,100 +146,35 @@ public abstract class HostKvCacheTests(Accelerators accelerators, GpuKind kind)
         }
     }
 
-    [Theory]
-    [InlineData("dense", KvFormat.Int8, 0, 1)]
-    [InlineData("double-sparsity:tokens=1/16,channels=8", KvFormat.F16, 0, 1)]
-    [InlineData("double-sparsity:tokens=1/16,channels=8,mean-value=on,sets=head", KvFormat.Int8, 70, 3)]
-    [InlineData("quest:tokens=1/16", KvFormat.BF16, 64, 2)]
-    [InlineData("double-sparsity:tokens=1/16,channels=8,mean-value=on", KvFormat.F16, 64, 2, KvPrediction.Late)]
-    public void The_plan_is_what_gets_allocated_and_nothing_stays(string attention, KvFormat format, int hot, int sequences, KvPrediction prediction = KvPrediction.Off)
-    {
-        using var backend = Open();
-        using var weights = RandomModel.Create(backend, s_config, WeightFormat.F16, _seed);
-        long before = backend.Memory.LiveBytes;
-        var options = Options(attention, format, 3000) with { KvPlacement = KvPlacement.Host, HotTokens = hot, MaxSequences = sequences, KvPrediction = prediction };
-        var plan = MemoryPlan.For(s_config, 0, weights.Formats, options, backend);
-        using (new LlamaDecoder(backend, weights, options))
-        {
-            Assert.Equal(plan.Total, backend.Memory.LiveBytes - before);
-            Assert.Equal(plan.HostKeysAndValues, backend.HostMemory.LiveBytes);
-        }
-        // the operands of its products stay with the backend
-        Assert.Equal(before + backend.WorkingBytes(s_config, weights.Formats, LlamaDecoder.MaxRows(options.Resolve(backend, s_config))), backend.Memory.LiveBytes);
-        Assert.Equal(0, backend.HostMemory.LiveBytes);
-    }
-
-    [Fact]
-    public void Too_little_host_memory_is_said_with_both_numbers()
-    {
-        using var backend = Open();
-        using var weights = RandomModel.Create(backend, s_config, WeightFormat.F16, _seed);
-        long before = backend.Memory.LiveBytes;
-        var config = s_config with { Layers = 80, KvHeads = 64, HeadDim = 128 };
-        var e = Assert.Throws<InsufficientMemoryException>(() => new HostKvCache(backend, config, Options("dense", KvFormat.F32, 1 << 28)));
-        Assert.Contains("--context", e.Message, StringComparison.Ordinal);
-        Assert.Contains($"{HostKvCache.PlannedHostBytes(config, Options("dense", KvFormat.F32, 1 << 28)):N0}", e.Message, StringComparison.Ordinal);
-        Assert.Equal(before, backend.Memory.LiveBytes);
-        Assert.Equal(0, backend.HostMemory.LiveBytes);
-    }
-
-    [Fact]
-    public void A_decoder_that_cannot_be_made_leaves_nothing()
-    {
-        using var backend = Open();
-        using var weights = RandomModel.Create(backend, s_config, WeightFormat.F16, _seed);
-        var options = Options("double-sparsity:tokens=1/4,channels=8", KvFormat.Int8) with { KvPlacement = KvPlacement.Host, HotTokens = 64 };
-        // what the backend keeps for itself is there after the first decoder
-        new LlamaDecoder(backend, weights, options).Dispose();
-        long before = backend.Memory.LiveBytes;
-        Assert.Throws<InsufficientMemoryException>(() => new LlamaDecoder(backend, weights, options, (_, _) => throw new InsufficientMemoryException()));
-        Assert.Throws<ArgumentException>(() => new LlamaDecoder(backend, weights, options with { Channels = null }));
-        Assert.Throws<NotSupportedException>(() => new HostKvCache(backend, s_config with { HeadDim = 12 }, options));
-        Assert.Equal(before, backend.Memory.LiveBytes);
-        Assert.Equal(0, backend.HostMemory.LiveBytes);
-    }
-
-    [Fact]
-    public void Cancelled_prompts_and_decoders_disposed_with_rows_on_their_way_leave_nothing()
-    {
-        using var backend = Open();
-        using var weights = RandomModel.Create(backend, s_config, WeightFormat.F16, _seed);
-        var options = Options("double-sparsity:tokens=1/4,channels=8", KvFormat.F16) with { KvPlacement = KvPlacement.Host, HotTokens = 64, PrefillChunk = 2, KvPrediction = KvPrediction.Late };
-        // what the backend keeps for itself is there after the first time
-        Once();
-        long before = backend.Memory.LiveBytes;
-        Once();
-        Assert.Equal(before, backend.Memory.LiveBytes);
-        Assert.Equal(0, backend.HostMemory.LiveBytes);
-
-        void Once()
-        {
-            using var decoder = new LlamaDecoder(backend, weights, options);
-            var sequence = decoder.NewSequence();
-            Contents(decoder, new Random(_seed), sequence, 1000);
-            using var cancel = new CancellationTokenSource();
-            Assert.Throws<OperationCanceledException>(() => decoder.Prefill(sequence, [1, 2, 3, 4, 5], _ => cancel.Cancel(), cancel.Token).Length);
-            Assert.Equal(1002, sequence.Length);
-            // it goes on from there
-            Assert.All(decoder.Decode([sequence], [6]).ToArray(), logit => Assert.True(float.IsFinite(logit)));
-            // rows that are brought for a layer which never comes
-            using var batch = new StepBatch(backend, 1, 1, decoder.Cache.Blocks);
-            batch.SetDecode([1002], [sequence.Blocks]);
-            decoder.Cache.Prepare(batch);
-            backend.Prefetch(decoder.Cache.Layers[1], batch, decoder.Policy.Selection!);
-        }
-    }
-
     private GpuBackend Open() => GpuBackend.Create(accelerators.Open(kind), leaveOpen: true);
 
-    private static DecoderOptions Options(string attention, KvFormat format, int capacity = 2048)
+    // Passes to the bit; where they differ, both once more, step by step, to say in which layer, head and rows.
+    private void AssertSame(GpuBackend backend, LlamaWeights weights, Action<LlamaDecoder, Random, CacheSequence, int> fill, DecoderOptions expectedOptions, float[][] expected, DecoderOptions actualOptions, float[][] actual)
     {
-        var options = AttentionOptions.Parse(attention);
-        return new DecoderOptions { Capacity = capacity, KvFormat = format, Attention = options, Channels = options.NeedsChannels ? TestChannels.Create(s_config) : null };
+        int pass = Enumerable.Range(0, expected.Length).FirstOrDefault(i => !expected[i].AsSpan().SequenceEqual(actual[i]), -1);
+        if (pass < 0) return;
+        StepTrace first = new(), second = new();
+        Run(backend, weights, expectedOptions, fill, out _, first);
+        Run(backend, weights, actualOptions, fill, out _, second);
+        Assert.Fail($"pass {pass} (seed {_seed}): {expected[pass].Zip(actual[pass]).Count(x => x.First != x.Second)} of {expected[pass].Length} logits{Environment.NewLine}{first.Compare(second)}");
     }
 
     // Random contents; a prompt behind them; then steps of one sequence, of both, and of both in another order.
-    private float[][] Run(GpuBackend backend, LlamaWeights weights, DecoderOptions options, Action<LlamaDecoder, Random, CacheSequence, int> fill, out OffloadCounts counts)
+    private float[][] Run(GpuBackend backend, LlamaWeights weights, DecoderOptions options, Action<LlamaDecoder, Random, CacheSequence, int> fill, out OffloadCounts counts, StepTrace? trace = null)
+    {
+        // other contents of fresh memory for every decoder: what reads it before it is written shows, wherever the memory comes from
+        backend.Device.FreshByte = _fresh = _fresh == Fresh ? OtherFresh : Fresh;
+        try
+        {
+            return Passes(backend, weights, options, fill, out counts, trace);
+        }
+        finally
+        {
+            backend.Device.FreshByte = null;
+        }
+    }
+
+    private float[][] Passes(GpuBackend backend, LlamaWeights weights, DecoderOptions options, Action<LlamaDecoder, Random, CacheSequence, int> fill, out OffloadCounts counts, StepTrace? trace)
     {
         var passes = new List<float[]>();
         using var decoder = new LlamaDecoder(backend, weights, options);
@@ -229,75 +183,13 @@ public abstract class HostKvCacheTests(Accelerators accelerators, GpuKind kind)
         var random = new Random(_seed);
         fill(decoder, random, first, 1021);
         fill(decoder, random, second, 690);
+        trace?.Attach(decoder);
         passes.Add(decoder.Prefill(first, [1, 2, 3]).ToArray());
         passes.Add(decoder.Decode([first], [4]).ToArray());
         for (int i = 0; i < (kind == GpuKind.Cuda ? 4 : 1); i++) passes.Add(decoder.Decode([second, first], [5, 6 + i]).ToArray());
         if (kind == GpuKind.Cuda) passes.Add(decoder.Decode([first, second], [8, 9]).ToArray());
         counts = decoder.Cache is HostKvCache host ? host.Counts() : default;
         return [.. passes];
-    }
-
-    // Random K, V and labels, written into memory as it is: appending takes the CPU accelerator seconds.
-    private static void Contents(LlamaDecoder decoder, Random random, CacheSequence sequence, int tokens)
-    {
-        int first = sequence.Length;
-        sequence.Reserve(first + tokens);
-        sequence.Advance(tokens);
-        for (int layer = 0; layer < s_config.Layers; layer++)
-        {
-            var (cache, labels) = (decoder.Cache.Layers[layer], (decoder.Policy as DoubleSparsityPolicy)?.Labels(layer));
-            for (int block = first / KvLayer.BlockTokens; block < KvCache.BlocksFor(sequence.Length); block++)
-            {
-                Write(cache.K, block, KvFormats(cache.Format));
-                Write(cache.V, block, KvFormats(cache.Format));
-                Write(cache.KScales, block, () => BitConverter.SingleToInt32Bits(random.NextSingle() / 100));
-                Write(cache.VScales, block, () => BitConverter.SingleToInt32Bits(random.NextSingle() / 100));
-                Write(labels?.Codes, block, random.Next);
-            }
-        }
-
-        Func<int> KvFormats(KvFormat format) => format switch
-        {
-            KvFormat.F32 => () => BitConverter.SingleToInt32Bits(random.NextSingle() * 2 - 1),
-            KvFormat.Int8 => () => random.Next(int.MinValue, int.MaxValue),
-            // exponents below those of infinities
-            _ => () => random.Next() & 0x3bff3bff | random.Next(4) << 14 & 0x8000,
-        };
-
-        void Write(DeviceBuffer? buffer, int index, Func<int> word)
-        {
-            if (buffer is null) return;
-            int bytes = (int)(buffer.ByteLength / decoder.Cache.Blocks);
-            int[] words = [.. Enumerable.Range(0, bytes / sizeof(int)).Select(_ => word())];
-            new DeviceSpan(buffer, (long)sequence.Blocks[index] * bytes).Upload<int>(words);
-        }
-    }
-
-    // Random K and V, and what the policy keeps of them.
-    private static void Fill(LlamaDecoder decoder, Random random, CacheSequence sequence, int tokens)
-    {
-        var shape = new AttentionShape(s_config.Heads, s_config.KvHeads, s_config.HeadDim);
-        int end = sequence.Length + tokens;
-        sequence.Reserve(end);
-        while (sequence.Length < end)
-        {
-            int rows = Math.Min(end - sequence.Length, random.Next(1, 500));
-            using var batch = new StepBatch(decoder.Backend, rows, 1, decoder.Cache.Blocks);
-            batch.SetPrefill(sequence.Length, rows, sequence.Blocks);
-            decoder.Cache.Prepare(batch);
-            for (int layer = 0; layer < s_config.Layers; layer++)
-            {
-                float[] k = new float[rows * s_config.KvHeads * s_config.HeadDim], v = new float[k.Length];
-                for (int i = 0; i < k.Length; i++) (k[i], v[i]) = (random.NextSingle() * 2 - 1, random.NextSingle() * 2 - 1);
-                using DeviceBuffer keys = decoder.Backend.Allocate(k.Length * sizeof(float), "test"), values = decoder.Backend.Allocate(k.Length * sizeof(float), "test");
-                ((DeviceSpan)keys).Upload<float>(k);
-                ((DeviceSpan)values).Upload<float>(v);
-                decoder.Backend.AppendKv(shape, decoder.Cache.Layers[layer], batch, keys, values);
-                decoder.Policy.Append(layer, batch, keys);
-                decoder.Backend.Synchronize();
-            }
-            sequence.Advance(rows);
-        }
     }
 }
 

@@ -1,4 +1,5 @@
 using System.Text.Json.Nodes;
+using IlgpuSparse.Attention;
 using IlgpuSparse.Calibration;
 using IlgpuSparse.Model;
 using IlgpuSparse.Tests.Model;
@@ -43,6 +44,26 @@ public class ChannelMapTests
             Assert.Equal([4, 3], map[1, head].Allocate(LabelKind.Rotated, 7));
             Assert.Equal([3, 3], map[1, head].Allocate(LabelKind.Rotated, 6));
         }
+    }
+
+    [Fact]
+    public void Recall_a_layer_ahead_is_kept_by_labels_and_maps_without_it_are_read()
+    {
+        using var directory = new TemporaryDirectory();
+        string path = directory.File("map.json");
+        Map().With([new PredictionRecall("double-sparsity:tokens=1/16", [0, 0.75f]), new PredictionRecall("double-sparsity:tokens=1/64,label=rotated,label-bits=64", [0, 0.5f])]).Save(path);
+        var map = ChannelMap.Load(path);
+        Assert.Equal([0, 0.75f], map.RecallOf(AttentionOptions.Parse("double-sparsity:tokens=1/32")));
+        Assert.Equal([0, 0.5f], map.RecallOf(AttentionOptions.Parse("double-sparsity:label=rotated,label-bits=64")));
+        // of labels that were not measured, the first
+        Assert.Equal([0, 0.75f], map.RecallOf(AttentionOptions.Parse("double-sparsity:channels=8")));
+        var json = JsonNode.Parse(File.ReadAllText(path))!;
+        json["predictions"]![0]!["recall"]![1] = 1.5;
+        File.WriteAllText(path, json.ToJsonString());
+        Assert.Contains("predictions", Assert.Throws<ModelFormatException>(() => ChannelMap.Load(path)).Message, StringComparison.Ordinal);
+        json.AsObject().Remove("predictions");
+        File.WriteAllText(path, json.ToJsonString());
+        Assert.Null(ChannelMap.Load(path).RecallOf(AttentionOptions.DoubleSparsity));
     }
 
     [Fact]

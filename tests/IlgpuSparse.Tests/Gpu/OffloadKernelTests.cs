@@ -11,7 +11,7 @@ public sealed class OffloadKernelTests
     [InlineData(9, 0)]
     public void Rows_are_moved_in_units_of_16_bytes_with_many_loads_under_way(int major, int minor)
     {
-        foreach (var variant in (KernelVariant[])[CopyRowsKernel.Variant, CountRowsKernel.Variant, .. FetchKernel.Variants, KeepKernel.Variant])
+        foreach (var variant in (KernelVariant[])[CopyRowsKernel.Variant, CountRowsKernel.Variant, .. FetchKernel.Variants, KeepKernel.Variant, DropKernel.Variant, ReplayKernel.Variant])
             Assert.Empty(KernelCode.Faults(KernelCode.Ptx(variant, major, minor)));
         foreach (var variant in FetchKernel.Variants) CheckOrder(KernelCode.Entry(KernelCode.Ptx(variant, major, minor)));
     }

@@ -111,6 +111,10 @@ internal sealed class AlternativePolicies : AttentionPolicy
 
     internal override bool TakesRuns => Chosen.TakesRuns;
 
+    internal override bool Predicts(int layer, StepBatch batch) => Chosen.Predicts(layer, batch);
+
+    internal override void Predict(int layer, StepBatch batch, DeviceSpan q) => Chosen.Predict(layer, batch, q);
+
     /// <summary>Bytes that sets were shorter than <see cref="BytesRead"/> counts, over all steps since the last call.</summary>
     public long TakeUnread()
     {

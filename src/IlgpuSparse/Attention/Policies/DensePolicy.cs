@@ -13,8 +13,6 @@ internal sealed class DensePolicy(ComputeBackend backend, LlamaConfig config, Kv
 
     public override long AuxiliaryBytesPerToken => 0;
 
-    public override bool IsRecordable => cache.DenseStepsAreRecordable;
-
     public override void Append(int layer, StepBatch batch, DeviceSpan k) { }
 
     public override void Attend(int layer, StepBatch batch, DeviceSpan q, DeviceSpan y) => backend.Attend(_shape, cache.Layers[layer], batch, q, y);

@@ -34,6 +34,8 @@ internal sealed class DoubleSparsityPolicy : AttentionPolicy
     private readonly TokenSets? _sets;
     private readonly TokenSets?[] _predicted = new TokenSets?[2];
     private readonly KvPrediction _prediction;
+    private readonly bool[] _predictable;
+    private readonly float _lateLeast;
 
     /// <summary>Allocates labels, scores and sets. Without <paramref name="channels"/> it attends sparsely only after <see cref="Use"/>.</summary>
     public DoubleSparsityPolicy(ComputeBackend backend, LlamaConfig config, KvCache cache, AttentionOptions options, ChannelMap? channels, DecoderOptions decoder)
@@ -55,6 +57,9 @@ internal sealed class DoubleSparsityPolicy : AttentionPolicy
         _shape = new AttentionShape(config.Heads, config.KvHeads, config.HeadDim, config.SlidingWindow);
         _codes = new (DeviceBuffer, DeviceBuffer?)?[config.Layers];
         _sums = new ValueSums?[config.Layers];
+        (_prediction, _lateLeast) = (decoder.KvPrediction, decoder.KvLateLeast);
+        var recall = channels?.RecallOf(options);
+        _predictable = [.. Enumerable.Range(0, config.Layers).Select(layer => layer > 0 && (recall is null || recall[layer] >= decoder.KvLeastRecall))];
         try
         {
             for (int layer = Math.Min(options.DenseLayers, config.Layers); layer < config.Layers; layer++)
@@ -76,11 +81,26 @@ internal sealed class DoubleSparsityPolicy : AttentionPolicy
             _scores = new TokenScores(backend.Allocate((long)maxRows * sets * cache.Capacity * sizeof(float), "scratch"), sets, cache.Capacity);
             int budget = options.MostTokens(cache.Capacity);
             _sets = NewSets();
-            _prediction = cache is HostKvCache ? decoder.KvPrediction : KvPrediction.Off;
             for (int i = 0; i < _predicted.Length && _prediction != KvPrediction.Off; i++) _predicted[i] = NewSets();
 
-            TokenSets NewSets() => new(backend.Allocate((long)maxRows * sets * budget * sizeof(int), "scratch"), backend.Allocate((long)maxRows * sets * sizeof(int), "scratch"), sets, budget,
-                options.MeanValue ? backend.Allocate((long)maxRows * sets * sizeof(float), "scratch") : null);
+            TokenSets NewSets()
+            {
+                var owned = new List<DeviceBuffer>();
+                DeviceBuffer Own(long numbers)
+                {
+                    owned.Add(backend.Allocate((long)maxRows * sets * numbers * sizeof(int), "scratch"));
+                    return owned[^1];
+                }
+                try
+                {
+                    return new TokenSets(Own(budget), Own(1), sets, budget, options.MeanValue ? Own(1) : null);
+                }
+                catch
+                {
+                    foreach (var buffer in owned) buffer.Dispose();
+                    throw;
+                }
+            }
         }
         catch
         {
@@ -124,7 +144,7 @@ internal sealed class DoubleSparsityPolicy : AttentionPolicy
     public static long PlannedBytes(LlamaConfig config, AttentionOptions options, DecoderOptions decoder)
     {
         long capacity = (long)KvCache.BlocksFor(decoder.Capacity) * KvLayer.BlockTokens;
-        int lists = decoder is { KvPlacement: KvPlacement.Host, KvPrediction: not KvPrediction.Off } ? 3 : 1; // those of a step, and of two predicted layers
+        int lists = decoder.KvPrediction != KvPrediction.Off ? 3 : 1; // those of a step, and of two predicted layers
         long tables = HeadBudgets.Bytes(config, options, decoder), outputs = 0;
         for (int layer = Math.Min(options.DenseLayers, config.Layers); layer < config.Layers; layer++)
         {
@@ -173,17 +193,16 @@ internal sealed class DoubleSparsityPolicy : AttentionPolicy
             _backend.Attend(_shape, _cache.Layers[layer], batch, q, y);
             return;
         }
-        // the first layer that selects has none before it to be predicted in
-        if (_prediction == KvPrediction.Trust && Predicts(layer, batch))
-        {
-            AttendTo(_predicted[layer & 1]!, layer, batch, q, y);
-            return;
-        }
-        Select(layer, batch, q);
-        AttendSelected(layer, batch, q, y);
+        // a layer that cannot be predicted, as the first one, has sets of its own query
+        if (!Trusts(layer, batch)) Select(layer, batch, q);
+        if (_lateLeast > 0 && _prediction == KvPrediction.Late && Predicts(layer, batch)) _backend.DropMissing(_cache.Layers[layer], batch, _sets!, _scores!, _options.Rule, _lateLeast);
+        AttendTo(SetsOf(layer, batch)!, layer, batch, q, y);
     }
 
-    internal override bool Predicts(int layer, StepBatch batch) => _prediction != KvPrediction.Off && layer > 0 && layer < _codes.Length && IsSparse(layer, batch);
+    // Whether the predicted sets are the ones that are read.
+    private bool Trusts(int layer, StepBatch batch) => _prediction == KvPrediction.Trust && Predicts(layer, batch);
+
+    internal override bool Predicts(int layer, StepBatch batch) => _prediction != KvPrediction.Off && layer < _codes.Length && _predictable[layer] && IsSparse(layer, batch);
 
     internal override void Predict(int layer, StepBatch batch, DeviceSpan q)
     {
@@ -222,7 +241,10 @@ internal sealed class DoubleSparsityPolicy : AttentionPolicy
         if (_sums[layer] is { } sums) _backend.BlendMeanValue(_shape, _cache.Layers[layer], sums, batch, sets, y);
     }
 
-    internal override TokenSets? SetsOf(int layer, StepBatch batch) => IsSparse(layer, batch) ? _sets : null;
+    internal override TokenSets? SetsOf(int layer, StepBatch batch) => !IsSparse(layer, batch) ? null : Trusts(layer, batch) ? _predicted[layer & 1] : _sets;
+
+    /// <summary>The sets that were predicted for <paramref name="layer"/> in the last step; null where it is not predicted.</summary>
+    internal TokenSets? PredictedSetsOf(int layer, StepBatch batch) => Predicts(layer, batch) ? _predicted[layer & 1] : null;
 
     /// <summary>Scores of the last step.</summary>
     internal TokenScores Scores => _scores!;

@@ -55,23 +55,53 @@ internal sealed class LabelTables
     }
 
     /// <summary>A label layer over <paramref name="codes"/>, with the scales of tokens where labels have such.</summary>
-    public LabelLayer CreateLayer(ComputeBackend backend, DeviceBuffer codes, DeviceBuffer? tokenScales) => new()
+    public LabelLayer CreateLayer(ComputeBackend backend, DeviceBuffer codes, DeviceBuffer? tokenScales)
     {
-        Format = _options.LabelFormat,
-        Scaling = _options.Scaling,
-        Channels = _options.Channels,
-        ChannelIndices = Table(backend, _indices)!,
-        Offsets = Table(backend, _offsets),
-        Steps = Table(backend, _steps),
-        Planes = Table(backend, _planes),
-        QuantiserSteps = Table(backend, _quantiserSteps),
-        Codes = codes,
-        TokenScales = tokenScales,
-    };
+        var tables = new List<DeviceBuffer>();
+        DeviceBuffer? Own<T>(T[]? values) where T : unmanaged
+        {
+            if (values is null) return null;
+            tables.Add(Table(backend, values));
+            return tables[^1];
+        }
+        try
+        {
+            return new LabelLayer
+            {
+                Format = _options.LabelFormat,
+                Scaling = _options.Scaling,
+                Channels = _options.Channels,
+                ChannelIndices = Own(_indices)!,
+                Offsets = Own(_offsets),
+                Steps = Own(_steps),
+                Planes = Own(_planes),
+                QuantiserSteps = Own(_quantiserSteps),
+                Codes = codes,
+                TokenScales = tokenScales,
+            };
+        }
+        catch
+        {
+            foreach (var table in tables) table.Dispose();
+            throw;
+        }
+    }
 
     /// <summary>The projections of keys and queries; null without.</summary>
-    public (HeadProjection Keys, HeadProjection Queries)? CreateProjections(ComputeBackend backend, int headDim) =>
-        _keys is null ? null : (HeadProjection.Create(backend, _keys, headDim, Outputs), HeadProjection.Create(backend, _queries!, headDim, Outputs));
+    public (HeadProjection Keys, HeadProjection Queries)? CreateProjections(ComputeBackend backend, int headDim)
+    {
+        if (_keys is null) return null;
+        var keys = HeadProjection.Create(backend, _keys, headDim, Outputs);
+        try
+        {
+            return (keys, HeadProjection.Create(backend, _queries!, headDim, Outputs));
+        }
+        catch
+        {
+            keys.Dispose();
+            throw;
+        }
+    }
 
     private static bool HasScales(AttentionOptions options) => options.Scaling == LabelScaling.Static && options.LabelFormat != LabelFormat.F16;
 
@@ -123,9 +153,8 @@ internal sealed class LabelTables
         }
     }
 
-    private static DeviceBuffer? Table<T>(ComputeBackend backend, T[]? values) where T : unmanaged
+    private static DeviceBuffer Table<T>(ComputeBackend backend, T[] values) where T : unmanaged
     {
-        if (values is null) return null;
         var buffer = backend.Allocate((long)values.Length * sizeof(int), "labels");
         ((DeviceSpan)buffer).Upload<T>(values);
         return buffer;

@@ -94,7 +94,7 @@ internal sealed class CudaGraph : RecordedWork
     {
         if (_executable == IntPtr.Zero) return;
         _device.Accelerator.Bind();
-        _device.Synchronize(); // it may still run
+        _device.Settle(); // it may still run
         CudaDriver.DestroyExecutable(_executable);
         _executable = IntPtr.Zero;
     }

@@ -177,6 +177,8 @@ public sealed class GpuBackend : ComputeBackend
     /// <inheritdoc/>
     public override void Synchronize() => _device.Synchronize();
 
+    internal override void Settle() => _device.Settle();
+
     /// <inheritdoc/>
     public override void Embed(WeightMatrix table, DeviceSpan ids, int rows, DeviceSpan x) => _embedding.Run(table, ids, rows, x, Stream);
 
@@ -289,12 +291,14 @@ public sealed class GpuBackend : ComputeBackend
             _decode.Selected(shape, cache, batch, q, sets, y, Stream);
             return;
         }
-        var (rows, lists) = offload.Owner.Fetch(cache, batch, sets);
+        var (rows, lists) = offload.Owner.Selected.Fetch(cache, batch, sets);
         _decode.Selected(shape, rows, batch, q, lists, y, Stream);
-        offload.Owner.Keep(cache, batch, sets);
+        offload.Owner.Selected.Keep(cache, batch, sets);
     }
 
-    internal override void Prefetch(KvLayer cache, StepBatch batch, TokenSets sets) => cache.Offload?.Owner.Prefetch(cache, batch, sets);
+    internal override void Prefetch(KvLayer cache, StepBatch batch, TokenSets sets) => cache.Offload?.Owner.Selected.Prefetch(cache, batch, sets);
+
+    internal override void DropMissing(KvLayer cache, StepBatch batch, TokenSets sets, TokenScores scores, SelectionRule rule, float least) => cache.Offload?.Owner.Selected.Drop(cache, batch, sets, scores, rule, least);
 
     /// <inheritdoc/>
     public override void Sample(DeviceSpan logits, int rows, int vocabulary, SamplingOptions options, DeviceSpan draws, DeviceSpan ids)
@@ -330,7 +334,7 @@ public sealed class GpuBackend : ComputeBackend
     {
         if (_disposed) return;
         _disposed = true;
-        _device.Synchronize();
+        _device.Settle();
         _experts.Dispose();
         _tensorMatMul?.Dispose();
         _decode.Dispose();

@@ -39,6 +39,7 @@ internal sealed class GpuBuffer : DeviceBuffer
         else if (onHost && device.IsCuda) (_pinned, _memory) = Pin(device, bytes, purpose, ledger);
         else _memory = AllocateMemory(device, bytes, purpose, ledger);
         ledger.Add(purpose, bytes);
+        if (device.FreshByte is { } value) Fill(value);
     }
 
     /// <inheritdoc/>
@@ -58,6 +59,7 @@ internal sealed class GpuBuffer : DeviceBuffer
         if (device.IsCapturing) throw new InvalidOperationException($"memory for {purpose} cannot be allocated while a CUDA graph is recorded");
         try
         {
+            device.Before?.Invoke("allocate");
             return device.Accelerator.Allocate1D<byte>(Rounded(bytes));
         }
         catch (Exception e) when (e is AcceleratorException or OutOfMemoryException or OverflowException)
@@ -109,10 +111,12 @@ internal sealed class GpuBuffer : DeviceBuffer
     }
 
     /// <inheritdoc/>
-    public override void Clear()
+    public override void Clear() => Fill(0);
+
+    private void Fill(byte value)
     {
-        for (long start = 0; _pinned != IntPtr.Zero && start < ByteLength; start += int.MaxValue) Pinned(start, (int)Math.Min(int.MaxValue, ByteLength - start)).Clear();
-        if (_pinned == IntPtr.Zero) Bytes(0, Rounded(ByteLength)).MemSetToZero(_device.Stream);
+        for (long start = 0; _pinned != IntPtr.Zero && start < ByteLength; start += int.MaxValue) Pinned(start, (int)Math.Min(int.MaxValue, ByteLength - start)).Fill(value);
+        if (_pinned == IntPtr.Zero) Bytes(0, Rounded(ByteLength)).MemSet(_device.Stream, value);
     }
 
     /// <summary>Copies <paramref name="count"/> bytes from pinned host memory to the device on <paramref name="stream"/>; returns at once.</summary>
@@ -142,6 +146,7 @@ internal sealed class GpuBuffer : DeviceBuffer
         if (device.IsCapturing) throw new InvalidOperationException($"memory for {purpose} cannot be allocated while a CUDA graph is recorded");
         try
         {
+            device.Before?.Invoke("pin");
             device.Accelerator.Bind();
             var pinned = CudaDriver.AllocatePinned(Rounded(bytes));
             return (pinned, CPUMemoryBuffer.Create(device.Accelerator, pinned, Rounded(bytes), 1));
@@ -169,15 +174,22 @@ internal sealed class GpuBuffer : DeviceBuffer
     {
         var memory = Interlocked.Exchange(ref _memory, null);
         if (memory is null) return;
+        _ledger.Remove(_purpose, ByteLength);
         Companion?.Dispose();
         if (_pinned != IntPtr.Zero)
         {
             _device.Accelerator.Bind();
-            _device.Synchronize(); // kernels may still write there
-            CudaDriver.FreePinned(_pinned);
+            _device.Settle(); // kernels may still write there
         }
-        if (_arena is null) memory.Dispose();
-        else _arena.Release();
-        _ledger.Remove(_purpose, ByteLength);
+        try
+        {
+            if (_pinned != IntPtr.Zero) CudaDriver.FreePinned(_pinned);
+            if (_arena is null) memory.Dispose();
+            else _arena.Release();
+        }
+        catch (Exception e) when (e is AcceleratorException or CudaDriverException)
+        {
+            // a context that has failed takes its memory along
+        }
     }
 }

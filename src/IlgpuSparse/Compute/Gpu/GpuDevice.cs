@@ -61,6 +61,12 @@ public sealed class GpuDevice : IDisposable
     /// <summary>Whether a <see cref="CudaGraph"/> is being recorded: nothing may allocate, copy from or to the host, or wait.</summary>
     internal bool IsCapturing { get; set; }
 
+    /// <summary>What every byte of new buffers is set to; null leaves them as they come. Whoever reads memory that nobody wrote gives other results with another value: for tests.</summary>
+    internal byte? FreshByte { get; set; }
+
+    /// <summary>Told of every allocation, kernel that is looked up and wait before it is done: tests have them fail as a device would.</summary>
+    internal Action<string>? Before { get; set; }
+
     /// <summary>Seconds that went into compiling and loading kernels and into recording graphs.</summary>
     internal double PreparationSeconds { get; private set; }
 
@@ -115,14 +121,31 @@ public sealed class GpuDevice : IDisposable
     internal void NotePreparation(long start) => PreparationSeconds += Stopwatch.GetElapsedTime(start).TotalSeconds;
 
     /// <summary>Waits until everything on the stream is done.</summary>
-    internal void Synchronize() => Stream.Synchronize();
+    internal void Synchronize()
+    {
+        Before?.Invoke("wait");
+        Stream.Synchronize();
+    }
+
+    /// <summary>Waits for the main stream and for <paramref name="other"/> before something is disposed. A device that has failed does nothing more: what was made on it has to go all the same, and the first error is the one to report.</summary>
+    internal void Settle(AcceleratorStream? other = null)
+    {
+        try
+        {
+            Synchronize();
+            other?.Synchronize();
+        }
+        catch (Exception e) when (e is AcceleratorException or CudaDriverException)
+        {
+        }
+    }
 
     /// <summary>Disposes kernels, stream and accelerator; buffers must have been disposed before.</summary>
     public void Dispose()
     {
         if (_disposed) return;
         _disposed = true;
-        Stream.Synchronize();
+        Settle();
         Staging?.Dispose();
         Kernels.Dispose();
         Stream.Dispose();

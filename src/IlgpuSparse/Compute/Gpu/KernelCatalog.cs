@@ -62,5 +62,7 @@ internal static class KernelCatalog
         CountRowsKernel.Variant,
         .. FetchKernel.Variants,
         KeepKernel.Variant,
+        DropKernel.Variant,
+        ReplayKernel.Variant,
     ];
 }

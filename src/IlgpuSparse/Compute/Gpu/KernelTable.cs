@@ -27,6 +27,7 @@ internal sealed class KernelTable(GpuDevice device) : IDisposable
     /// </summary>
     public TLaunch Load<TLaunch>(KernelVariant variant) where TLaunch : Delegate
     {
+        device.Before?.Invoke(variant.Name);
         var kernel = Get(variant);
         lock (_lock) kernel.Launch ??= kernel.Kernel.CreateLauncherDelegate<TLaunch>();
         return (TLaunch)kernel.Launch;

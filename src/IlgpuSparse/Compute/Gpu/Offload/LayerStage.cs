@@ -54,10 +54,25 @@ internal sealed class LayerStage : IDisposable
         return new KvLayer(_layers[layer].Format, slot.K!, slot.V!, _layers[layer].KScales, _layers[layer].VScales);
     }
 
-    /// <summary>A new pass: what was brought before is of no use.</summary>
-    public void Begin()
+    /// <summary>Where the blocks lie that a pass over <paramref name="batch"/> has copied, and how many: what copies of a recorded step are made of.</summary>
+    public static int[] Layout(StepBatch batch)
+    {
+        var layout = new List<int>();
+        for (int row = 0; row < batch.Rows; row++)
+        {
+            int last = batch.HostPositions[row] >> KvLayer.BlockShift;
+            layout.Add(last);
+            layout.AddRange(batch.HostBlocks(row)[..(last + 1)]);
+        }
+        return [.. layout];
+    }
+
+    /// <summary>A new pass: what was brought before is of no use. Where it <paramref name="bringsAll"/> layers of a decode step, their bytes are counted here: a recorded one does not come by <see cref="Start"/>.</summary>
+    public void Begin(StepBatch batch, bool bringsAll)
     {
         foreach (var slot in _slots) slot.Layer = -1;
+        if (batch.IsPrefill || !bringsAll) return;
+        for (int row = 0; row < batch.Rows; row++) CopiedBytes += 2L * _layers.Count * (batch.HostPositions[row] >> KvLayer.BlockShift) * (_layers[0].K.ByteLength / BlocksIn(0));
     }
 
     /// <summary>Has the whole blocks of <paramref name="layer"/> in its room, and further layers on their way where there is room for them.</summary>
@@ -100,7 +115,7 @@ internal sealed class LayerStage : IDisposable
                 long offset = blocks[start] * blockBytes, bytes = (end - start) * blockBytes;
                 GpuBuffer.Copy((GpuBuffer)_layers[layer].K, (GpuBuffer)slot.K!, offset, bytes, Copies);
                 GpuBuffer.Copy((GpuBuffer)_layers[layer].V, (GpuBuffer)slot.V!, offset, bytes, Copies);
-                CopiedBytes += 2 * bytes;
+                if (batch.IsPrefill) CopiedBytes += 2 * bytes;
             }
         }
         if (_copies is CudaStream copies) CudaDriver.RecordEvent(slot.Copied, copies.StreamPtr);
@@ -111,7 +126,7 @@ internal sealed class LayerStage : IDisposable
     public void Dispose()
     {
         if (_device.IsCuda) _device.Accelerator.Bind();
-        _copies?.Synchronize(); // copies that nobody waited for
+        _device.Settle(_copies); // copies that nobody waited for
         foreach (var slot in _slots)
         {
             slot.K?.Dispose();

@@ -83,12 +83,12 @@ internal sealed class RowsAhead : IDisposable
         CudaDriver.RecordEvent(slot.Done, side.StreamPtr);
     }
 
-    /// <summary>Has what follows wait for the rows of <paramref name="layer"/>, if any were asked for: the lists that they are of.</summary>
-    public TokenSets? Join(int layer)
+    /// <summary>Has what follows wait for the rows of <paramref name="layer"/>, if any were asked for: the lists that they are of. They count as used unless they are asked for <paramref name="again"/>.</summary>
+    public TokenSets? Join(int layer, bool again = false)
     {
         var slot = _slots[layer & 1];
         if (slot.Layer != layer) return null;
-        slot.Layer = -1;
+        if (!again) slot.Layer = -1;
         if (_device.IsCuda) CudaDriver.WaitOnStream(_device.StreamHandle, slot.Done);
         return slot.Sets;
     }
@@ -98,7 +98,7 @@ internal sealed class RowsAhead : IDisposable
     public void Dispose()
     {
         if (_device.IsCuda) _device.Accelerator.Bind();
-        _stream?.Synchronize(); // rows that nobody waited for
+        _device.Settle(_stream); // rows that nobody waited for
         foreach (var slot in _slots)
         {
             slot.Rows?.Dispose();

@@ -16,8 +16,8 @@ internal static class FetchKernel
     /// <summary>Counters of this kernel: rows from the host, hot ones, ones of resident blocks, ones brought ahead that were asked for, and all that were brought ahead.</summary>
     public const int HostRows = 0, HotRowsRead = 1, ResidentRows = 2, AheadRowsRead = 3, AheadRows = 4, Counted = 5;
 
-    /// <summary>Counter of <see cref="CountRowsKernel"/>: rows that dense attention read in place. And how many counters there are.</summary>
-    public const int InPlaceRows = 5, Counters = 6;
+    /// <summary>Counters of <see cref="CountRowsKernel"/>, rows that dense attention read in place, and of <see cref="DropKernel"/>, selected rows that were not fetched. And how many counters there are.</summary>
+    public const int InPlaceRows = 5, DroppedRows = 6, Counters = 7;
 
     private const int Batch = 8;
 

@@ -98,8 +98,8 @@ internal static class MassSearch
         if (select.Shares.Length != 0) select.Shares[set] = Ratio(cut.Before + (ulong)ties * weight, total);
     }
 
-    // Exact for the whole: 1, and for nothing of nothing too.
-    private static float Ratio(ulong part, ulong whole)
+    /// <summary><paramref name="part"/> over <paramref name="whole"/>; exact for the whole: 1, and for nothing of nothing too.</summary>
+    public static float Ratio(ulong part, ulong whole)
     {
         // thirty bits of the whole are enough; a conversion of 64 would go by way of double precision
         int shift = 0;
