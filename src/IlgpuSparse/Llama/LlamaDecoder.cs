@@ -12,9 +12,6 @@ namespace IlgpuSparse.Llama;
 /// </summary>
 public sealed class LlamaDecoder : IDisposable
 {
-    /// <summary>Rows whose logits are computed at a time.</summary>
-    private const int LogitRows = 16;
-
     /// <summary>What marks recordings of dense steps, beside the modes of the policy.</summary>
     private const int DenseMode = -1;
 
@@ -22,13 +19,8 @@ public sealed class LlamaDecoder : IDisposable
     private readonly LlamaWeights _weights;
     private readonly AttentionShape _shape;
     private readonly StepBatch _batch;
-    private readonly RopeTable _rope;
-    private readonly List<DeviceBuffer> _scratch = [];
-    private readonly DeviceBuffer _ids, _x, _normed, _q, _k, _v, _attended, _gate, _up, _logits;
-    private readonly DeviceBuffer? _router, _predicted;
-    private readonly float[] _hostLogits;
+    private readonly ForwardPass _pass;
     private readonly RecordedSteps _steps;
-    private readonly int _maxRows;
     private readonly Action _plainStep, _drawingStep;
     private SamplingOptions? _sampling;
     private StepQueue? _queue;
@@ -55,35 +47,21 @@ public sealed class LlamaDecoder : IDisposable
         Options = options;
         var c = weights.Config;
         _shape = new AttentionShape(c.Heads, c.KvHeads, c.HeadDim, c.SlidingWindow);
-        _maxRows = MaxRows(options);
+        int maxRows = MaxRows(options);
         _steps = new RecordedSteps(backend);
         _plainStep = Step;
         _drawingStep = DrawingStep;
         try
         {
-            backend.ReserveWorkingMemory(c, weights.Formats, _maxRows);
+            backend.ReserveWorkingMemory(c, weights.Formats, maxRows);
             var host = options.KvPlacement == KvPlacement.Host ? new HostKvCache(backend, c, options) : null;
             Cache = host ?? new KvCache(backend, c, options.KvFormat, options.Capacity);
             Policy = createPolicy(Cache, options);
             if (Policy.Selection is { } sets) host?.Reserve(sets);
             QueuesSteps = backend.Records && Policy.IsRecordable;
-            _batch = new StepBatch(backend, _maxRows, options.MaxSequences, Cache.Blocks);
+            _batch = new StepBatch(backend, maxRows, options.MaxSequences, Cache.Blocks);
             Feedback = new TokenFeedback(backend);
-            _rope = new RopeTable(backend, c);
-            _ids = Scratch(1);
-            _x = Scratch(c.HiddenSize);
-            _normed = Scratch(c.HiddenSize);
-            _q = Scratch(c.Heads * c.HeadDim);
-            _k = Scratch(c.KvHeads * c.HeadDim);
-            _v = Scratch(c.KvHeads * c.HeadDim);
-            _attended = Scratch(c.Heads * c.HeadDim);
-            _gate = Scratch(c.Experts > 0 ? 1 : c.IntermediateSize);
-            _up = Scratch(c.Experts > 0 ? 1 : c.IntermediateSize);
-            _router = c.Experts > 0 ? Scratch(c.Experts) : null;
-            if (Predicts(options)) _scratch.Add(_predicted = backend.Allocate((long)options.MaxSequences * c.Heads * c.HeadDim * sizeof(float), "scratch"));
-            _logits = backend.Allocate((long)Math.Max(LogitRows, options.MaxSequences) * c.VocabularySize * sizeof(float), "scratch");
-            _scratch.Add(_logits);
-            _hostLogits = new float[Math.Max(LogitRows, options.MaxSequences) * c.VocabularySize];
+            _pass = new ForwardPass(backend, weights, options, Cache, Policy, _batch, maxRows);
         }
         catch
         {
@@ -125,26 +103,27 @@ public sealed class LlamaDecoder : IDisposable
     /// <summary>
     /// Called with every layer's queries <c>[row, head, headDim]</c> and keys <c>[row, kvHead, headDim]</c> after RoPE: what calibration gathers.
     /// </summary>
-    internal Action<int, StepBatch, DeviceSpan, DeviceSpan>? Observer { get; set; }
+    internal Action<int, StepBatch, DeviceSpan, DeviceSpan>? Observer
+    {
+        get => _pass.Observer;
+        set => _pass.Observer = value;
+    }
 
     /// <summary>
     /// Called after the attention of every layer of a decode step with the queries and what attention gave, both <c>[row, head, headDim]</c>; <see cref="AttentionPolicy.SetsOf"/> then tells what was read. Such steps are not recorded.
     /// </summary>
-    internal Action<int, StepBatch, DeviceSpan, DeviceSpan>? Attended { get; set; }
+    internal Action<int, StepBatch, DeviceSpan, DeviceSpan>? Attended
+    {
+        get => _pass.Attended;
+        set => _pass.Attended = value;
+    }
 
     /// <summary>Scratch bytes that a decoder with these options allocates (activations, logits and step tables), caches and policies not counted.</summary>
     internal static long ScratchBytes(LlamaConfig c, DecoderOptions options)
     {
         long blocks = KvCache.BlocksFor(options.Capacity);
-        return sizeof(float) * (MaxRows(options) * RowFloats(c) + (long)Math.Max(LogitRows, options.MaxSequences) * c.VocabularySize
-            + MaxRows(options) + options.MaxSequences * blocks + c.HeadDim / 2 + TokenFeedback.Slots + 1 + (Predicts(options) ? (long)options.MaxSequences * c.Heads * c.HeadDim : 0));
+        return ForwardPass.Bytes(c, options, MaxRows(options)) + sizeof(float) * (MaxRows(options) + options.MaxSequences * blocks + TokenFeedback.Slots + 1);
     }
-
-    private static bool Predicts(DecoderOptions options) => options.KvPrediction != KvPrediction.Off;
-
-    /// <summary>Floats of activations a token.</summary>
-    internal static long RowFloats(LlamaConfig c) =>
-        1 + 2L * c.HiddenSize + 2L * c.Heads * c.HeadDim + 2L * c.KvHeads * c.HeadDim + 2L * (c.Experts > 0 ? 1 : c.IntermediateSize) + c.Experts;
 
     /// <summary>Rows of the largest pass.</summary>
     internal static int MaxRows(DecoderOptions options) => Math.Max(options.PrefillChunk, options.MaxSequences);
@@ -169,8 +148,7 @@ public sealed class LlamaDecoder : IDisposable
     {
         int last = 0;
         ForEachChunk(sequence, tokens, rows => last = rows - 1, progress, cancellation);
-        Logits(last, 1);
-        return _hostLogits.AsSpan(0, Config.VocabularySize);
+        return Logits(last, 1).Span;
     }
 
     /// <summary>As <see cref="Prefill"/>, but hands the logits of every position to <paramref name="visit"/>: (index in <paramref name="tokens"/>, logits).</summary>
@@ -179,11 +157,11 @@ public sealed class LlamaDecoder : IDisposable
         int done = 0;
         ForEachChunk(sequence, tokens, rows =>
         {
-            for (int row = 0; row < rows; row += LogitRows)
+            for (int row = 0; row < rows; row += ForwardPass.LogitRows)
             {
-                int count = Math.Min(LogitRows, rows - row);
-                Logits(row, count);
-                for (int i = 0; i < count; i++) visit(done + row + i, _hostLogits.AsMemory(i * Config.VocabularySize, Config.VocabularySize));
+                int count = Math.Min(ForwardPass.LogitRows, rows - row);
+                var logits = Logits(row, count);
+                for (int i = 0; i < count; i++) visit(done + row + i, logits.Slice(i * Config.VocabularySize, Config.VocabularySize));
             }
             done += rows;
         }, null, cancellation);
@@ -216,13 +194,12 @@ public sealed class LlamaDecoder : IDisposable
         }
         _batch.SetDecode(positions, blocks, dense);
         Cache.Prepare(_batch);
-        ((DeviceSpan)_ids).Upload(tokens);
+        ((DeviceSpan)_pass.Ids).Upload(tokens);
         if (Policy.IsRecordable && Attended is null) _steps.Run(_batch, dense ? DenseMode : Policy.Mode(_batch), null, Cache.Layout(_batch), _plainStep);
         else Step();
         if (_backend.Records) _batch.NoteAdvanced();
         foreach (var sequence in sequences) sequence.Advance(1);
-        Download(tokens.Length);
-        return _hostLogits.AsSpan(0, tokens.Length * Config.VocabularySize);
+        return _pass.Download(tokens.Length).Span;
     }
 
     /// <summary>
@@ -242,12 +219,11 @@ public sealed class LlamaDecoder : IDisposable
         int start = sequence.Length;
         _batch.SetDecode([.. Enumerable.Range(start, tokens.Length)], [.. Enumerable.Repeat(sequence.Blocks, tokens.Length)]);
         Cache.Prepare(_batch);
-        ((DeviceSpan)_ids).Upload(tokens);
+        ((DeviceSpan)_pass.Ids).Upload(tokens);
         Step();
         if (_backend.Records) _batch.NoteAdvanced();
         sequence.Advance(tokens.Length);
-        Download(tokens.Length);
-        return _hostLogits.AsSpan(0, tokens.Length * Config.VocabularySize);
+        return _pass.Download(tokens.Length).Span;
     }
 
     /// <summary>Steps of <paramref name="sequence"/> that follow one another on the device; see <see cref="StepQueue(LlamaDecoder, CacheSequence, int, SamplingOptions, int, int)"/>.</summary>
@@ -263,7 +239,7 @@ public sealed class LlamaDecoder : IDisposable
     {
         Interrupt();
         _queue = queue;
-        ((DeviceSpan)_ids).Upload<int>([token]);
+        ((DeviceSpan)_pass.Ids).Upload<int>([token]);
         ((DeviceSpan)Feedback.Draws).Upload<int>([drawn]);
     }
 
@@ -310,97 +286,42 @@ public sealed class LlamaDecoder : IDisposable
             sequence.Reserve(sequence.Length + chunk.Length);
             _batch.SetPrefill(sequence.Length, chunk.Length, sequence.Blocks);
             Cache.Prepare(_batch);
-            ((DeviceSpan)_ids).Upload(chunk);
-            Forward();
+            ((DeviceSpan)_pass.Ids).Upload(chunk);
+            _pass.Run();
             sequence.Advance(chunk.Length);
             finished(chunk.Length);
             progress?.Invoke(start + chunk.Length);
         }
     }
 
-    private void Forward()
-    {
-        var c = Config;
-        int rows = _batch.Rows;
-        _backend.Embed(_weights.Embedding, _ids, rows, _x);
-        for (int i = 0; i < c.Layers; i++)
-        {
-            var w = _weights.Layers[i];
-            if (_predicted is not null && !_batch.IsPrefill && Policy.Predicts(i + 1, _batch)) Predict(i + 1);
-            _backend.Qkv(w.Qkv, new NormedInput(_x, w.InputNorm, c.NormEpsilon, _normed), _rope, _shape, Cache.Layers[i], _batch, _q, _k, _v);
-            Observer?.Invoke(i, _batch, _q, _k);
-            Policy.Append(i, _batch, _k);
-            if (_batch.IsDense) Policy.Observe(i, _batch, _q);
-            if (_batch.IsDense) _backend.Attend(_shape, Cache.Layers[i], _batch, _q, _attended);
-            else Policy.Attend(i, _batch, _q, _attended);
-            if (!_batch.IsPrefill) Attended?.Invoke(i, _batch, _q, _attended);
-            _backend.MatMul(w.O, _attended, rows, _x, w.OBias, accumulate: true);
-
-            if (w.Experts is { } experts)
-            {
-                _backend.RmsNorm(_x, w.MlpNorm, c.NormEpsilon, rows, _normed);
-                _backend.MatMul(w.Router!, _normed, rows, _router!);
-                _backend.ExpertMlp(experts, _normed, rows, _router!, _x);
-                continue;
-            }
-            _backend.GateUp(w.GateUp, new NormedInput(_x, w.MlpNorm, c.NormEpsilon, _normed), rows, _gate, _up);
-            _backend.MatMul(w.Down!, _gate, rows, _x, w.DownBias, accumulate: true);
-        }
-    }
-
-    // The query that a layer would have if the one before it changed nothing.
-    private void Predict(int layer)
-    {
-        var w = _weights.Layers[layer];
-        _backend.NormMatMul(w.Qkv.Q, new NormedInput(_x, w.InputNorm, Config.NormEpsilon, _normed), _batch.Rows, _predicted!, w.Qkv.QBias);
-        _backend.Rope(_rope, _batch, Config.Heads, _predicted!);
-        Policy.Predict(layer, _batch, _predicted!);
-    }
-
     // A decode step from the ids to the logits: nothing here depends on lengths that only the host knows.
     private void Step()
     {
-        Forward();
-        Project(0, _batch.Rows);
+        _pass.Run();
+        _pass.Project(0, _batch.Rows);
         if (_backend.Records) _backend.AdvancePositions(_batch);
     }
 
     // The same, up to the next step's ids: nothing here needs the host.
     private void DrawingStep()
     {
-        Forward();
-        Project(0, _batch.Rows);
-        _backend.Sample(_logits, _batch.Rows, Config.VocabularySize, _sampling!, Feedback.Draws, _ids);
-        _backend.FeedBack(_batch, _ids, Feedback.History, TokenFeedback.Slots);
+        _pass.Run();
+        _pass.Project(0, _batch.Rows);
+        _backend.Sample(_pass.Logits, _batch.Rows, Config.VocabularySize, _sampling!, Feedback.Draws, _pass.Ids);
+        _backend.FeedBack(_batch, _pass.Ids, Feedback.History, TokenFeedback.Slots);
     }
 
-    // Logits of rows first .. first + count - 1 of the last pass, into the host buffer.
-    private void Logits(int first, int count)
+    // Logits of rows of the last pass.
+    private ReadOnlyMemory<float> Logits(int first, int count)
     {
-        Project(first, count);
-        Download(count);
+        _pass.Project(first, count);
+        return _pass.Download(count);
     }
-
-    private void Project(int first, int count)
-    {
-        var c = Config;
-        var x = ((DeviceSpan)_x).SkipFloats((long)first * c.HiddenSize);
-        _backend.NormMatMul(_weights.Output, new NormedInput(x, _weights.Norm, c.NormEpsilon, _normed), count, _logits);
-    }
-
-    private void Download(int rows) => ((DeviceSpan)_logits).Download(_hostLogits.AsSpan(0, rows * Config.VocabularySize));
 
     private void CheckIds(ReadOnlySpan<int> tokens)
     {
         foreach (int id in tokens)
             if ((uint)id >= (uint)Config.VocabularySize) throw new ArgumentException($"token id {id} is outside the vocabulary of {Config.VocabularySize}", nameof(tokens));
-    }
-
-    private DeviceBuffer Scratch(int width)
-    {
-        var buffer = _backend.Allocate((long)_maxRows * width * sizeof(float), "scratch");
-        _scratch.Add(buffer);
-        return buffer;
     }
 
     /// <summary>Frees caches and scratch; the weights stay.</summary>
@@ -410,8 +331,7 @@ public sealed class LlamaDecoder : IDisposable
         _backend.Settle(); // steps that nobody waited for
         _steps.Dispose();
         Feedback?.Dispose();
-        foreach (var buffer in _scratch) buffer.Dispose();
-        _rope?.Dispose();
+        _pass?.Dispose();
         _batch?.Dispose();
         Policy?.Dispose();
         Cache?.Dispose();

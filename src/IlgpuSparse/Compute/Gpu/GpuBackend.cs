@@ -164,7 +164,7 @@ public sealed class GpuBackend : ComputeBackend
         ArgumentNullException.ThrowIfNull(config);
         int rows = base.PrefillChunk(config);
         if (_tensorMatMul is null) return rows;
-        while (rows < LargestChunk && 2L * rows * LlamaDecoder.RowFloats(config) * sizeof(float) <= LargestActivations) rows *= 2;
+        while (rows < LargestChunk && 2L * rows * ForwardPass.RowFloats(config) * sizeof(float) <= LargestActivations) rows *= 2;
         return rows;
     }
 
