@@ -38,8 +38,7 @@ internal static class SelectionRecorder
         decoder.Attended = (layer, batch, _, _) =>
         {
             var selected = decoder.Policy.SetsOf(layer, batch) ?? throw new ArgumentException($"layer {layer} of {decoder.Policy.Description} is dense: selections are recorded of all layers");
-            int[] counts = ((DeviceSpan)selected.Counts).ToArray<int>(selected.Sets), tokens = ((DeviceSpan)selected.Indices).ToArray<int>(selected.Sets * selected.Capacity);
-            for (int head = 0; head < c.KvHeads; head++) lists[layer * c.KvHeads + head] = tokens.AsSpan(head * selected.Capacity, counts[head]).ToArray();
+            selected.ToLists(0, 1).CopyTo(lists, layer * c.KvHeads);
         };
         try
         {

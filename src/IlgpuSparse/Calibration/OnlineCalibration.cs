@@ -134,7 +134,7 @@ internal sealed class OnlineCalibration
     /// <summary>The map of the text so far.</summary>
     /// <param name="keys">Evenly spaced keys <c>[key, headDim]</c> of a (layer, kv head); asked for by several threads.</param>
     /// <param name="stride">How many tokens apart they are.</param>
-    /// <param name="directions">Whether directions and budgets of layers are wanted.</param>
+    /// <param name="directions">Whether directions, and what tokens bring each head, are wanted.</param>
     public ChannelMap Map(Func<int, int, float[]> keys, int stride, bool directions)
     {
         var (scores, all) = Now();

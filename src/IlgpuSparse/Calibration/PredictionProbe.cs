@@ -57,14 +57,11 @@ public sealed class PredictionProbe : IDisposable
     {
         var policy = (DoubleSparsityPolicy)_decoder.Policy;
         if (policy.PredictedSetsOf(layer, batch) is not { } predicted || policy.SetsOf(layer, batch) is not { } sets) return;
-        int[] counts = ((DeviceSpan)sets.Counts).ToArray<int>(batch.Rows * sets.Sets), predictedCounts = ((DeviceSpan)predicted.Counts).ToArray<int>(counts.Length);
-        int[] tokens = ((DeviceSpan)sets.Indices).ToArray<int>(counts.Length * sets.Capacity), predictedTokens = ((DeviceSpan)predicted.Indices).ToArray<int>(tokens.Length);
-        for (int i = 0; i < counts.Length; i++)
+        foreach (var (chosen, ahead) in sets.ToLists(0, batch.Rows).Zip(predicted.ToLists(0, batch.Rows)))
         {
-            var known = new HashSet<int>(predictedTokens.AsSpan(i * sets.Capacity, predictedCounts[i]).ToArray());
-            foreach (int token in tokens.AsSpan(i * sets.Capacity, counts[i]))
-                if (known.Contains(token)) _found[layer]++;
-            _selected[layer] += counts[i];
+            var known = new HashSet<int>(ahead);
+            _found[layer] += chosen.Count(known.Contains);
+            _selected[layer] += chosen.Length;
         }
     }
 

@@ -82,27 +82,26 @@ internal sealed class AttentionProbe : IDisposable
         }
         _truth.Select(layer, _row, q);
         ((DeviceSpan)_truth.Scores.Buffer).Download(_scores.AsSpan());
-        int[] counts = ((DeviceSpan)sets.Counts).ToArray<int>((row + 1) * sets.Sets)[(row * sets.Sets)..];
-        int[] indices = ((DeviceSpan)sets.Indices).SkipFloats((long)row * sets.Sets * sets.Capacity).ToArray<int>(sets.Sets * sets.Capacity);
+        int[][] lists = sets.ToLists(row, 1);
         int position = _row.HostPositions[0], first = _shape.FirstVisible(position), visible = position + 1 - first;
         for (int head = 0; head < _config.Heads; head++)
         {
-            int set = head / (_config.Heads / sets.Sets);
+            int[] chosen = lists[head / (_config.Heads / sets.Sets)];
             var weights = _scores.AsSpan(head * _truth.Scores.Capacity + first, visible);
             HostProduct.Softmax(weights);
             weights.CopyTo(_ranked);
-            float least = Largest(_ranked.AsSpan(0, visible), counts[set]);
+            float least = Largest(_ranked.AsSpan(0, visible), chosen.Length);
             double held = 0;
             int best = 0;
-            foreach (int token in indices.AsSpan(set * sets.Capacity, counts[set]))
+            foreach (int token in chosen)
             {
                 held += weights[token - first];
                 if (weights[token - first] >= least) best++;
             }
             _mass += Math.Min(1, held) / _config.Heads;
             // equals of the last one may be more than there is room for
-            _best += (double)Math.Min(best, counts[set]) / counts[set] / _config.Heads;
-            _read += (double)counts[set] / visible / _config.Heads;
+            _best += (double)Math.Min(best, chosen.Length) / chosen.Length / _config.Heads;
+            _read += (double)chosen.Length / visible / _config.Heads;
         }
     }
 

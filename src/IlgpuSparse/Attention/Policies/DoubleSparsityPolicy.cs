@@ -83,24 +83,7 @@ internal sealed class DoubleSparsityPolicy : AttentionPolicy
             _sets = NewSets();
             for (int i = 0; i < _predicted.Length && _prediction != KvPrediction.Off; i++) _predicted[i] = NewSets();
 
-            TokenSets NewSets()
-            {
-                var owned = new List<DeviceBuffer>();
-                DeviceBuffer Own(long numbers)
-                {
-                    owned.Add(backend.Allocate((long)maxRows * sets * numbers * sizeof(int), "scratch"));
-                    return owned[^1];
-                }
-                try
-                {
-                    return new TokenSets(Own(budget), Own(1), sets, budget, options.MeanValue ? Own(1) : null);
-                }
-                catch
-                {
-                    foreach (var buffer in owned) buffer.Dispose();
-                    throw;
-                }
-            }
+            TokenSets NewSets() => TokenSets.Allocate(backend, maxRows, sets, budget, options.MeanValue);
         }
         catch
         {

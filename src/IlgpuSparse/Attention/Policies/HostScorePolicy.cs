@@ -38,9 +38,8 @@ internal abstract class HostScorePolicy : HostSelectionPolicy
         ((DeviceSpan)_scores.Buffer).Upload<float>(_host.AsSpan(0, batch.Rows * Sets.Sets * Cache.Capacity));
         Backend.Select(Shape, Settings.Rule, batch, _scores, Sets);
         if (!Settings.MeanValue) return;
-        int count = batch.Rows * Sets.Sets;
-        int[] indices = ((DeviceSpan)Sets.Indices).ToArray<int>(count * Sets.Capacity), counts = ((DeviceSpan)Sets.Counts).ToArray<int>(count);
-        for (int set = 0; set < count; set++) shares[set] = Share(set, indices.AsSpan(set * Sets.Capacity, counts[set]));
+        int[][] lists = Sets.ToLists(0, batch.Rows);
+        for (int set = 0; set < lists.Length; set++) shares[set] = Share(set, lists[set]);
     }
 
     /// <summary>

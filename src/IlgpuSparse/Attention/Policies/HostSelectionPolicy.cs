@@ -25,8 +25,7 @@ internal abstract class HostSelectionPolicy : AttentionPolicy
         MaxRows = maxRows;
         most = Math.Min(most, cache.Capacity);
         _sums = new ValueSums?[config.Layers];
-        Sets = new TokenSets(backend.Allocate((long)maxRows * sets * most * sizeof(int), "scratch"), backend.Allocate((long)maxRows * sets * sizeof(int), "scratch"), sets, most,
-            options.MeanValue ? backend.Allocate((long)maxRows * sets * sizeof(float), "scratch") : null);
+        Sets = TokenSets.Allocate(backend, maxRows, sets, most, options.MeanValue);
         for (int layer = Math.Min(options.DenseLayers, config.Layers); layer < config.Layers && options.MeanValue; layer++)
             _sums[layer] = ValueSums.Allocate(backend, cache.Blocks, config.KvHeads, config.HeadDim);
         _q = new float[maxRows * config.Heads * config.HeadDim];

@@ -71,12 +71,7 @@ internal sealed class OnlineDoubleSparsityPolicy : AttentionPolicy
             throw;
         }
 
-        TokenSets NewSets(int setRows, int capacity)
-        {
-            long sets = (long)setRows * options.SetsOf(config);
-            return new TokenSets(backend.Allocate(sets * capacity * sizeof(int), "scratch"), backend.Allocate(sets * sizeof(int), "scratch"), options.SetsOf(config), capacity,
-                options.MeanValue ? backend.Allocate(sets * sizeof(float), "scratch") : null);
-        }
+        TokenSets NewSets(int setRows, int capacity) => TokenSets.Allocate(backend, setRows, options.SetsOf(config), capacity, options.MeanValue);
     }
 
     /// <summary>The texts that have maps, or will.</summary>

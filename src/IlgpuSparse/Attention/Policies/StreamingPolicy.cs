@@ -26,7 +26,7 @@ internal sealed class StreamingPolicy : AttentionPolicy
         // One set a kv head, since all are the same. A token's score is its position: the last ones win, after the sinks.
         int sets = config.KvHeads, budget = options.Rule.Budget(cache.Capacity);
         _recency = new TokenScores(backend.Allocate((long)maxRows * sets * cache.Capacity * sizeof(float), "scratch"), sets, cache.Capacity);
-        _sets = new TokenSets(backend.Allocate((long)maxRows * sets * budget * sizeof(int), "scratch"), backend.Allocate((long)maxRows * sets * sizeof(int), "scratch"), sets, budget);
+        _sets = TokenSets.Allocate(backend, maxRows, sets, budget, shares: false);
         float[] positions = [.. Enumerable.Range(0, cache.Capacity).Select(p => (float)p)];
         for (int i = 0; i < maxRows * sets; i++) ((DeviceSpan)_recency.Buffer).SkipFloats((long)i * cache.Capacity).Upload<float>(positions);
     }
