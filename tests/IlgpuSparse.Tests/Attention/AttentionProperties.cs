@@ -102,9 +102,14 @@ public abstract class AttentionProperties : IDisposable
     [InlineData(4, 2, 128, KvFormat.Int8, false)]
     [InlineData(4, 4, 80, KvFormat.Int8, true)]
     [InlineData(8, 1, 256, KvFormat.F32, false)]
+    [InlineData(3, 3, 128, KvFormat.F16, false)]
+    [InlineData(3, 3, 128, KvFormat.F32, false)]
+    [InlineData(2, 2, 128, KvFormat.Int8, false)]
+    [InlineData(4, 2, 64, KvFormat.BF16, true)]
+    [InlineData(2, 2, 32, KvFormat.F16, false)]
     public void SelectedTokensMatchTheReference(int heads, int kvHeads, int headDim, KvFormat format, bool setPerQueryHead)
     {
-        using var test = Case(new(heads, kvHeads, headDim), format, 1, 40, 700, 1500);
+        using var test = Case(new(heads, kvHeads, headDim), format, 1, 40, 700, 1500, 2100);
         var batch = test.DecodeStep();
         int sets = setPerQueryHead ? heads : kvHeads;
         var tokens = new int[batch.Rows][][];

@@ -13,6 +13,9 @@ internal unsafe struct DecodeAttentionJob<V, TElement> : IParallelJob
     // Maximum and sum in front of the weighted values of a head, padded to a cache line.
     private const int StateHeader = 16;
 
+    // Selected tokens whose rows are listed at a time.
+    private const int ListTokens = 1024;
+
     public required AttentionShape Shape;
     public required byte* KCache;
     public required byte* VCache;
@@ -95,9 +98,10 @@ internal unsafe struct DecodeAttentionJob<V, TElement> : IParallelJob
     private readonly void Attend(int unit, int begin, int end, float* states, int worker)
     {
         int heads = HeadsPerSet, width = Width, stride = StateStride;
-        long scratchBytes = 2 * ListedRows.Tokens * sizeof(long) + (long)heads * (DecodeOrder<V, TElement>.TileTokens + width) * sizeof(float);
-        long* offsets = (long*)Scratch.Worker(worker).Reserve(scratchBytes);
-        float* weights = (float*)(offsets + 2 * ListedRows.Tokens);
+        bool four = Indices != null && heads == 1 && Shape.HeadDim == FourPairAttention<V, TElement>.HeadDim;
+        long listBytes = four ? (ListTokens + FourPairAttention<V, TElement>.Ahead + FourPairAttention<V, TElement>.Group) * sizeof(int) : 2 * ListedRows.Tokens * sizeof(long);
+        byte* list = (byte*)Scratch.Worker(worker).Reserve(listBytes + (long)heads * (DecodeOrder<V, TElement>.TileTokens + width) * sizeof(float));
+        float* weights = (float*)(list + listBytes);
         float* queries = weights + heads * DecodeOrder<V, TElement>.TileTokens;
         for (int h = 0; h < heads; h++)
         {
@@ -107,7 +111,33 @@ internal unsafe struct DecodeAttentionJob<V, TElement> : IParallelJob
             new Span<float>(states + h * stride + StateHeader, width).Clear();
         }
         if (Indices == null) AttendRuns(unit, begin, end, queries, weights, states);
-        else AttendListed(unit, begin, end, offsets, queries, weights, states);
+        else if (four) AttendListed(unit, begin, end, (int*)list, queries, states);
+        else AttendListed(unit, begin, end, (long*)list, queries, weights, states);
+    }
+
+    // Tokens anywhere, for one head of the most frequent size.
+    private readonly void AttendListed(int unit, int begin, int end, int* rows, float* queries, float* state)
+    {
+        const int group = FourPairAttention<V, TElement>.Group, ahead = FourPairAttention<V, TElement>.Ahead;
+        for (int count, token = begin; token < end; token += count)
+        {
+            count = Math.Min(ListTokens, end - token);
+            int listed = Locate(unit, token, Math.Min(end, token + count + ahead), rows);
+            for (int padded = (count + group - 1) / group * group + ahead; listed < padded; listed++) rows[listed] = rows[listed - 1];
+            FourPairAttention<V, TElement>.Run(KCache, VCache, rows, count, KScales, VScales, queries, ref state[0], ref state[1], state + StateHeader);
+        }
+    }
+
+    // Rows of a unit's selected tokens from list entry begin to end.
+    [MethodImpl(MethodImplOptions.AggressiveOptimization | MethodImplOptions.NoInlining)]
+    private readonly int Locate(int unit, int begin, int end, int* rows)
+    {
+        int row = unit / Sets, kvHead = unit % Sets * Shape.KvHeads / Sets;
+        int* blocks = BlockTable + (long)row * BlockStride;
+        int* indices = Indices + (long)unit * SetCapacity + begin;
+        for (int i = 0; i < end - begin; i++)
+            rows[i] = ((blocks[indices[i] >> KvLayer.BlockShift] * Shape.KvHeads + kvHead) << KvLayer.BlockShift) + (indices[i] & (KvLayer.BlockTokens - 1));
+        return end - begin;
     }
 
     // Tokens that follow one another, a run inside a block at a time: K of a run, then its V, each fetching what is used a certain way behind it.

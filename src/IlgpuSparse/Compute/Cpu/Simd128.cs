@@ -9,6 +9,9 @@ internal readonly unsafe struct Simd128(Vector128<float> value) : ISimd<Simd128>
 {
     private readonly Vector128<float> _value = value;
 
+    /// <summary>The register.</summary>
+    public Vector128<float> Value => _value;
+
     public static int Count => 4;
 
     public static Simd128 Zero
