@@ -26,13 +26,13 @@ internal static class ThreadCluster
         return ptx.Insert(body, $"\n.explicitcluster\n.reqnctapercluster {size}, 1, 1");
     }
 
-    /// <summary>Waits for all threads of the cluster, and sees what they wrote before. For a single group its barrier.</summary>
-    public static void Sync<TCluster>() where TCluster : struct, IClusterSize
+    /// <summary>Waits for all threads of the cluster, and sees what they wrote before; for a single group its barrier. <paramref name="anchor"/> is a place in dynamic shared memory, always the same.</summary>
+    public static void Sync<TCluster>(ref uint anchor) where TCluster : struct, IClusterSize
     {
         if (TCluster.Shift == 0) Group.Barrier();
         else
         {
-            Arrive();
+            Arrive(ref anchor);
             Wait();
         }
     }
@@ -64,7 +64,7 @@ internal static class ThreadCluster
     }
 
     [IntrinsicImplementation, PtxOp("barrier.cluster.arrive.release;")]
-    private static void Arrive() { }
+    private static void Arrive(ref uint anchor) => EmulatedCluster.Enter(ref anchor);
 
     [IntrinsicImplementation, PtxOp("barrier.cluster.wait.acquire;")]
     private static void Wait() => EmulatedCluster.Sync();

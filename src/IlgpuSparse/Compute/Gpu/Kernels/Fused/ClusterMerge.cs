@@ -26,7 +26,8 @@ internal static class ClusterMerge
                 part[sums + 1] = own.Sum;
             }
         }
-        ThreadCluster.Sync<TCluster>();
+        var words = part.Cast<uint>();
+        ThreadCluster.Sync<TCluster>(ref words[0]);
 
         int quads = THead.Channels >> 2, items = place.Slots * quads, share = items + (1 << TCluster.Shift) - 1 >> TCluster.Shift;
         int first = place.Split * share, end = Math.Min(first + share, items);
@@ -73,7 +74,7 @@ internal static class ClusterMerge
             target[(long)(place.Row * args.Heads + place.FirstHead) * quads + item] = result;
         }
         // nobody ends while another reads of it
-        ThreadCluster.Sync<TCluster>();
+        ThreadCluster.Sync<TCluster>(ref words[0]);
     }
 
     private static int Sums<THead>(int slot)

@@ -1,4 +1,5 @@
 using ILGPU;
+using IlgpuSparse.Compute.Gpu.Kernels.Attention;
 using IlgpuSparse.Compute.Gpu.Kernels.Selection;
 
 namespace IlgpuSparse.Compute.Gpu.Kernels.Fused;
@@ -29,17 +30,24 @@ internal struct ClusterSelect
     /// <summary>The group's own part of the set's tokens.</summary>
     public ListTarget Own;
 
+    /// <summary>Kv head of the set.</summary>
+    public int KvHead;
+
+    /// <summary>First tokens of a list whose K and V are asked for before the list is complete: as many as rings hold.</summary>
+    public int Ahead;
+
     /// <summary>
     /// Fills the groups' lists and the set in memory. <see cref="ListTarget.Before"/> is not known before. Needs two words a rank in <paramref name="shares"/>, <see cref="GroupScan.MaxWarps"/> in <paramref name="totals"/> and
     /// <see cref="SetFilter.Words"/> in <paramref name="word"/>; the group's histogram is complete.
     /// </summary>
-    public readonly void Run<TCluster>(SelectView select, VisibleRange range, ArrayView<uint> counts, ArrayView<ulong> open, ArrayView<float> scores, ArrayView<uint> masks, ArrayView<uint> shares, ArrayView<uint> totals,
+    public readonly void Run<TCluster, THead>(SelectView select, VisibleRange range, KvView cache, AttentionArgs attention, ArrayView<uint> counts, ArrayView<ulong> open, ArrayView<float> scores, ArrayView<uint> masks, ArrayView<uint> shares, ArrayView<uint> totals,
         ArrayView<uint> word, int threads, int keepsScores)
         where TCluster : struct, IClusterSize
+        where THead : struct, IHeadSize
     {
         int lane = Group.IdxX & 31, rank = Grid.IdxX;
         ScoreBins.SumGroups(counts);
-        ThreadCluster.Sync<TCluster>();
+        ThreadCluster.Sync<TCluster>(ref counts[0]);
         ScoreBins.Find<ClusterBins<TCluster>>(counts, 0, (uint)Budget, word);
         Group.Barrier();
         int bin = (int)word[SetFilter.Bin], before = (int)word[SetFilter.Before];
@@ -84,8 +92,10 @@ internal struct ClusterSelect
             for (; kept != 0u; kept &= kept - 1u)
             {
                 int token = SetFilter.Token(first, SetFilter.Lowest(kept)), owner = Owner<TCluster>(entry, tiles);
-                ThreadCluster.Store<TCluster>(ref Own.List[entry - (tiles * owner >> TCluster.Shift << 4)], owner, token);
+                int own = entry - (tiles * owner >> TCluster.Shift << 4);
+                ThreadCluster.Store<TCluster>(ref Own.List[own], owner, token);
                 Own.Indices[Own.Output + entry] = token;
+                if (own < Ahead) Prefetch<THead>(cache, attention, token);
                 entry++;
             }
             for (; opened != 0u; opened &= opened - 1u)
@@ -107,12 +117,12 @@ internal struct ClusterSelect
             for (int token = Math.Max(Start, range.First) + Group.IdxX; token < End; token += Group.DimX) select.Scores[Number * select.ScoreCapacity + token] = scores[token - Start];
         }
         if (rank == 0 && Group.IdxX == 0) select.Counts[Number] = Budget;
-        ThreadCluster.Sync<TCluster>();
+        ThreadCluster.Sync<TCluster>(ref counts[0]);
         if (many)
         {
             // that many equal scores are rare: one group does it, from memory
             if (rank == 0) WholeSet.Select(select, range, Number, counts, threads);
-            ThreadCluster.Sync<TCluster>();
+            ThreadCluster.Sync<TCluster>(ref counts[0]);
             var indices = Own.Indices.Cast<uint>();
             for (int i = Group.IdxX; i < Own.Count; i += Group.DimX) Own.List[i] = (int)Loads.Fresh(ref indices[Own.Output + Own.First + i]);
         }
@@ -123,6 +133,18 @@ internal struct ClusterSelect
             OpenRank.StoreCompared(target, Budget - before, count, open);
         }
         Group.Barrier();
+    }
+
+    private readonly void Prefetch<THead>(KvView cache, AttentionArgs attention, int token)
+        where THead : struct, IHeadSize
+    {
+        const int line = 64; // numbers
+        long first = (long)TensorDecodeKernel.Locate(cache, attention, Grid.IdxZ, KvHead, token) * (THead.Channels >> 1);
+        for (int i = 0; i < THead.Channels >> 1; i += line >> 1)
+        {
+            Loads.Ahead(ref cache.K[first + i]);
+            Loads.Ahead(ref cache.V[first + i]);
+        }
     }
 
     // The group that attends to an entry of a set of so many tiles: the last whose first tile, tiles · rank / groups, is not behind the entry's.

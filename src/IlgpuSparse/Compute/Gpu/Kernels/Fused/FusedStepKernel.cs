@@ -26,8 +26,8 @@ internal static class FusedStepKernel
     /// <summary>The formats of labels.</summary>
     public static IReadOnlyList<LabelFormat> Formats { get; } = [LabelFormat.Int8, LabelFormat.Int4, LabelFormat.Int2, LabelFormat.Int1];
 
-    /// <summary>The head sizes.</summary>
-    public static IReadOnlyList<int> HeadDims { get; } = [64, 128];
+    /// <summary>The head sizes that there are variants for.</summary>
+    public static IReadOnlyList<int> HeadDims { get; } = [128];
 
     /// <summary>The variant for labels of <paramref name="format"/>, sets of <paramref name="queries"/>, K and V of <paramref name="element"/> and clusters of <paramref name="groups"/>.</summary>
     public static KernelVariant Variant(LabelFormat format, int queries, Type element, int channels, int groups) => Variant(format, queries, element, channels, groups, Tuning.Pipeline, 32 * Tuning.Warps);
@@ -95,6 +95,8 @@ internal static class FusedStepKernel
         selection.Start = origin + Grid.IdxX * selection.Slice;
         selection.End = Math.Min(selection.Start + selection.Slice, range.Last + 1);
         var place = SplitPlace.Of(default, attention, (selection.Budget + TensorDecodeKernel.TileTokens - 1) >> 4, 1 << TCluster.Shift);
+        selection.KvHead = place.KvHead;
+        selection.Ahead = TPipeline.Stages * TensorDecodeKernel.TileTokens << TPipeline.WarpShift;
         selection.Own.List = list;
         selection.Own.Indices = select.Indices;
         selection.Own.Output = selection.Number * select.SetCapacity;
@@ -106,7 +108,7 @@ internal static class FusedStepKernel
         selection.Inverse = SliceScores.Of<TProduct, KernelCounts.N1, TUnits, TTiles, KernelCounts.N1>(labels, score, range, row, set, range.First, selection.Start, selection.End, scores, -(long)selection.Start, counts, fragments, columns).Inverse;
         Group.Barrier();
         var masks = work.SubView(selection.Slice >> 2, args.WorkUnits - (selection.Slice >> 2)).Cast<uint>();
-        selection.Run<TCluster>(select, range, counts, open, scores, masks, shares, totals, word, 32 << TPipeline.WarpShift, args.KeepsScores);
+        selection.Run<TCluster, THead>(select, range, cache, attention, counts, open, scores, masks, shares, totals, word, 32 << TPipeline.WarpShift, args.KeepsScores);
 
         place.Begin = 0;
         place.End = (selection.Own.Count + TensorDecodeKernel.TileTokens - 1) >> 4;
