@@ -141,7 +141,7 @@ internal sealed class AttentionBenchmark : IDisposable
         if (IsFused(gpu, workload))
         {
             yield return "step, one kernel";
-            foreach (int groups in ClusterSizes.All.Where(size => _tunings && size > 1))
+            foreach (int groups in ClusterSizes.Clusters.Where(_ => _tunings))
             {
                 gpu.FusedGroups = groups;
                 if (IsFused(gpu, workload)) yield return $"step, one kernel of {groups} groups a set";

@@ -3,8 +3,8 @@ namespace IlgpuSparse.Compute.Gpu;
 /// <summary>The sizes of clusters that there are kernels for.</summary>
 internal static class ClusterSizes
 {
-    /// <summary>All of them, the smallest first. 1 is for devices without clusters.</summary>
-    public static IReadOnlyList<int> All { get; } = [1, 4, 8, 16];
+    /// <summary>All of more than one group, the smallest first. One is for devices without clusters.</summary>
+    public static IReadOnlyList<int> Clusters { get; } = [4, 8, 16];
 
     /// <summary>The type argument for clusters of <paramref name="groups"/>.</summary>
     public static Type Of(int groups) => groups switch

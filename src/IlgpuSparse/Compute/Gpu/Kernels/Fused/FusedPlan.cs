@@ -30,24 +30,18 @@ internal readonly record struct FusedPlan(int Clusters, int Span, int Budget, in
     public static int SharedBytes(FusedArgs args) => 16 * (FusedLayout.List + args.ListRoom / 4 + args.WorkUnits);
 
     /// <summary>
-    /// Groups of a cluster, 0 for kernels one after another. <paramref name="active"/> says for a size how many clusters with this plan's memory the device runs at once, 0 where there is no such kernel: all sets have to,
-    /// because a cluster that waits for another doubles the time. With <see cref="FusedSteps.On"/> they need not, if they cannot.
+    /// Groups of a cluster, one of <paramref name="sizes"/> in ascending order, or 0 for kernels one after another. <paramref name="active"/> says for a size how many clusters with this plan's memory the device runs at once, 0 where there
+    /// is no such kernel: all sets have to, because a cluster that waits for another doubles the time. With <see cref="FusedSteps.On"/> they need not, if they cannot.
     /// </summary>
-    public int Groups(FusedSteps steps, IEnumerable<int> sizes, Func<int, int> active)
+    public int Groups(FusedSteps steps, IReadOnlyList<int> sizes, Func<int, int> active)
     {
         if (steps == FusedSteps.Off || (steps == FusedSteps.Auto && Span > AutoTokens)) return 0;
-        int chosen = 0;
         // as few groups as have little enough to read, or as many as there is room for
-        foreach (int groups in sizes.Order())
-        {
-            int clusters = active(groups);
-            if (clusters == 0) continue;
-            bool atOnce = clusters >= Clusters;
-            if (!atOnce && (chosen != 0 || steps != FusedSteps.On)) continue;
-            chosen = groups;
-            if (((long)Span * LabelBytes + (long)Budget * KvBytes) / groups <= GroupBytes) break;
-        }
-        return chosen;
+        long bytes = (long)Span * LabelBytes + (long)Budget * KvBytes;
+        int wanted = 0, clusters = Clusters;
+        while (wanted < sizes.Count - 1 && bytes / sizes[wanted] > GroupBytes) wanted++;
+        int chosen = sizes.Take(wanted + 1).LastOrDefault(groups => active(groups) >= clusters);
+        return chosen == 0 && steps == FusedSteps.On ? sizes.FirstOrDefault(groups => active(groups) > 0) : chosen;
     }
 
     private static int Shift(int groups) => System.Numerics.BitOperations.Log2((uint)groups);

@@ -52,8 +52,7 @@ internal static class FusedStepKernel
         from queries in new[] { 1, MaxHeads }
         from element in new[] { typeof(TensorF16), typeof(TensorBF16) }
         from channels in HeadDims
-        from groups in ClusterSizes.All
-        where groups > 1
+        from groups in ClusterSizes.Clusters
         select Variant(format, queries, element, channels, groups);
 
     /// <summary>Grid (groups of a cluster, sets, rows).</summary>

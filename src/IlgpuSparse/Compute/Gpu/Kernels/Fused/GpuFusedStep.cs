@@ -26,7 +26,7 @@ internal sealed class GpuFusedStep(GpuDevice device, bool tensorCores)
     /// <summary>Launches so far.</summary>
     public int Launches { get; set; }
 
-    private IEnumerable<int> Sizes => !device.IsCuda ? [device.Multiprocessors] : Groups is { } groups ? [groups] : ClusterSizes.All.Where(size => size > 1);
+    private IReadOnlyList<int> Sizes => !device.IsCuda ? [device.Multiprocessors] : Groups is { } groups ? [groups] : ClusterSizes.Clusters;
 
     /// <summary>Scores, selects and attends as <see cref="ComputeBackend.AttendByLabels"/>; false where nothing was done because other kernels are to.</summary>
     /// <exception cref="ArgumentException">The shapes do not fit together.</exception>
@@ -77,6 +77,9 @@ internal sealed class GpuFusedStep(GpuDevice device, bool tensorCores)
         int shared = FusedPlan.SharedBytes(plan.Args(groups, unit, shape.HeadDim, _tuning));
         if (plan.Slice(groups, unit) > FusedLayout.MaxSlice || shared > FusedStepKernel.MaxSharedBytes) return 0;
         if (!device.IsCuda) return groups == 1 || plan.Clusters == 1 ? plan.Clusters : 0;
+        // what shared memory alone rules out has no kernel loaded for the question
+        int most = device.Multiprocessors * (TensorDecodeKernel.HopperSharedBytes / shared) / groups;
+        if (most < plan.Clusters) return groups <= ThreadCluster.PortableSize ? most : 0;
         var key = (Variant(choice.Labels.Format, queries, cache.Format, shape.HeadDim, groups), shared);
         if (!_active.TryGetValue(key, out int active)) _active[key] = active = device.Kernels.ActiveClusters(key.Item1, shared);
         return active;
