@@ -137,9 +137,10 @@ internal sealed class AttentionBenchmark : IDisposable
     {
         if (_backend is not GpuBackend gpu || workload.Policy is not DoubleSparsityPolicy policy || !policy.IsSparse(0, workload.Batch)) yield break;
         var standard = gpu.FusedSteps;
-        gpu.FusedSteps = FusedSteps.On;
-        if (IsFused(gpu, workload))
+        try
         {
+            gpu.FusedSteps = FusedSteps.On;
+            if (!IsFused(gpu, workload)) yield break;
             yield return "step, one kernel";
             foreach (int groups in ClusterSizes.Clusters.Where(_ => _tunings))
             {
@@ -150,7 +151,11 @@ internal sealed class AttentionBenchmark : IDisposable
             gpu.FusedSteps = FusedSteps.Off;
             yield return "step, kernels apart";
         }
-        gpu.FusedSteps = standard;
+        finally
+        {
+            // also when a time could not be taken
+            (gpu.FusedSteps, gpu.FusedGroups) = (standard, null);
+        }
     }
 
     private static bool IsFused(GpuBackend gpu, AttentionWorkload workload)

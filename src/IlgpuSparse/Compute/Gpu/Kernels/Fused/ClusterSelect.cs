@@ -37,7 +37,7 @@ internal struct ClusterSelect
     public int Ahead;
 
     /// <summary>
-    /// Fills the groups' lists and the set in memory. <see cref="ListTarget.Before"/> is not known before. Needs two words a rank in <paramref name="shares"/>, <see cref="GroupScan.MaxWarps"/> in <paramref name="totals"/> and
+    /// Fills the groups' lists and the set in memory. <see cref="ListTarget.Before"/> is not known before. Needs a word a rank in <paramref name="shares"/>, <see cref="GroupScan.MaxWarps"/> in <paramref name="totals"/> and
     /// <see cref="SetFilter.Words"/> in <paramref name="word"/>; the group's histogram is complete.
     /// </summary>
     public readonly void Run<TCluster, THead>(SelectView select, VisibleRange range, KvView cache, AttentionArgs attention, ArrayView<uint> counts, ArrayView<ulong> open, ArrayView<float> scores, ArrayView<uint> masks, ArrayView<uint> shares, ArrayView<uint> totals,
