@@ -1,3 +1,5 @@
+using ILGPU;
+
 namespace IlgpuSparse.Compute.Gpu.Kernels.Selection;
 
 /// <summary>What <see cref="SetFilter"/> says of a lane's tokens: bit n is that of <see cref="SetFilter.Token"/> number n.</summary>
@@ -10,5 +12,5 @@ internal struct FilterBits
     public uint Open;
 
     /// <summary>How many are kept, and in the upper half how many are open.</summary>
-    public readonly uint Counts => (uint)ILGPU.IntrinsicMath.BitOperations.PopCount(Kept) + ((uint)ILGPU.IntrinsicMath.BitOperations.PopCount(Open) << 16);
+    public readonly uint Counts => (uint)IntrinsicMath.BitOperations.PopCount(Kept) + ((uint)IntrinsicMath.BitOperations.PopCount(Open) << 16);
 }
