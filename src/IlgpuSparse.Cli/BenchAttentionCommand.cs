@@ -2,6 +2,7 @@ using System.CommandLine;
 using IlgpuSparse.Attention;
 using IlgpuSparse.Cli.Benchmarks;
 using IlgpuSparse.Compute;
+using IlgpuSparse.Compute.Gpu;
 
 namespace IlgpuSparse.Cli;
 
@@ -35,6 +36,8 @@ internal static class BenchAttentionCommand
     };
     private static readonly Option<bool> s_stages = new("--stages") { Description = "Time the parts of a step alone too: append, score, select (scores and sets), attend." };
     private static readonly Option<bool> s_tunings = new("--tunings") { Description = "Time selecting and attending with every launch choice of their CUDA kernels: what the defaults are chosen from." };
+    private static readonly Option<FusedSteps?> s_fused = NameOption.Create("--fused",
+        "Whether a sparse step is one kernel of thread-block clusters (CUDA, sm_90) wherever there is one, never, or by the rule that steps go by. With --stages it is timed both ways.", FusedSteps.Auto);
     private static readonly Option<string?> s_baseline = new("--baseline") { Description = "Times of PyTorch on the same device to compare with, one JSON object a line.", HelpName = "path" };
 
     /// <summary>The command.</summary>
@@ -46,7 +49,7 @@ internal static class BenchAttentionCommand
             On CUDA a step is timed replayed from a graph (the headline) and launched call by call.
             """)
         {
-            s_contexts, s_heads, s_batches, s_attention, s_kvType, s_stages, s_tunings, s_baseline,
+            s_contexts, s_heads, s_batches, s_attention, s_kvType, s_fused, s_stages, s_tunings, s_baseline,
         };
         BenchOptions.AddTo(command);
         command.SetAction((arguments, cancellation) => CommandGuard.Run(() => Run(arguments, cancellation)));
@@ -60,6 +63,7 @@ internal static class BenchAttentionCommand
         var run = new BenchRun(arguments, "attention", row => baseline?.Compare(row) ?? row, AttentionPlots.Save);
         return run.Execute(session =>
         {
+            if (session.Backend is GpuBackend gpu) gpu.FusedSteps = arguments.GetValue(s_fused) ?? FusedSteps.Auto;
             using var benchmark = new AttentionBenchmark(session, grid, arguments.GetValue(s_stages), arguments.GetValue(s_tunings));
             session.Each(grid, benchmark.Measure);
         }, cancellation);

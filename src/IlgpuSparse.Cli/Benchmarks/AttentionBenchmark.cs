@@ -79,7 +79,14 @@ internal sealed class AttentionBenchmark : IDisposable
         row = row with { Error = Math.Max(row.Error!.Value, check.Error) };
         if (problem is not null) return [row with { Problem = "wrong result after the timed runs: " + problem, Failed = true }];
         var rows = new List<BenchRow> { row };
-        if (_stages) rows.AddRange(Stages(configuration, workload).Select(stage => Time(Describe(configuration, stage.What) with { Layers = workload.Layers }, workload, stage.Run, stage.Bytes)));
+        if (!_stages) return rows;
+        foreach (var (what, run, size) in Stages(configuration, workload))
+        {
+            var stage = Time(Describe(configuration, what) with { Layers = workload.Layers }, workload, run, size);
+            // whole steps leave outputs
+            if (what.StartsWith(BenchRow.Step, StringComparison.Ordinal) && check.Outputs() is { } wrong) stage = Describe(configuration, what) with { Problem = "wrong result after the timed runs: " + wrong, Failed = true };
+            rows.Add(stage);
+        }
         return rows;
     }
 
@@ -101,7 +108,7 @@ internal sealed class AttentionBenchmark : IDisposable
     {
         var shape = workload.Shape;
         long kv = KvBytes(configuration), labels = workload.Policy.AuxiliaryBytesPerToken / workload.Layers, batch = configuration.Batch, context = configuration.Context;
-        foreach (string what in Stepping()) yield return (what, workload.Step, workload.StepBytes);
+        foreach (string what in Stepping().Concat(Fusing(workload))) yield return (what, workload.Step, workload.StepBytes);
         if (!_tunings) yield return ("append", workload.Append, batch * (2L * shape.KvHeads * shape.HeadDim * sizeof(float) + kv + labels));
         if (workload.Policy is not DoubleSparsityPolicy policy || !policy.IsSparse(0, workload.Batch))
         {
@@ -123,6 +130,39 @@ internal sealed class AttentionBenchmark : IDisposable
         gpu.Device.StartsKernelsEarly = false;
         yield return "step, kernels one after another";
         gpu.Device.StartsKernelsEarly = true;
+    }
+
+    // As for attending: the step as one kernel and as several, where there is the one.
+    private IEnumerable<string> Fusing(AttentionWorkload workload)
+    {
+        if (_backend is not GpuBackend gpu || workload.Policy is not DoubleSparsityPolicy policy || !policy.IsSparse(0, workload.Batch)) yield break;
+        var standard = gpu.FusedSteps;
+        try
+        {
+            gpu.FusedSteps = FusedSteps.On;
+            if (!IsFused(gpu, workload)) yield break;
+            yield return "step, one kernel";
+            foreach (int groups in ClusterSizes.Clusters.Where(_ => _tunings))
+            {
+                gpu.FusedGroups = groups;
+                if (IsFused(gpu, workload)) yield return $"step, one kernel of {groups} groups a set";
+            }
+            gpu.FusedGroups = null;
+            gpu.FusedSteps = FusedSteps.Off;
+            yield return "step, kernels apart";
+        }
+        finally
+        {
+            // also when a time could not be taken
+            (gpu.FusedSteps, gpu.FusedGroups) = (standard, null);
+        }
+    }
+
+    private static bool IsFused(GpuBackend gpu, AttentionWorkload workload)
+    {
+        gpu.FusedLaunches = 0;
+        workload.Step(workload.Layers - 1);
+        return gpu.FusedLaunches > 0;
     }
 
     // As for attending.

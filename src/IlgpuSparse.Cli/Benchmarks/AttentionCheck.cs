@@ -46,7 +46,9 @@ internal sealed class AttentionCheck
             Poison(sparse.Sets.Indices);
             Poison(sparse.Sets.Counts);
         }
+        if (sparse is not null) sparse.KeepsScores = true;
         _workload.Step(_layer);
+        if (sparse is not null) sparse.KeepsScores = false;
         foreach (var (row, head) in Sample(random))
         {
             int[]? tokens = null;

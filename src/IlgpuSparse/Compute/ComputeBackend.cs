@@ -123,6 +123,16 @@ public abstract class ComputeBackend : IDisposable
     /// <summary>As <see cref="Attend"/> over the tokens of <paramref name="sets"/> alone. Decode batches only.</summary>
     public abstract void AttendSelected(AttentionShape shape, KvLayer cache, StepBatch batch, DeviceSpan q, TokenSets sets, DeviceSpan y);
 
+    /// <summary>
+    /// <see cref="ScoreAndSelect"/> by <paramref name="choice"/>, then <see cref="AttendSelected"/> over its sets, which a backend may do in one go: afterwards the sets and <paramref name="y"/> are those of the two calls, and
+    /// the scores where <see cref="LabelChoice.KeepsScores"/> asks for them.
+    /// </summary>
+    internal virtual void AttendByLabels(AttentionShape shape, KvLayer cache, StepBatch batch, DeviceSpan q, LabelChoice choice, DeviceSpan y)
+    {
+        ScoreAndSelect(choice.Shape, choice.Labels, batch, choice.Queries, choice.Reduction, choice.Rule, choice.Scores, choice.Sets);
+        AttendSelected(shape, cache, batch, q, choice.Sets, y);
+    }
+
     /// <summary>Begins to bring the rows of <paramref name="sets"/> for the next <see cref="AttendSelected"/> over <paramref name="cache"/>, where K and V lie in host memory.</summary>
     internal virtual void Prefetch(KvLayer cache, StepBatch batch, TokenSets sets) { }
 

@@ -7,6 +7,7 @@ namespace IlgpuSparse.Tests.Gpu;
 public sealed class Accelerators : IDisposable
 {
     private readonly ConcurrentDictionary<GpuKind, GpuDevice> _devices = new();
+    private GpuDevice? _clusters;
 
     /// <summary>The device; skips the test with the reason when there is none.</summary>
     internal GpuDevice Open(GpuKind kind)
@@ -17,8 +18,12 @@ public sealed class Accelerators : IDisposable
         return _devices.GetOrAdd(kind, _ => GpuDevice.Open(kind));
     }
 
+    /// <summary>The CPU accelerator with the four groups of a cluster at once, see <see cref="EmulatedCluster"/>.</summary>
+    internal GpuDevice OpenEmulatingClusters() => _clusters ??= GpuDevice.OpenEmulatingClusters(4);
+
     public void Dispose()
     {
+        _clusters?.Dispose();
         foreach (var device in _devices.Values) device.Dispose();
     }
 }

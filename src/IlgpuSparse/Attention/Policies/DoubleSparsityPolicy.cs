@@ -176,10 +176,16 @@ internal sealed class DoubleSparsityPolicy : AttentionPolicy
             _backend.Attend(_shape, _cache.Layers[layer], batch, q, y);
             return;
         }
+        bool drops = _lateLeast > 0 && _prediction == KvPrediction.Late && Predicts(layer, batch);
+        if (drops || Trusts(layer, batch))
+        {
+            if (drops) Select(layer, batch, q);
+            if (drops) _backend.DropMissing(_cache.Layers[layer], batch, _sets!, _scores!, _options.Rule, _lateLeast);
+            _backend.AttendSelected(_shape, _cache.Layers[layer], batch, q, SetsOf(layer, batch)!, y);
+        }
         // a layer that cannot be predicted, as the first one, has sets of its own query
-        if (!Trusts(layer, batch)) Select(layer, batch, q);
-        if (_lateLeast > 0 && _prediction == KvPrediction.Late && Predicts(layer, batch)) _backend.DropMissing(_cache.Layers[layer], batch, _sets!, _scores!, _options.Rule, _lateLeast);
-        AttendTo(SetsOf(layer, batch)!, layer, batch, q, y);
+        else _backend.AttendByLabels(_shape, _cache.Layers[layer], batch, q, Choice(_sets!, layer, batch, q), y);
+        Blend(SetsOf(layer, batch)!, layer, batch, y);
     }
 
     // Whether the predicted sets are the ones that are read.
@@ -203,12 +209,19 @@ internal sealed class DoubleSparsityPolicy : AttentionPolicy
     /// <summary>As <see cref="Select"/>, into <paramref name="sets"/>.</summary>
     internal void SelectInto(TokenSets sets, int layer, StepBatch batch, DeviceSpan q)
     {
+        var choice = Choice(sets, layer, batch, q);
+        _backend.ScoreAndSelect(choice.Shape, choice.Labels, batch, choice.Queries, choice.Reduction, choice.Rule, choice.Scores, choice.Sets);
+    }
+
+    // With the labels' form of the queries, which is made here.
+    private LabelChoice Choice(TokenSets sets, int layer, StepBatch batch, DeviceSpan q)
+    {
         if (_labels!.Projections[layer] is { } projections)
         {
             _backend.ProjectHeads(projections.Queries, _config.Heads, q, batch.Rows, _queries!);
             q = _queries!;
         }
-        _backend.ScoreAndSelect(LabelShape(layer), Labels(layer)!, batch, q, _options.Reduction, _options.Rule, _scores!, _labels.Budgets is { } budgets ? sets with { Factors = budgets.Factors(layer) } : sets);
+        return new LabelChoice(LabelShape(layer), Labels(layer)!, q, _options.Reduction, _options.Rule, _scores!, _labels.Budgets is { } budgets ? sets with { Factors = budgets.Factors(layer) } : sets) { KeepsScores = KeepsScores };
     }
 
     // Keys and queries as labels and scores see them.
@@ -221,6 +234,11 @@ internal sealed class DoubleSparsityPolicy : AttentionPolicy
     internal void AttendTo(TokenSets sets, int layer, StepBatch batch, DeviceSpan q, DeviceSpan y)
     {
         _backend.AttendSelected(_shape, _cache.Layers[layer], batch, q, sets, y);
+        Blend(sets, layer, batch, y);
+    }
+
+    private void Blend(TokenSets sets, int layer, StepBatch batch, DeviceSpan y)
+    {
         if (_sums[layer] is { } sums) _backend.BlendMeanValue(_shape, _cache.Layers[layer], sums, batch, sets, y);
     }
 
@@ -229,7 +247,10 @@ internal sealed class DoubleSparsityPolicy : AttentionPolicy
     /// <summary>The sets that were predicted for <paramref name="layer"/> in the last step; null where it is not predicted.</summary>
     internal TokenSets? PredictedSetsOf(int layer, StepBatch batch) => Predicts(layer, batch) ? _predicted[layer & 1] : null;
 
-    /// <summary>Scores of the last step.</summary>
+    /// <summary>Whether the scores of steps are read afterwards.</summary>
+    internal bool KeepsScores { get; set; }
+
+    /// <summary>Scores of the last step, with <see cref="KeepsScores"/>.</summary>
     internal TokenScores Scores => _scores!;
 
     /// <summary>Sets of the last step.</summary>

@@ -20,6 +20,7 @@ internal static unsafe partial class CudaDriver
 
     private const int AttributeMaxDynamicSharedBytes = 8;
     private const int AttributeSharedCarveout = 9;
+    private const int AttributeLargeClusters = 14; // CU_FUNC_ATTRIBUTE_NON_PORTABLE_CLUSTER_SIZE_ALLOWED
     private const string Library = "cuda";
 
     static CudaDriver() => NativeLibrary.SetDllImportResolver(typeof(CudaDriver).Assembly, Resolve);
@@ -84,6 +85,21 @@ internal static unsafe partial class CudaDriver
         const int all = 100; // percent
         Check(cuFuncSetAttribute(function, AttributeMaxDynamicSharedBytes, bytes));
         Check(cuFuncSetAttribute(function, AttributeSharedCarveout, all));
+    }
+
+    /// <summary>Lets launches of <paramref name="function"/> have clusters of more than <see cref="ThreadCluster.PortableSize"/> groups, where the device has them.</summary>
+    public static void AllowLargeClusters(IntPtr function) => Check(cuFuncSetAttribute(function, AttributeLargeClusters, 1));
+
+    /// <summary>Clusters of <paramref name="groups"/> groups of <paramref name="threads"/> threads of <paramref name="function"/> that the device runs at once; 0 where it cannot run them.</summary>
+    public static int ActiveClusters(IntPtr function, int groups, int threads, int dynamicSharedBytes)
+    {
+        // CU_LAUNCH_ATTRIBUTE_CLUSTER_DIMENSION and three numbers, in an attribute of 72 bytes
+        var attribute = stackalloc int[18];
+        new Span<int>(attribute, 18).Clear();
+        (attribute[0], attribute[2], attribute[3], attribute[4]) = (4, groups, 1, 1);
+        var launch = new LaunchConfig { GridX = (uint)groups, GridY = 1, GridZ = 1, BlockX = (uint)threads, BlockY = 1, BlockZ = 1, SharedBytes = (uint)dynamicSharedBytes, Attributes = (IntPtr)attribute, AttributeCount = 1 };
+        int clusters = 0;
+        return cuOccupancyMaxActiveClusters(&clusters, function, &launch) == 0 ? clusters : 0;
     }
 
     /// <summary>Free and total bytes of the bound device.</summary>
@@ -259,6 +275,9 @@ internal static unsafe partial class CudaDriver
     private static partial int cuFuncSetAttribute(IntPtr function, int attribute, int value);
 
     [LibraryImport(Library)]
+    private static partial int cuOccupancyMaxActiveClusters(int* clusters, IntPtr function, LaunchConfig* config);
+
+    [LibraryImport(Library)]
     private static partial int cuMemGetInfo_v2(nuint* free, nuint* total);
 
     [LibraryImport(Library)]
@@ -326,4 +345,12 @@ internal static unsafe partial class CudaDriver
 
     [LibraryImport(Library)]
     private static partial int cuGraphExecDestroy(IntPtr executable);
+
+    // CUlaunchConfig
+    private struct LaunchConfig
+    {
+        public uint GridX, GridY, GridZ, BlockX, BlockY, BlockZ, SharedBytes;
+        public IntPtr Stream, Attributes;
+        public uint AttributeCount;
+    }
 }

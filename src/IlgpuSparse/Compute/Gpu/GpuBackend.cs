@@ -1,6 +1,7 @@
 using ILGPU.Runtime;
 using IlgpuSparse.Compute.Gpu.Kernels;
 using IlgpuSparse.Compute.Gpu.Kernels.Attention;
+using IlgpuSparse.Compute.Gpu.Kernels.Fused;
 using IlgpuSparse.Compute.Gpu.Kernels.Linear;
 using IlgpuSparse.Compute.Gpu.Kernels.Products;
 using IlgpuSparse.Compute.Gpu.Kernels.Selection;
@@ -36,6 +37,7 @@ public sealed class GpuBackend : ComputeBackend
     private readonly GpuProjectHeads _projectHeads;
     private readonly GpuScore _score;
     private readonly GpuSelect _select;
+    private readonly GpuFusedStep _fused;
     private readonly GpuSample _sample;
     private readonly GpuPositions _positions;
     private readonly GpuMeanValue _meanValue;
@@ -61,6 +63,7 @@ public sealed class GpuBackend : ComputeBackend
         _projectHeads = new GpuProjectHeads(device);
         _score = new GpuScore(device);
         _select = new GpuSelect(device, _score, Memory);
+        _fused = new GpuFusedStep(device, tensorCores);
         _sample = new GpuSample(device, Memory);
         _positions = new GpuPositions(device);
         _meanValue = new GpuMeanValue(device);
@@ -91,6 +94,15 @@ public sealed class GpuBackend : ComputeBackend
 
     /// <summary>Launch choices of decode over selected tokens.</summary>
     internal DecodeTuning SelectedTuning { get => _decode.SelectedTuning; set => _decode.SelectedTuning = value; }
+
+    /// <summary>When a sparse step is one kernel.</summary>
+    internal FusedSteps FusedSteps { get => _fused.Steps; set => _fused.Steps = value; }
+
+    /// <summary>Groups of the cluster that such a kernel has for a set; null for as many as its plan says.</summary>
+    internal int? FusedGroups { get => _fused.Groups; set => _fused.Groups = value; }
+
+    /// <summary>Steps that were such a kernel, or were recorded as one.</summary>
+    internal int FusedLaunches { get => _fused.Launches; set => _fused.Launches = value; }
 
     /// <summary>Longest context whose sets are selected behind their scores, by one group each.</summary>
     internal int OneGroupTokens { get => _select.OneGroupTokens; set => _select.OneGroupTokens = value; }
@@ -294,6 +306,11 @@ public sealed class GpuBackend : ComputeBackend
         var (rows, lists) = offload.Owner.Selected.Fetch(cache, batch, sets);
         _decode.Selected(shape, rows, batch, q, lists, y, Stream);
         offload.Owner.Selected.Keep(cache, batch, sets);
+    }
+
+    internal override void AttendByLabels(AttentionShape shape, KvLayer cache, StepBatch batch, DeviceSpan q, LabelChoice choice, DeviceSpan y)
+    {
+        if (!_fused.TryRun(shape, cache, batch, q, choice, y, Stream)) base.AttendByLabels(shape, cache, batch, q, choice, y);
     }
 
     internal override void Prefetch(KvLayer cache, StepBatch batch, TokenSets sets) => cache.Offload?.Owner.Selected.Prefetch(cache, batch, sets);

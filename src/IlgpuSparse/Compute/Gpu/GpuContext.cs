@@ -25,8 +25,8 @@ internal static class GpuContext
         }
     }
 
-    /// <summary>A context with the devices of <paramref name="kind"/>, or with none: enough to generate code.</summary>
-    public static Context Create(GpuKind? kind = null) => Context.Create(builder =>
+    /// <summary>A context with the devices of <paramref name="kind"/>, or with none: enough to generate code. The CPU accelerator runs <paramref name="groups"/> groups at once.</summary>
+    public static Context Create(GpuKind? kind = null, int groups = 1) => Context.Create(builder =>
     {
         // the verifier looks at a kernel after every pass, for about 15 ms in all: better none than one that computes something else
         builder.Optimize(OptimizationLevel.O1).EnableAlgorithms().Verify();
@@ -36,7 +36,7 @@ internal static class GpuContext
             case GpuKind.Cuda when CudaDriver.IsUsable(out _): builder.Cuda(); break;
             case GpuKind.OpenCl: builder.OpenCL(device => Refusal(device) is null); break;
             // 32 lanes as the kernels assume; groups of up to 128 threads, each a thread of the operating system
-            case GpuKind.CpuAccelerator: builder.CPU(new CPUDevice(32, 4, 1)); break;
+            case GpuKind.CpuAccelerator: builder.CPU(new CPUDevice(32, 4, groups)); break;
         }
     });
 

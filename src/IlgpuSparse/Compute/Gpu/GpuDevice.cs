@@ -90,13 +90,18 @@ public sealed class GpuDevice : IDisposable
 
     /// <summary>Opens device <paramref name="index"/> among the usable ones of <paramref name="kind"/>.</summary>
     /// <exception cref="InvalidOperationException">There is no such device; the message has the reason.</exception>
-    public static GpuDevice Open(GpuKind kind, int index = 0)
+    public static GpuDevice Open(GpuKind kind, int index = 0) => Create(kind, index, groups: 1);
+
+    /// <summary>The CPU accelerator with <paramref name="groups"/> groups at once, for kernels of one cluster of as many: see <see cref="EmulatedCluster"/>.</summary>
+    internal static GpuDevice OpenEmulatingClusters(int groups) => Create(GpuKind.CpuAccelerator, 0, groups);
+
+    private static GpuDevice Create(GpuKind kind, int index, int groups)
     {
         ArgumentOutOfRangeException.ThrowIfNegative(index);
         var reports = Find().Where(report => report.Kind == kind).ToList();
         var report = reports.Find(r => r.Index == index)
             ?? throw new InvalidOperationException($"no {kind} device {index}: {string.Join("; ", reports.Select(r => r.ToString()))}");
-        var context = GpuContext.Create(kind);
+        var context = GpuContext.Create(kind, groups);
         try
         {
             return new GpuDevice(context, kind, index, report);

@@ -1,5 +1,6 @@
 using IlgpuSparse.Compute.Gpu.Kernels;
 using IlgpuSparse.Compute.Gpu.Kernels.Attention;
+using IlgpuSparse.Compute.Gpu.Kernels.Fused;
 using IlgpuSparse.Compute.Gpu.Kernels.Linear;
 using IlgpuSparse.Compute.Gpu.Kernels.Offload;
 using IlgpuSparse.Compute.Gpu.Kernels.Products;
@@ -49,6 +50,7 @@ internal static class KernelCatalog
         ProjectHeadsKernel.Variant,
         .. ScorePortableKernel.Variants,
         .. ScoreKernel.Variants,
+        .. FusedStepKernel.Variants,
         SelectPortableKernel.Variant,
         BinKernel.Variant,
         SetFilterKernel.Variant,

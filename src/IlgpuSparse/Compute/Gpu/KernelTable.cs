@@ -44,6 +44,14 @@ internal sealed class KernelTable(GpuDevice device) : IDisposable
             CudaDriver.FunctionAttribute(kernel.FunctionPtr, CudaDriver.AttributeSharedBytes));
     }
 
+    /// <summary>Clusters of <paramref name="variant"/> with so much dynamic shared memory a group that the device runs at once; 0 where it has none.</summary>
+    public int ActiveClusters(KernelVariant variant, int dynamicSharedBytes)
+    {
+        if (Accelerator is not CudaAccelerator { Architecture.Major: int major } || !ThreadCluster.IsKnownTo(major) || Get(variant).Kernel is not CudaKernel kernel) return 0;
+        Accelerator.Bind();
+        return CudaDriver.ActiveClusters(kernel.FunctionPtr, variant.ClusterSize, variant.GroupSize, dynamicSharedBytes);
+    }
+
     private LoadedKernel Get(KernelVariant variant)
     {
         if (_kernels.TryGetValue(variant, out var known)) return known;
@@ -58,6 +66,11 @@ internal sealed class KernelTable(GpuDevice device) : IDisposable
             {
                 Accelerator.Bind();
                 CudaDriver.AllowDynamicShared(cuda.FunctionPtr, variant.DynamicSharedBytes);
+            }
+            if (variant.ClusterSize > ThreadCluster.PortableSize && kernel is CudaKernel large)
+            {
+                Accelerator.Bind();
+                CudaDriver.AllowLargeClusters(large.FunctionPtr);
             }
             return _kernels[variant] = new LoadedKernel(kernel);
         }

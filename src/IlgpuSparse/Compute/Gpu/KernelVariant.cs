@@ -25,6 +25,12 @@ internal sealed record KernelVariant(MethodInfo Method, int GroupSize)
     /// </summary>
     public bool HoldsNext { get; init; }
 
+    /// <summary>Groups of a <see cref="ThreadCluster"/>; 1 for none.</summary>
+    public int ClusterSize { get; init; } = 1;
+
+    /// <summary>Whether there is code for devices of compute capability <paramref name="major"/>.</summary>
+    public bool RunsOn(int major) => ClusterSize == 1 || ThreadCluster.IsKnownTo(major);
+
     /// <summary>Largest trip count of constant loops that is unrolled.</summary>
     public int Unroll { get; init; } = 32;
 
@@ -46,8 +52,10 @@ internal sealed record KernelVariant(MethodInfo Method, int GroupSize)
         new(kernel.GetMethod(method, BindingFlags.Static | BindingFlags.Public)!.MakeGenericMethod(typeArguments), groupSize);
 
     /// <summary>Generates the code for <paramref name="backend"/>.</summary>
+    /// <exception cref="NotSupportedException">A kernel of clusters, for a device that has none.</exception>
     public CompiledKernel Compile(Backend backend)
     {
+        if (backend is PTXBackend { Architecture: var architecture } && !RunsOn(architecture.Major)) throw new NotSupportedException($"{Name}: clusters of {ClusterSize} groups are unknown to {architecture}");
         var compiled = backend.Compile(
             EntryPointDescription.FromExplicitlyGroupedKernel(Method),
             new KernelSpecialization(GroupSize, MinGroups == 0 ? null : MinGroups),
@@ -56,6 +64,7 @@ internal sealed record KernelVariant(MethodInfo Method, int GroupSize)
         {
             ref string assembly = ref AssemblyOf(cuda);
             assembly = DependentLaunch.IsKnownTo(((PTXBackend)backend).Architecture.Major) ? DependentLaunch.Complete(assembly, HoldsNext) : DependentLaunch.Remove(assembly);
+            if (ClusterSize > 1) assembly = ThreadCluster.Declare(assembly, ClusterSize);
         }
         if (compiled is CLCompiledKernel openCl)
         {

@@ -37,6 +37,10 @@ internal static class Loads
     [IntrinsicImplementation, PtxOp("ld.relaxed.gpu.global.u32 $r, [$g0];")]
     public static uint Awaited(ref uint source) => source;
 
+    /// <summary>Has the second-level cache bring what is read soon.</summary>
+    [IntrinsicImplementation, PtxOp("prefetch.global.L2 [$g0];")]
+    public static void Ahead(ref uint source) { }
+
     /// <summary>A policy for <see cref="Once"/>: first to leave the second-level cache.</summary>
     [IntrinsicImplementation, PtxOp("createpolicy.fractional.L2::evict_first.b64 $r, 1.0;")]
     public static ulong EvictFirst() => 0;

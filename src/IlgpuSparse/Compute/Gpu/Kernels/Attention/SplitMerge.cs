@@ -19,32 +19,43 @@ internal static class SplitMerge
         for (int x = ILGPU.Group.IdxX; x < place.Slots * THead.Channels; x += 32 << TPipeline.WarpShift)
         {
             int slot = x / THead.Channels, channel = x - slot * THead.Channels;
-            float max = float.NegativeInfinity;
-            for (int w = 0; w < 1 << TPipeline.WarpShift; w++) max = IntrinsicMath.Max(max, shared[WarpResult.Sums<THead, TPipeline>(w, slot)]);
-            float sum = 0f, output = 0f;
-            for (int w = 0; w < 1 << TPipeline.WarpShift; w++)
-            {
-                int at = WarpResult.Sums<THead, TPipeline>(w, slot);
-                // a warp without tiles has no maximum, and its outputs are zeros
-                float factor = shared[at + 1] > 0f ? TensorOps.Exp2(shared[at] - max) : 0f;
-                sum += factor * shared[at + 1];
-                output += factor * shared[(w * TensorDecodeKernel.MaxSlots + slot) * THead.Channels + channel];
-            }
+            var part = Warps<THead, TPipeline>(shared, slot, channel);
             if (place.Splits == 1)
             {
-                y[(long)(head + slot) * THead.Channels + channel] = sum > 0f ? output / sum : 0f;
+                y[(long)(head + slot) * THead.Channels + channel] = part.Sum > 0f ? part.Output / part.Sum : 0f;
             }
             else
             {
                 long at = (long)(head + slot) * Grid.DimX + place.Split;
-                partials[at * THead.Channels + channel] = output;
+                partials[at * THead.Channels + channel] = part.Output;
                 if (channel == 0)
                 {
-                    sums[2 * at] = max;
-                    sums[2 * at + 1] = sum;
+                    sums[2 * at] = part.Max;
+                    sums[2 * at + 1] = part.Sum;
                 }
             }
         }
+    }
+
+    /// <summary>One number of the group's warps together, from <see cref="WarpResult"/>.</summary>
+    public static SoftmaxPart Warps<THead, TPipeline>(ArrayView<float> shared, int slot, int channel)
+        where THead : struct, IHeadSize
+        where TPipeline : struct, IPipeline
+    {
+        SoftmaxPart part;
+        part.Max = float.NegativeInfinity;
+        for (int w = 0; w < 1 << TPipeline.WarpShift; w++) part.Max = IntrinsicMath.Max(part.Max, shared[WarpResult.Sums<THead, TPipeline>(w, slot)]);
+        part.Sum = 0f;
+        part.Output = 0f;
+        for (int w = 0; w < 1 << TPipeline.WarpShift; w++)
+        {
+            int at = WarpResult.Sums<THead, TPipeline>(w, slot);
+            // a warp without tiles has no maximum, and its outputs are zeros
+            float factor = shared[at + 1] > 0f ? TensorOps.Exp2(shared[at] - part.Max) : 0f;
+            part.Sum += factor * shared[at + 1];
+            part.Output += factor * shared[(w * TensorDecodeKernel.MaxSlots + slot) * THead.Channels + channel];
+        }
+        return part;
     }
 
     /// <summary>Counts this group in, and merges all splits when it is the last.</summary>

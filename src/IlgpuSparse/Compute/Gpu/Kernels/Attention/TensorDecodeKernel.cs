@@ -72,8 +72,8 @@ internal static class TensorDecodeKernel
         }
     }
 
-    // The group's tiles, each warp every WarpCount-th; leaves the warps' results in shared memory.
-    private static void Attend<TElement, THead, TPipeline, TTokens>(ArrayView<U4> ring, KvView cache, ArrayView<float> q, AttentionArgs args, KeyRange range, int set, SplitPlace place)
+    /// <summary>The group's tiles, each warp every WarpCount-th; leaves the warps' results in shared memory, see <see cref="WarpResult"/>. <paramref name="ring"/> is <see cref="SharedBytes"/> long.</summary>
+    public static void Attend<TElement, THead, TPipeline, TTokens>(ArrayView<U4> ring, KvView cache, ArrayView<float> q, AttentionArgs args, KeyRange range, int set, SplitPlace place)
         where TElement : struct, ITensorElement
         where THead : struct, IHeadSize
         where TPipeline : struct, IPipeline

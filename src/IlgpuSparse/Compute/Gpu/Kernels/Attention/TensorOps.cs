@@ -10,9 +10,11 @@ namespace IlgpuSparse.Compute.Gpu.Kernels.Attention;
 /// </summary>
 internal static class TensorOps
 {
-    // what the lanes of the running group show each other; the CPU accelerator runs one group at a time
-    private static readonly U4[] Shown = new U4[1024];
-    private static readonly U2[] ShownB = new U2[1024];
+    // what the lanes of a group show each other; groups that run at once are those of a cluster
+    private static readonly U4[] Shown = new U4[2048];
+    private static readonly U2[] ShownB = new U2[2048];
+
+    private static int Place => (Grid.IdxX & 15) * Group.DimX + Group.IdxX;
 
     /// <summary>Starts a copy of 16 bytes to shared memory that bypasses L1; zeros are written instead when <paramref name="bytes"/> is 0.</summary>
     [IntrinsicImplementation, PtxOp("cp.async.cg.shared.global.L2::128B [$s0], [$g1], 16, $2;")]
@@ -43,7 +45,7 @@ internal static class TensorOps
     public static U4 LoadMatrix(ref U4 row)
     {
         var all = Show(row);
-        int lane = Group.IdxX & 31, warp = Group.IdxX - lane, g = lane >> 2, t = lane & 3;
+        int lane = Group.IdxX & 31, warp = Place - lane, g = lane >> 2, t = lane & 3;
         U4 result;
         result.X = Word(all[warp + g], t);
         result.Y = Word(all[warp + 8 + g], t);
@@ -62,7 +64,7 @@ internal static class TensorOps
     public static U4 LoadMatrixTransposed(ref U4 row)
     {
         var all = Show(row);
-        int lane = Group.IdxX & 31, warp = Group.IdxX - lane, g = lane >> 2, t = lane & 3;
+        int lane = Group.IdxX & 31, warp = Place - lane, g = lane >> 2, t = lane & 3;
         U4 result;
         result.X = Column(all, warp, g, t);
         result.Y = Column(all, warp + 8, g, t);
@@ -83,7 +85,7 @@ internal static class TensorOps
         U4 shown = default;
         shown.X = pair;
         var all = Show(shown);
-        int lane = Group.IdxX & 31, warp = Group.IdxX - lane, g = lane >> 2, t = lane & 3;
+        int lane = Group.IdxX & 31, warp = Place - lane, g = lane >> 2, t = lane & 3;
         int half = (g & 1) * 16;
         uint low = all[warp + 8 * t + (g >> 1)].X >> half, high = all[warp + 8 * t + 4 + (g >> 1)].X >> half;
         Warp.Barrier();
@@ -112,7 +114,7 @@ internal static class TensorOps
 
     private static U4[] Show(U4 value)
     {
-        Shown[Group.IdxX] = value;
+        Shown[Place] = value;
         Warp.Barrier();
         return Shown;
     }
@@ -128,10 +130,10 @@ internal static class TensorOps
 
     private static F4 Multiply(U4 a, U2 b, F4 c, bool brain)
     {
-        Shown[Group.IdxX] = a;
-        ShownB[Group.IdxX] = b;
+        Shown[Place] = a;
+        ShownB[Place] = b;
         Warp.Barrier();
-        int lane = Group.IdxX & 31, warp = Group.IdxX - lane, g = lane >> 2, t = lane & 3;
+        int lane = Group.IdxX & 31, warp = Place - lane, g = lane >> 2, t = lane & 3;
         for (int k = 0; k < 16; k++)
         {
             float upper = Number(Word(Shown[warp + 4 * g + ((k & 7) >> 1)], (k >> 3) * 2), k & 1, brain);

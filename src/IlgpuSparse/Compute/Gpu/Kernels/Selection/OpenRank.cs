@@ -13,15 +13,17 @@ internal static class OpenRank
     // as many as are compared with each other sooner than they are parted
     private const int Few = 192;
 
-    /// <summary>Writes the first <paramref name="wanted"/> of the <paramref name="count"/> tokens in <see cref="SetFilterMemory.Open"/>, behind which zeros follow, to the set's tokens from <paramref name="output"/> on.</summary>
-    public static void Store(SelectView select, long output, int wanted, int count, SetFilterMemory memory)
+    /// <summary>Gives the first <paramref name="wanted"/> of the <paramref name="count"/> tokens in <see cref="SetFilterMemory.Open"/>, behind which zeros follow, to <paramref name="target"/>.</summary>
+    public static void Store<TTarget>(TTarget target, int wanted, int count, SetFilterMemory memory)
+        where TTarget : struct, IRankTarget
     {
-        if (count > Few && memory.Parted.Length != 0) StoreParted(select, output, wanted, count, memory);
-        else StoreCompared(select, output, wanted, count, memory.Open);
+        if (count > Few && memory.Parted.Length != 0) StoreParted(target, wanted, count, memory);
+        else StoreCompared(target, wanted, count, memory.Open);
     }
 
-    // Each token's rank is how many others are above it; up to four neighbouring lanes count for one token.
-    private static void StoreCompared(SelectView select, long output, int wanted, int count, ArrayView<ulong> open)
+    /// <summary>As <see cref="Store"/>: each token's rank is how many others are above it. Up to four neighbouring lanes count for one token.</summary>
+    public static void StoreCompared<TTarget>(TTarget target, int wanted, int count, ArrayView<ulong> open)
+        where TTarget : struct, IRankTarget
     {
         int shift = count * 4 <= Group.DimX ? 2 : count * 2 <= Group.DimX ? 1 : 0;
         int part = Group.IdxX & ((1 << shift) - 1);
@@ -41,12 +43,13 @@ internal static class OpenRank
             rank += shift > 0 ? neighbour : 0;
             neighbour = Warp.ShuffleXor(rank, 2);
             rank += shift > 1 ? neighbour : 0;
-            if (part == 0 && own < count && rank < wanted) select.Indices[output + rank] = (int)~(uint)mine;
+            if (part == 0 && own < count && rank < wanted) target.Put(rank, (int)~(uint)mine);
         }
     }
 
     // The bin's keys are spread evenly, so a part has a token or two, and a token is compared with those of its part alone.
-    private static void StoreParted(SelectView select, long output, int wanted, int count, SetFilterMemory memory)
+    private static void StoreParted<TTarget>(TTarget target, int wanted, int count, SetFilterMemory memory)
+        where TTarget : struct, IRankTarget
     {
         var counts = memory.Parts.SubView(0, Parts);
         var starts = memory.Parts.SubView(Parts, Parts);
@@ -77,7 +80,7 @@ internal static class OpenRank
             ulong mine = memory.Parted[i];
             int part = Part(mine, least, shift), end = (int)starts[part], rank = end - (int)counts[part];
             for (int other = rank, stop = end; other < stop; other++) rank += memory.Parted[other] > mine ? 1 : 0;
-            if (rank < wanted) select.Indices[output + rank] = (int)~(uint)mine;
+            if (rank < wanted) target.Put(rank, (int)~(uint)mine);
         }
     }
 

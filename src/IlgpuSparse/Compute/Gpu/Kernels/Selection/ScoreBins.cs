@@ -77,17 +77,28 @@ internal static class ScoreBins
         }
     }
 
+    /// <summary>Counts the groups of bins of a histogram in shared memory, behind the bins.</summary>
+    public static void SumGroups(ArrayView<uint> counts)
+    {
+        int lane = Group.IdxX & 31;
+        for (int group = Group.IdxX >> 5; group < Bins / GroupBins; group += Group.DimX >> 5)
+        {
+            uint sum = GroupScan.WarpSum(counts[group * GroupBins + lane] + counts[group * GroupBins + lane + 32]);
+            if (lane == 0) counts[Bins + group] = sum;
+        }
+    }
+
     /// <summary>
-    /// Leaves in <paramref name="found"/> the bin of the token of rank <paramref name="rank"/> (1 or more) of set <paramref name="set"/>, and the number of tokens in the bins before it. One warp
+    /// Leaves in <paramref name="found"/> the bin of the token of rank <paramref name="rank"/> (1 or more) of the set whose counts begin at <paramref name="first"/>, and the number of tokens in the bins before it. One warp
     /// searches; all threads see the result after a barrier.
     /// </summary>
-    public static void Find(SelectScratch scratch, long set, uint rank, ArrayView<uint> found)
+    public static void Find<TCounts>(ArrayView<uint> counts, long first, uint rank, ArrayView<uint> found)
+        where TCounts : struct, IBinCounts
     {
         if (Group.IdxX < 32)
         {
-            long first = set * Counts;
             int lane = Group.IdxX;
-            uint count = Loads.Fresh(ref scratch.Bins[first + Bins + lane]);
+            uint count = TCounts.One(counts, first + Bins + lane);
             uint upTo = GroupScan.WarpInclusive(count), before = upTo - count;
             if (before < rank && rank <= upTo)
             {
@@ -98,15 +109,14 @@ internal static class ScoreBins
             int group = (int)found[0];
             before = found[1];
             Warp.Barrier();
-            long bin = first + group * GroupBins + 2 * lane;
-            uint low = Loads.Fresh(ref scratch.Bins[bin]), high = Loads.Fresh(ref scratch.Bins[bin + 1]);
-            upTo = before + GroupScan.WarpInclusive(low + high);
-            uint start = upTo - low - high;
+            var pair = TCounts.Two(counts, first + group * GroupBins + 2 * lane);
+            upTo = before + GroupScan.WarpInclusive(pair.X + pair.Y);
+            uint start = upTo - pair.X - pair.Y;
             if (start < rank && rank <= upTo)
             {
-                bool inHigh = rank > start + low;
+                bool inHigh = rank > start + pair.X;
                 found[0] = (uint)(group * GroupBins + 2 * lane + (inHigh ? 1 : 0));
-                found[1] = inHigh ? start + low : start;
+                found[1] = inHigh ? start + pair.X : start;
             }
         }
     }

@@ -106,82 +106,18 @@ internal static class ScoreKernel
     {
         // the queries first, then a histogram
         var bins = SharedMemory.Allocate<uint>(SortableKey.TopBins);
-        var spreads = SharedMemory.Allocate<float>(TTiles.Slots * TileHeads);
-        var fragments = SharedMemory.Allocate<U2>(TTiles.Slots * (TWords.Value * TProduct.Registers + 1 >> 1) * TProduct.Parts * 32);
-        var factors = SharedMemory.Allocate<float>(TTiles.Slots * TileHeads);
-        var summands = SharedMemory.Allocate<float>(TTiles.Slots * TileHeads);
+        var fragments = SharedMemory.Allocate<U2>(SliceScores.Fragments<TProduct, TWords>(TTiles.Slots));
+        var columns = SharedMemory.Allocate<float>(3 * TTiles.Slots * TileHeads);
         int set = Grid.IdxY, row = Grid.IdxZ;
         int position = labels.Positions[row], first = score.FirstVisible(position);
-        int unit = TUnits.Value * UnitTokens, origin = first & ~(unit - 1);
+        int origin = first & ~(TUnits.Value * UnitTokens - 1);
         int start = origin + Grid.IdxX * score.ChunkTokens, end = Math.Min(start + score.ChunkTokens, position + 1);
         if (start <= position)
         {
-            QuerySet queries;
-            queries.Row = row;
-            queries.FirstHead = set * score.HeadsPerSet;
-            queries.Count = score.Sum != 0 ? 1 : score.HeadsPerSet;
-            queries.Tiles = (queries.Count + TileHeads - 1) >> 2;
-            int kvHead = queries.FirstHead / score.GroupSize, table = row * labels.MaxBlocks;
-            queries.Channels = kvHead * labels.ChannelCount;
-            int stride = (Group.DimX >> 5) * unit, token = start + (Group.IdxX >> 5) * unit;
-            ulong policy = Loads.EvictFirst();
-            var words = new U4[TUnits.Slots * TWords.Slots];
-            var following = new U4[TUnits.Slots * TWords.Slots];
-            // the first labels are on their way while the queries are prepared
-            if (token < end) LabelWords.Load<TWords, TUnits>(labels, labels.BlockTable[table + (token >> KvLayer.BlockShift)], kvHead, token, policy, words);
-            TProduct.Prepare<TWords>(labels, score, queries, bins.Cast<float>(), fragments, factors, summands, spreads);
-            float inverse = 1f;
-            if (TMode.Value != ScoresOnly)
-            {
-                for (int i = Group.IdxX; i < (TMode.Value == WithBins || TMode.Value == WithSelection ? ScoreBins.Bins : SortableKey.TopBins); i += Group.DimX) bins[i] = 0u;
-                float spread = spreads[0];
-                for (int i = 1; i < queries.Count; i++) spread = Math.Max(spread, spreads[i]);
-                inverse = spread > 1e-30f ? 1f / spread : 1f;
-                if (Grid.IdxX == 0 && Group.IdxX == 0) select.Scratch.Spreads[(long)row * Grid.DimY + set] = inverse;
-                Group.Barrier();
-            }
             var range = VisibleRange.Of(select, row);
-            long output = ((long)row * Grid.DimY + set) * score.Capacity;
-            // allocated outside of the loop: inside it would lie in local memory
-            var best = new float[TUnits.Value * 4];
-            // a single query's, in registers
-            var query = LabelProduct.Query<TProduct, TWords>(fragments, 0, Group.IdxX & 31);
-            float factor = factors[0], summand = summands[0];
-            uint maximum = 0;
-            while (token < end)
-            {
-                int next = token + stride;
-                if (next < end) LabelWords.Load<TWords, TUnits>(labels, labels.BlockTable[table + (next >> KvLayer.BlockShift)], kvHead, next, policy, following);
-                if (TTiles.Value != 0)
-                {
-                    for (int i = 0; i < TUnits.Value * 4; i++) best[i] = float.NegativeInfinity;
-                    for (int tile = 0; tile < queries.Tiles; tile++)
-                        LabelProduct.Accumulate<TProduct, TWords, TUnits>(labels, table, kvHead, token, tile, words, fragments, factors, summands, best);
-                }
-                for (int u = 0; u < TUnits.Slots; u++)
-                {
-                    if (u < TUnits.Value)
-                    {
-                        float value = TTiles.Value == 0
-                            ? LabelProduct.Own<TProduct, TWords>(labels, table, kvHead, token + u * UnitTokens, words, u * TWords.Value, query, factor, summand)
-                            : LabelProduct.LargestOfToken(best[u * 4], best[u * 4 + 1], best[u * 4 + 2], best[u * 4 + 3]);
-                        int own = token + u * UnitTokens + (Group.IdxX & 31);
-                        if (((own - first) | (end - 1 - own)) >= 0)
-                        {
-                            score.Scores[output + own] = value;
-                            if (TMode.Value == WithMaximum) maximum = Math.Max(maximum, SortableKey.Of(value));
-                            if (TMode.Value == WithMaximum) Atomic.Add(ref bins[SortableKey.TopBin(range.InsideKey(own, value))], 1u);
-                            if (TMode.Value == WithBins || TMode.Value == WithSelection) Atomic.Add(ref bins[ScoreBins.Of(value, inverse) & ~range.ForcedMask(own)], 1u);
-                        }
-                    }
-                }
-                for (int i = 0; i < TUnits.Slots * TWords.Slots; i++)
-                {
-                    if (i < TUnits.Value * TWords.Value) words[i] = following[i];
-                }
-                token = next;
-            }
-            if (TMode.Value == WithMaximum) HistogramKernel.FlushMaximum(maximum, select.Scratch, (long)row * Grid.DimY + set);
+            var slice = SliceScores.Of<TProduct, TWords, TUnits, TTiles, TMode>(labels, score, range, row, set, first, start, end, score.Scores, ((long)row * Grid.DimY + set) * score.Capacity, bins, fragments, columns);
+            if (TMode.Value != ScoresOnly && Grid.IdxX == 0 && Group.IdxX == 0) select.Scratch.Spreads[(long)row * Grid.DimY + set] = slice.Inverse;
+            if (TMode.Value == WithMaximum) HistogramKernel.FlushMaximum(slice.Maximum, select.Scratch, (long)row * Grid.DimY + set);
             if (TMode.Value == WithMaximum)
             {
                 Group.Barrier();

@@ -27,8 +27,10 @@ internal static class SetFilter
     /// <summary>Words of <see cref="SetFilterMemory.Word"/>.</summary>
     public const int Words = 6;
 
-    // indices of the words; the search has the first two
-    private const int Bin = 0, Before = 1, EarlierKept = 2, EarlierOpen = 3, OpenCount = 5;
+    /// <summary>Index of the word for the bin of the last selected token, and of that for how many tokens are in bins before it.</summary>
+    public const int Bin = 0, Before = 1;
+
+    private const int EarlierKept = 2, EarlierOpen = 3, OpenCount = 5;
 
     /// <summary>Index of the word for <see cref="Arrival"/>, also before a <see cref="Run"/>: its first steps leave it alone, so that no thread finds another's word there.</summary>
     public const int Last = 4;
@@ -54,18 +56,62 @@ internal static class SetFilter
         long scores = set * select.ScoreCapacity;
         int token = origin + lane * 4;
         // on their way while the bin is found
-        var first = Load(quads, scores, token, end);
-        var second = Load(quads, scores, token + WarpStep, end);
-        ScoreBins.Find(scratch, set, (uint)budget, memory.Word);
+        var first = Load<FreshScores>(quads, scores, token, end);
+        var second = Load<FreshScores>(quads, scores, token + WarpStep, end);
+        ScoreBins.Find<ScratchBins>(scratch.Bins, set * ScoreBins.Counts, (uint)budget, memory.Word);
         Group.Barrier();
         int bin = (int)memory.Word[Bin];
 
+        var bits = Bits<FreshScores>(range, quads, scores, origin, stretch, end, bin, inverse, first, second);
+        uint kept = bits.Kept, open = bits.Open;
+
+        // two counts in one word: a group has at most 16384 of either
+        uint before = GroupScan.Inclusive(bits.Counts, memory.Totals, out uint all) - bits.Counts;
+        int place = (int)(before >> 16);
+        long output = set * select.SetCapacity + (before & 0xffffu);
+        if (chunks > 1)
+        {
+            Publish(scratch, set, chunk, all, memory.Word);
+            output += memory.Word[EarlierKept];
+            place += (int)memory.Word[EarlierOpen];
+        }
+        for (; kept != 0u; kept &= kept - 1u)
+        {
+            select.Indices[output] = Token(token, Lowest(kept));
+            output++;
+        }
+        for (; open != 0u; open &= open - 1u)
+        {
+            int own = Token(token, Lowest(open));
+            ulong entry = Entry(range, own, Loads.Fresh(ref select.Scores[scores + own]));
+            if (place < memory.MaxOpen && chunks == 1) memory.Open[place] = entry;
+            if (place < memory.MaxOpen && chunks > 1) scratch.Open[set * MaxOpen + place] = entry;
+            place++;
+        }
+        int count = (int)(all >> 16);
+        bool closes = true;
+        if (chunks > 1)
+        {
+            closes = Arrival.IsLast(ref scratch.Arrivals[set], chunks, ref memory.Word[Last]);
+            if (closes) count = Collect(scratch, set, chunks, memory);
+        }
+        if (closes) Close(select, range, set, chunks, budget, count, memory);
+    }
+
+    /// <summary>
+    /// Which of a warp's <paramref name="stretch"/> tokens (a multiple of <see cref="WarpStep"/>, at most <see cref="WarpTokens"/>) from <paramref name="origin"/> to before <paramref name="end"/> are kept and which are
+    /// open, for <paramref name="bin"/> of the last selected one. Four tokens' scores are number <c>(scores + token) / 4</c> of <paramref name="quads"/>; the lane's <paramref name="first"/> and <paramref name="second"/> are loaded already.
+    /// </summary>
+    public static FilterBits Bits<TScores>(VisibleRange range, ArrayView<F4> quads, long scores, int origin, int stretch, int end, int bin, float inverse, F4 first, F4 second)
+        where TScores : struct, IFilterScores
+    {
+        int token = origin + (Group.IdxX & 31) * 4;
         float high = ScoreBins.Bound(bin), low = ScoreBins.Bound(bin + 1);
         uint kept = 0, open = 0;
         for (int start = 0; start < stretch; start += 2 * WarpStep)
         {
-            var third = Load(quads, scores, token + start + 2 * WarpStep, end);
-            var fourth = Load(quads, scores, token + start + 3 * WarpStep, end);
+            var third = Load<TScores>(quads, scores, token + start + 2 * WarpStep, end);
+            var fourth = Load<TScores>(quads, scores, token + start + 3 * WarpStep, end);
             int shift = start >> 5;
             // what is not a number is neither, but in the last bin
             first = Places(first, inverse);
@@ -76,7 +122,7 @@ internal static class SetFilter
             second = fourth;
         }
         if (bin == ScoreBins.Bins - 1) open = uint.MaxValue;
-        if (origin >= Math.Max(range.First, range.SinkEnd) && origin + stretch <= range.RecentStart)
+        if (origin >= Math.Max(range.First, range.SinkEnd) && origin + stretch <= Math.Min(end, range.RecentStart))
         {
             uint within = stretch >= WarpTokens ? uint.MaxValue : (1u << (stretch >> 5)) - 1u;
             kept &= within;
@@ -100,45 +146,18 @@ internal static class SetFilter
             if (bin == 0) open |= forced;
             else kept |= forced;
         }
-
-        // two counts in one word: a group has at most 16384 of either
-        uint counts = (uint)IntrinsicMath.BitOperations.PopCount(kept) + ((uint)IntrinsicMath.BitOperations.PopCount(open) << 16);
-        uint before = GroupScan.Inclusive(counts, memory.Totals, out uint all) - counts;
-        int place = (int)(before >> 16);
-        long output = set * select.SetCapacity + (before & 0xffffu);
-        if (chunks > 1)
-        {
-            Publish(scratch, set, chunk, all, memory.Word);
-            output += memory.Word[EarlierKept];
-            place += (int)memory.Word[EarlierOpen];
-        }
-        for (; kept != 0u; kept &= kept - 1u)
-        {
-            select.Indices[output] = Token(token, Lowest(kept));
-            output++;
-        }
-        for (; open != 0u; open &= open - 1u)
-        {
-            int own = Token(token, Lowest(open));
-            ulong entry = ((ulong)range.Key(own, Loads.Fresh(ref select.Scores[scores + own])) << 32) | ~(uint)own;
-            if (place < memory.MaxOpen && chunks == 1) memory.Open[place] = entry;
-            if (place < memory.MaxOpen && chunks > 1) scratch.Open[set * MaxOpen + place] = entry;
-            place++;
-        }
-        int count = (int)(all >> 16);
-        bool closes = true;
-        if (chunks > 1)
-        {
-            closes = Arrival.IsLast(ref scratch.Arrivals[set], chunks, ref memory.Word[Last]);
-            if (closes) count = Collect(scratch, set, chunks, memory);
-        }
-        if (closes) Close(select, range, set, chunks, budget, count, memory);
+        FilterBits bits;
+        bits.Kept = kept;
+        bits.Open = open;
+        return bits;
     }
 
-    private static F4 Load(ArrayView<F4> quads, long scores, int token, int end)
+    /// <summary>The four scores from <paramref name="token"/> on, for <see cref="Bits"/>; zeros from <paramref name="end"/> on.</summary>
+    public static F4 Load<TScores>(ArrayView<F4> quads, long scores, int token, int end)
+        where TScores : struct, IFilterScores
     {
         var score = new F4();
-        if (token < end) score = Loads.Fresh(ref quads[(scores + token) >> 2]);
+        if (token < end) score = TScores.Four(quads, (scores + token) >> 2);
         return score;
     }
 
@@ -155,10 +174,14 @@ internal static class SetFilter
     private static uint Reaching(F4 place, float bound) =>
         (place.X >= bound ? 1u : 0u) | (place.Y >= bound ? 2u : 0u) | (place.Z >= bound ? 4u : 0u) | (place.W >= bound ? 8u : 0u);
 
-    // Token number n of the lane that begins with the given one.
-    private static int Token(int first, int n) => first + (n >> 2) * WarpStep + (n & 3);
+    /// <summary>Token number <paramref name="n"/> of the lane that begins with <paramref name="first"/>.</summary>
+    public static int Token(int first, int n) => first + (n >> 2) * WarpStep + (n & 3);
 
-    private static int Lowest(uint bits) => 31 - IntrinsicMath.BitOperations.LeadingZeroCount(bits & (0u - bits));
+    /// <summary>An open token for <see cref="OpenRank"/>.</summary>
+    public static ulong Entry(VisibleRange range, int token, float score) => ((ulong)range.Key(token, score) << 32) | ~(uint)token;
+
+    /// <summary>Number of the lowest bit that is set.</summary>
+    public static int Lowest(uint bits) => 31 - IntrinsicMath.BitOperations.LeadingZeroCount(bits & (0u - bits));
 
     // Tells the chunk's counts and learns those of the chunks before it.
     private static void Publish(SelectScratch scratch, long set, int chunk, uint counts, ArrayView<uint> word)
@@ -219,6 +242,6 @@ internal static class SetFilter
         if (count <= memory.MaxOpen && Group.IdxX < OpenPadding) memory.Open[count + Group.IdxX] = 0ul;
         Group.Barrier();
         if (count > memory.MaxOpen) WholeSet.Select(select, range, set, memory.Open.Cast<uint>(), SetFilterKernel.GroupSize);
-        else OpenRank.Store(select, set * select.SetCapacity + (int)memory.Word[Before], budget - (int)memory.Word[Before], count, memory);
+        else OpenRank.Store(new SetTarget(select.Indices, set * select.SetCapacity + (int)memory.Word[Before]), budget - (int)memory.Word[Before], count, memory);
     }
 }

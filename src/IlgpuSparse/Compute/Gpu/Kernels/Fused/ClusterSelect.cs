@@ -1,0 +1,154 @@
+using ILGPU;
+using IlgpuSparse.Compute.Gpu.Kernels.Attention;
+using IlgpuSparse.Compute.Gpu.Kernels.Selection;
+
+namespace IlgpuSparse.Compute.Gpu.Kernels.Fused;
+
+/// <summary>
+/// From the scores and histograms of a cluster's groups, all in shared memory, to the tokens that each of them attends to: as <see cref="SetFilter"/>, with what there goes by way of memory sent from group to group.
+/// </summary>
+internal struct ClusterSelect
+{
+    /// <summary>Row and set.</summary>
+    public long Number;
+
+    /// <summary>Tokens to select.</summary>
+    public int Budget;
+
+    /// <summary>First token of the group's slice.</summary>
+    public int Start;
+
+    /// <summary>End of its tokens.</summary>
+    public int End;
+
+    /// <summary>Tokens a slice has room for.</summary>
+    public int Slice;
+
+    /// <summary>One over the spread of <see cref="ScoreBins"/>.</summary>
+    public float Inverse;
+
+    /// <summary>The group's own part of the set's tokens.</summary>
+    public ListTarget Own;
+
+    /// <summary>Kv head of the set.</summary>
+    public int KvHead;
+
+    /// <summary>First tokens of a list whose K and V are asked for before the list is complete: as many as rings hold.</summary>
+    public int Ahead;
+
+    /// <summary>
+    /// Fills the groups' lists and the set in memory. <see cref="ListTarget.Before"/> is not known before. Needs a word a rank in <paramref name="shares"/>, <see cref="GroupScan.MaxWarps"/> in <paramref name="totals"/> and
+    /// <see cref="SetFilter.Words"/> in <paramref name="word"/>; the group's histogram is complete.
+    /// </summary>
+    public readonly void Run<TCluster, THead>(SelectView select, VisibleRange range, KvView cache, AttentionArgs attention, ArrayView<uint> counts, ArrayView<ulong> open, ArrayView<float> scores, ArrayView<uint> masks, ArrayView<uint> shares, ArrayView<uint> totals,
+        ArrayView<uint> word, int threads, int keepsScores)
+        where TCluster : struct, IClusterSize
+        where THead : struct, IHeadSize
+    {
+        int lane = Group.IdxX & 31, rank = Grid.IdxX;
+        ScoreBins.SumGroups(counts);
+        ThreadCluster.Sync<TCluster>(ref counts[0]);
+        ScoreBins.Find<ClusterBins<TCluster>>(counts, 0, (uint)Budget, word);
+        Group.Barrier();
+        int bin = (int)word[SetFilter.Bin], before = (int)word[SetFilter.Before];
+        ClusterBins<TCluster>.Share(counts, bin, shares);
+
+        // two bits for each of the group's tokens, which are read again once it is known where they go
+        int stretch = FusedLayout.Stretch(Slice, Group.DimX >> 5), from = Start + (Group.IdxX >> 5) * stretch;
+        var quads = scores.Cast<F4>();
+        uint found = 0;
+        for (int part = 0; part < stretch; part += SetFilter.WarpTokens)
+        {
+            int token = from + part + lane * 4;
+            var bits = SetFilter.Bits<SharedScores>(range, quads, -(long)Start, from + part, Math.Min(stretch - part, SetFilter.WarpTokens), End, bin, Inverse,
+                SetFilter.Load<SharedScores>(quads, -(long)Start, token, End), SetFilter.Load<SharedScores>(quads, -(long)Start, token + SetFilter.WarpStep, End));
+            int at = (part >> 9) * Group.DimX + Group.IdxX;
+            masks[at] = bits.Kept;
+            masks[at + Group.DimX] = bits.Open;
+            found += bits.Counts;
+        }
+        uint earlier = GroupScan.Inclusive(found, totals) - found;
+        int entry = (int)(earlier & 0xffffu), place = (int)(earlier >> 16), count = 0;
+        for (int other = 0; other < TCluster.Slots; other++)
+        {
+            if (other < 1 << TCluster.Shift)
+            {
+                uint share = shares[other];
+                count += (int)(share >> 16);
+                if (other < rank)
+                {
+                    entry += (int)(share & 0xffffu);
+                    place += (int)(share >> 16);
+                }
+            }
+        }
+
+        // the groups that attend to open tokens rank them, each all of them
+        int tiles = (Budget + 15) >> 4, firstOpen = Owner<TCluster>(before, tiles);
+        for (int part = 0; part < stretch; part += SetFilter.WarpTokens)
+        {
+            int first = from + part + lane * 4, at = (part >> 9) * Group.DimX + Group.IdxX;
+            uint kept = masks[at], opened = masks[at + Group.DimX];
+            for (; kept != 0u; kept &= kept - 1u)
+            {
+                int token = SetFilter.Token(first, SetFilter.Lowest(kept)), owner = Owner<TCluster>(entry, tiles);
+                int own = entry - (tiles * owner >> TCluster.Shift << 4);
+                ThreadCluster.Store<TCluster>(ref Own.List[own], owner, token);
+                Own.Indices[Own.Output + entry] = token;
+                if (own < Ahead) Prefetch<THead>(cache, attention, token);
+                entry++;
+            }
+            for (; opened != 0u; opened &= opened - 1u)
+            {
+                int token = SetFilter.Token(first, SetFilter.Lowest(opened));
+                ulong item = SetFilter.Entry(range, token, scores[token - Start]);
+                if (place < FusedLayout.MaxOpen)
+                {
+                    for (int owner = firstOpen; owner < 1 << TCluster.Shift; owner++) ThreadCluster.Store<TCluster>(ref open[place], owner, item);
+                }
+                place++;
+            }
+        }
+        bool many = count > FusedLayout.MaxOpen;
+        // zeros, which rank behind everything, up to whole steps
+        if (!many && Group.IdxX < SetFilter.OpenPadding) open[count + Group.IdxX] = 0ul;
+        if (many || keepsScores != 0)
+        {
+            for (int token = Math.Max(Start, range.First) + Group.IdxX; token < End; token += Group.DimX) select.Scores[Number * select.ScoreCapacity + token] = scores[token - Start];
+        }
+        if (rank == 0 && Group.IdxX == 0) select.Counts[Number] = Budget;
+        ThreadCluster.Sync<TCluster>(ref counts[0]);
+        if (many)
+        {
+            // that many equal scores are rare: one group does it, from memory
+            if (rank == 0) WholeSet.Select(select, range, Number, counts, threads);
+            ThreadCluster.Sync<TCluster>(ref counts[0]);
+            var indices = Own.Indices.Cast<uint>();
+            for (int i = Group.IdxX; i < Own.Count; i += Group.DimX) Own.List[i] = (int)Loads.Fresh(ref indices[Own.Output + Own.First + i]);
+        }
+        else if (Own.First + Own.Count > before)
+        {
+            var target = Own;
+            target.Before = before;
+            OpenRank.StoreCompared(target, Budget - before, count, open);
+        }
+        Group.Barrier();
+    }
+
+    private readonly void Prefetch<THead>(KvView cache, AttentionArgs attention, int token)
+        where THead : struct, IHeadSize
+    {
+        const int line = 64; // numbers
+        long first = (long)TensorDecodeKernel.Locate(cache, attention, Grid.IdxZ, KvHead, token) * (THead.Channels >> 1);
+        for (int i = 0; i < THead.Channels >> 1; i += line >> 1)
+        {
+            Loads.Ahead(ref cache.K[first + i]);
+            Loads.Ahead(ref cache.V[first + i]);
+        }
+    }
+
+    // The group that attends to an entry of a set of so many tiles: the last whose first tile, tiles · rank / groups, is not behind the entry's.
+    private static int Owner<TCluster>(int entry, int tiles)
+        where TCluster : struct, IClusterSize
+        => TCluster.Shift == 0 ? 0 : (int)(((uint)((entry >> 4) + 1 << TCluster.Shift) - 1u) / (uint)tiles);
+}

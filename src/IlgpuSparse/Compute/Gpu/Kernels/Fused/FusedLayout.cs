@@ -1,0 +1,43 @@
+using ILGPU;
+using IlgpuSparse.Compute.Gpu.Kernels.Selection;
+
+namespace IlgpuSparse.Compute.Gpu.Kernels.Fused;
+
+/// <summary>
+/// Dynamic shared memory of <see cref="FusedStepKernel"/>, in units of 16 bytes: the histogram (afterwards the group's part of the output), open tokens, the list of tokens to attend to; then scores and their bits, in
+/// whose place the rings come.
+/// </summary>
+internal static class FusedLayout
+{
+    /// <summary>Open tokens that are ranked here.</summary>
+    public const int MaxOpen = 1024;
+
+    /// <summary>Most tokens of a group: counts of them are kept in 16 bits.</summary>
+    public const int MaxSlice = 1 << 15;
+
+    /// <summary>Units of the histogram.</summary>
+    public const int Counts = ScoreBins.Counts / 4;
+
+    /// <summary>Where the list begins, behind the open tokens.</summary>
+    public const int List = Counts + (MaxOpen + SetFilter.OpenPadding) / 2;
+
+    /// <summary>Tokens that each of 2^<paramref name="shift"/> groups scores of <paramref name="span"/>: whole units of a warp.</summary>
+    public static int Slice(int span, int shift, int unit)
+    {
+        int each = (span + (1 << shift) - 1) >> shift;
+        return (each + unit - 1) & ~(unit - 1);
+    }
+
+    /// <summary>Tokens of a slice that each of <paramref name="warps"/> warps filters.</summary>
+    public static int Stretch(int slice, int warps) => ((slice + warps - 1) / warps + SetFilter.WarpStep - 1) & ~(SetFilter.WarpStep - 1);
+
+    /// <summary>Tokens of a set of <paramref name="budget"/> that a group of 2^<paramref name="shift"/> attends to, at most, rounded up to whole tiles.</summary>
+    public static int ListRoom(int budget, int shift) => (((budget + 15) >> 4) + (1 << shift) - 1 >> shift) << 4;
+
+    /// <summary>Units of scores and bits of a slice.</summary>
+    public static int ScoreUnits(int slice, int warps)
+    {
+        int parts = (Stretch(slice, warps) + SetFilter.WarpTokens - 1) / SetFilter.WarpTokens;
+        return slice / 4 + parts * warps * 32 * 2 / 4;
+    }
+}

@@ -1,0 +1,118 @@
+using ILGPU;
+using IlgpuSparse.Compute.Gpu.Kernels.Attention;
+using IlgpuSparse.Compute.Gpu.Kernels.Selection;
+
+namespace IlgpuSparse.Compute.Gpu.Kernels.Fused;
+
+/// <summary>
+/// Scores, selection and attention of a sparse decode step in one kernel: a thread-block cluster for each set. Each group scores a slice of the tokens into its shared memory, the groups add up their histograms and send each
+/// other the selected tokens, each attends to as many of them, and their results are merged: what the kernels one after another tell each other by way of memory goes from shared memory to shared memory.
+/// </summary>
+/// <remarks>Scores, sets and outputs are to the last bit those of <see cref="ScoreKernel"/> and <see cref="SetFilterKernel"/>, and the outputs those of <see cref="TensorDecodeKernel"/> up to the order of sums.</remarks>
+internal static class FusedStepKernel
+{
+    /// <summary>Most query heads a set: those that share one tile of attention.</summary>
+    public const int MaxHeads = TensorDecodeKernel.MaxSlots;
+
+    /// <summary>Words that a lane loads of a token's label: up to 128 bits a token.</summary>
+    public const int LaneWords = 1;
+
+    /// <summary>Most dynamic shared memory of a group, in bytes: what static memory leaves.</summary>
+    public const int MaxSharedBytes = TensorDecodeKernel.HopperSharedBytes - 7 * 1024;
+
+    /// <summary>Warps and tiles a ring.</summary>
+    public static DecodeTuning Tuning => DecodeTuning.Selected;
+
+    /// <summary>The formats of labels.</summary>
+    public static IReadOnlyList<LabelFormat> Formats { get; } = [LabelFormat.Int8, LabelFormat.Int4, LabelFormat.Int2, LabelFormat.Int1];
+
+    /// <summary>The head sizes that there are variants for.</summary>
+    public static IReadOnlyList<int> HeadDims { get; } = [128];
+
+    /// <summary>The variant for labels of <paramref name="format"/>, sets of <paramref name="queries"/>, K and V of <paramref name="element"/> and clusters of <paramref name="groups"/>.</summary>
+    public static KernelVariant Variant(LabelFormat format, int queries, Type element, int channels, int groups) => Variant(format, queries, element, channels, groups, Tuning.Pipeline, 32 * Tuning.Warps);
+
+    /// <summary>As the one before, with another pipeline.</summary>
+    public static KernelVariant Variant(LabelFormat format, int queries, Type element, int channels, int groups, Type pipeline, int threads) =>
+        KernelVariant.Of(typeof(FusedStepKernel), nameof(Run), threads, typeof(IntegerProduct<>).MakeGenericType(LabelBits.Of(format)), KernelCounts.Of(Units(format)), KernelCounts.Of(queries == 1 ? 0 : 2), element,
+            HeadSizes.Of(channels), pipeline, ClusterSizes.Of(groups)) with
+        {
+            CudaOnly = true,
+            ClusterSize = groups,
+            MinGroups = 1,
+            DynamicSharedBytes = MaxSharedBytes,
+        };
+
+    /// <summary>Units of 32 tokens that a warp scores at once.</summary>
+    public static int Units(LabelFormat format) => ScoreKernel.Units(format, ScoreKernel.WithBins, LaneWords);
+
+    /// <summary>Every variant.</summary>
+    public static IEnumerable<KernelVariant> Variants =>
+        from format in Formats
+        from queries in new[] { 1, MaxHeads }
+        from element in new[] { typeof(TensorF16), typeof(TensorBF16) }
+        from channels in HeadDims
+        from groups in ClusterSizes.Clusters
+        select Variant(format, queries, element, channels, groups);
+
+    /// <summary>Grid (groups of a cluster, sets, rows).</summary>
+    /// <param name="labels">The labels.</param>
+    /// <param name="score">Queries of the labels.</param>
+    /// <param name="select">The rule, and where the sets go.</param>
+    /// <param name="cache">K and V.</param>
+    /// <param name="q">Queries <c>[row, head, channel]</c>.</param>
+    /// <param name="y">Outputs, as <paramref name="q"/>.</param>
+    /// <param name="attention">Sizes of the attention.</param>
+    /// <param name="args">Sizes of shared memory.</param>
+    public static void Run<TProduct, TUnits, TTiles, TElement, THead, TPipeline, TCluster>(LabelView labels, ScoreView score, SelectView select, KvView cache, ArrayView<float> q, ArrayView<float> y, AttentionArgs attention, FusedArgs args)
+        where TProduct : struct, ILabelProduct
+        where TUnits : struct, IKernelCount
+        where TTiles : struct, IKernelCount
+        where TElement : struct, ITensorElement
+        where THead : struct, IHeadSize
+        where TPipeline : struct, IPipeline
+        where TCluster : struct, IClusterSize
+    {
+        var memory = SharedMemory.GetDynamic<U4>();
+        var counts = memory.SubView(0, FusedLayout.Counts).Cast<uint>();
+        var open = memory.SubView(FusedLayout.Counts, FusedLayout.List - FusedLayout.Counts).Cast<ulong>();
+        var list = memory.SubView(FusedLayout.List, args.ListRoom >> 2).Cast<int>();
+        var work = memory.SubView(FusedLayout.List + (args.ListRoom >> 2), args.WorkUnits);
+        var fragments = SharedMemory.Allocate<U2>(SliceScores.Fragments<TProduct, KernelCounts.N1>(TTiles.Slots));
+        var columns = SharedMemory.Allocate<float>(3 * TTiles.Slots * ScoreKernel.TileHeads);
+        var totals = SharedMemory.Allocate<uint>(GroupScan.MaxWarps);
+        var shares = SharedMemory.Allocate<uint>(TCluster.Slots);
+        var word = SharedMemory.Allocate<uint>(SetFilter.Words);
+
+        int row = Grid.IdxZ, set = Grid.IdxY, unit = TUnits.Value * ScoreKernel.UnitTokens;
+        var range = VisibleRange.Of(select, row);
+        int origin = range.First & ~(unit - 1);
+        ClusterSelect selection;
+        selection.Number = (long)row * Grid.DimY + set;
+        selection.Budget = range.Budget(select, selection.Number);
+        selection.Slice = FusedLayout.Slice(range.Last + 1 - origin, TCluster.Shift, unit);
+        selection.Start = origin + Grid.IdxX * selection.Slice;
+        selection.End = Math.Min(selection.Start + selection.Slice, range.Last + 1);
+        var place = SplitPlace.Of(default, attention, (selection.Budget + TensorDecodeKernel.TileTokens - 1) >> 4, 1 << TCluster.Shift);
+        selection.KvHead = place.KvHead;
+        selection.Ahead = TPipeline.Stages * TensorDecodeKernel.TileTokens << TPipeline.WarpShift;
+        selection.Own.List = list;
+        selection.Own.Indices = select.Indices;
+        selection.Own.Output = selection.Number * select.SetCapacity;
+        selection.Own.Before = 0;
+        selection.Own.First = place.Begin << 4;
+        selection.Own.Count = Math.Min(selection.Budget, place.End << 4) - selection.Own.First;
+
+        var scores = work.Cast<float>();
+        selection.Inverse = SliceScores.Of<TProduct, KernelCounts.N1, TUnits, TTiles, KernelCounts.N1>(labels, score, range, row, set, range.First, selection.Start, selection.End, scores, -(long)selection.Start, counts, fragments, columns).Inverse;
+        Group.Barrier();
+        var masks = work.SubView(selection.Slice >> 2, args.WorkUnits - (selection.Slice >> 2)).Cast<uint>();
+        selection.Run<TCluster, THead>(select, range, cache, attention, counts, open, scores, masks, shares, totals, word, 32 << TPipeline.WarpShift, args.KeepsScores);
+
+        place.Begin = 0;
+        place.End = (selection.Own.Count + TensorDecodeKernel.TileTokens - 1) >> 4;
+        cache.Tokens = list.SubView(0, selection.Own.Count);
+        TensorDecodeKernel.Attend<TElement, THead, TPipeline, ListedTokens>(work, cache, q, attention, ListedTokens.Range(cache, attention, row, set), set, place);
+        ClusterMerge.Run<THead, TPipeline, TCluster>(work.Cast<float>(), counts.Cast<float>(), y, attention, place);
+    }
+}

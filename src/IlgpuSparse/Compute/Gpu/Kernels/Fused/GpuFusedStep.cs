@@ -1,0 +1,95 @@
+using ILGPU;
+using ILGPU.Runtime;
+using ILGPU.Runtime.Cuda;
+using IlgpuSparse.Compute.Gpu.Kernels.Attention;
+using IlgpuSparse.Compute.Gpu.Kernels.Selection;
+
+namespace IlgpuSparse.Compute.Gpu.Kernels.Fused;
+
+/// <summary>Launches <see cref="FusedStepKernel"/>, where there is one for the step and <see cref="FusedPlan"/> is for it.</summary>
+/// <param name="device">The device.</param>
+/// <param name="tensorCores">Whether tensor-core kernels run; tests use it on the CPU accelerator too, with one group a set or as many as the device runs at once.</param>
+internal sealed class GpuFusedStep(GpuDevice device, bool tensorCores)
+{
+    private readonly DecodeTuning _tuning = FusedStepKernel.Tuning.On(device);
+    private readonly Dictionary<(KernelVariant Variant, int SharedBytes), int> _active = [];
+    private readonly Dictionary<(LabelFormat Format, int Queries, KvFormat Kv, int HeadDim, int Groups), KernelVariant> _variants = [];
+
+    private delegate void Launcher(AcceleratorStream stream, KernelConfig config, LabelView labels, ScoreView score, SelectView select, KvView cache, ArrayView<float> q, ArrayView<float> y, AttentionArgs attention, FusedArgs args);
+
+    /// <summary>When steps are fused.</summary>
+    public FusedSteps Steps { get; set; }
+
+    /// <summary>Groups of a cluster; null for as many as <see cref="FusedPlan"/> says.</summary>
+    public int? Groups { get; set; }
+
+    /// <summary>Launches so far.</summary>
+    public int Launches { get; set; }
+
+    private IReadOnlyList<int> Sizes => !device.IsCuda ? [device.Multiprocessors] : Groups is { } groups ? [groups] : ClusterSizes.Clusters;
+
+    /// <summary>Scores, selects and attends as <see cref="ComputeBackend.AttendByLabels"/>; false where nothing was done because other kernels are to.</summary>
+    /// <exception cref="ArgumentException">The shapes do not fit together.</exception>
+    public bool TryRun(AttentionShape shape, KvLayer cache, StepBatch batch, DeviceSpan q, LabelChoice choice, DeviceSpan y, AcceleratorStream stream)
+    {
+        if (Steps == FusedSteps.Off || !Serves(shape, cache, batch, choice)) return false;
+        int unit = FusedStepKernel.Units(choice.Labels.Format) * ScoreKernel.UnitTokens;
+        int visible = shape.Window > 0 ? Math.Min(batch.GridLength, shape.Window) : batch.GridLength;
+        var plan = new FusedPlan(
+            choice.Scores.Sets * batch.Rows,
+            // a window's slices begin at a multiple of a warp's units
+            shape.Window > 0 ? Math.Min(batch.GridLength, shape.Window + unit - 1) : batch.GridLength,
+            Math.Min(choice.Sets.Factors is null ? choice.Rule.Budget(visible) : visible, choice.Sets.Capacity),
+            choice.Labels.Words * sizeof(uint),
+            2 * shape.HeadDim * cache.Format.ElementBytes());
+        int queries = choice.Reduction == GroupReduction.Sum ? 1 : shape.Heads / choice.Scores.Sets;
+        int groups = plan.Groups(Steps, Sizes, size => Active(plan, size, unit, queries, shape, cache, choice));
+        if (groups == 0) return false;
+
+        AttentionLaunch.Check(shape, cache);
+        var score = GpuScore.View(choice.Shape, choice.Labels, batch, choice.Queries, choice.Reduction, choice.Scores);
+        var select = GpuSelect.View(shape, choice.Rule, batch, choice.Scores, choice.Sets);
+        var attention = AttentionLaunch.Args(shape, batch, TensorDecodeKernel.MaxSlots, choice.Sets);
+        var args = plan.Args(groups, unit, shape.HeadDim, _tuning);
+        args.KeepsScores = choice.KeepsScores ? 1 : 0;
+        var variant = Variant(choice.Labels.Format, queries, cache.Format, shape.HeadDim, groups);
+        long floats = (long)batch.Rows * shape.Heads * shape.HeadDim;
+        device.Kernels.Load<Launcher>(variant)(stream,
+            new KernelConfig(new Index3D(groups, choice.Scores.Sets, batch.Rows), new Index3D(variant.GroupSize, 1, 1), SharedMemoryConfig.RequestDynamic<byte>(FusedPlan.SharedBytes(args))),
+            GpuLabels.View(choice.Shape, choice.Labels, batch), score, select, AttentionLaunch.View(cache, batch, choice.Sets), GpuBuffer.View<float>(q, floats), GpuBuffer.View<float>(y, floats), attention, args);
+        Launches++;
+        return true;
+    }
+
+    // What there are kernels for. Selection by mass needs sums of all weights, K and V in host memory are brought between selection and attention.
+    private bool Serves(AttentionShape shape, KvLayer cache, StepBatch batch, LabelChoice choice) =>
+        tensorCores && (device.Accelerator is CudaAccelerator { Architecture.Major: var major } ? ThreadCluster.IsKnownTo(major) : device.Kind == GpuKind.CpuAccelerator)
+        && batch is { IsPrefill: false, Rows: > 0 }
+        && cache is { Format: KvFormat.F16 or KvFormat.BF16, Offload: null, Table: null }
+        && (device.IsCuda ? FusedStepKernel.HeadDims : HeadSizes.All).Contains(shape.HeadDim)
+        && FusedStepKernel.Formats.Contains(choice.Labels.Format) && ScoreKernel.LaneWords(choice.Labels.Format, choice.Labels.Channels) == FusedStepKernel.LaneWords && choice.Labels.Channels <= ScoreKernel.MaxChannels
+        && choice.Rule.Share == 0 && choice.Sets.Shares is null
+        && shape.Heads / choice.Scores.Sets <= FusedStepKernel.MaxHeads;
+
+    // Clusters that run at once; on the CPU accelerator, which has no others, the one that it can.
+    private int Active(FusedPlan plan, int groups, int unit, int queries, AttentionShape shape, KvLayer cache, LabelChoice choice)
+    {
+        int shared = FusedPlan.SharedBytes(plan.Args(groups, unit, shape.HeadDim, _tuning));
+        if (plan.Slice(groups, unit) > FusedLayout.MaxSlice || shared > FusedStepKernel.MaxSharedBytes) return 0;
+        if (!device.IsCuda) return groups == 1 || plan.Clusters == 1 ? plan.Clusters : 0;
+        // what shared memory alone rules out has no kernel loaded for the question
+        int most = device.Multiprocessors * (TensorDecodeKernel.HopperSharedBytes / shared) / groups;
+        if (most < plan.Clusters) return groups <= ThreadCluster.PortableSize ? most : 0;
+        var key = (Variant(choice.Labels.Format, queries, cache.Format, shape.HeadDim, groups), shared);
+        if (!_active.TryGetValue(key, out int active)) _active[key] = active = device.Kernels.ActiveClusters(key.Item1, shared);
+        return active;
+    }
+
+    private KernelVariant Variant(LabelFormat format, int queries, KvFormat kv, int headDim, int groups)
+    {
+        var key = (format, Math.Min(queries, 2), kv, headDim, groups);
+        if (!_variants.TryGetValue(key, out var variant))
+            _variants[key] = variant = FusedStepKernel.Variant(format, queries, kv == KvFormat.F16 ? typeof(TensorF16) : typeof(TensorBF16), headDim, groups, _tuning.Pipeline, 32 * _tuning.Warps);
+        return variant;
+    }
+}

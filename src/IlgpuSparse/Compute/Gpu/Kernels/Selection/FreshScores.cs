@@ -1,0 +1,9 @@
+using ILGPU;
+
+namespace IlgpuSparse.Compute.Gpu.Kernels.Selection;
+
+/// <summary>Scores in memory, of other groups.</summary>
+internal readonly struct FreshScores : IFilterScores
+{
+    public static F4 Four(ArrayView<F4> scores, long quad) => Loads.Fresh(ref scores[quad]);
+}

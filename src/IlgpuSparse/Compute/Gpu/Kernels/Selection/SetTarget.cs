@@ -1,0 +1,10 @@
+using ILGPU;
+
+namespace IlgpuSparse.Compute.Gpu.Kernels.Selection;
+
+/// <summary>The tokens of a set in memory.</summary>
+internal readonly struct SetTarget(ArrayView<int> indices, long first) : IRankTarget
+{
+    /// <inheritdoc/>
+    public void Put(int rank, int token) => indices[first + rank] = token;
+}

@@ -1,0 +1,113 @@
+using ILGPU;
+
+namespace IlgpuSparse.Compute.Gpu.Kernels.Selection;
+
+/// <summary>What a group of threads learns while it scores its slice of a set's tokens.</summary>
+internal struct SliceScores
+{
+    /// <summary>One over the spread that the queries let expect, for <see cref="ScoreBins"/>; 1 without a histogram.</summary>
+    public float Inverse;
+
+    /// <summary>The largest key of this thread's tokens, with <see cref="ScoreKernel.WithMaximum"/>.</summary>
+    public uint Maximum;
+
+    /// <summary>
+    /// Scores the tokens from <paramref name="start"/>, a multiple of a warp's units, to before <paramref name="end"/>, as far as they are visible (from <paramref name="first"/> on), into <paramref name="scores"/> from
+    /// <paramref name="output"/> on, and counts them in <paramref name="bins"/> where <typeparamref name="TMode"/> says so. The whole group calls; the histogram is complete after a barrier.
+    /// </summary>
+    /// <param name="labels">The labels.</param>
+    /// <param name="score">The queries.</param>
+    /// <param name="range">What the row sees, with a histogram.</param>
+    /// <param name="row">Activation row.</param>
+    /// <param name="set">Set of the row.</param>
+    /// <param name="first">First visible token.</param>
+    /// <param name="start">First token of the slice.</param>
+    /// <param name="end">End of the slice.</param>
+    /// <param name="scores">Where the scores go.</param>
+    /// <param name="output">Place of token 0 in them.</param>
+    /// <param name="bins">Shared memory for the queries (a tile's are <see cref="ScoreKernel.TileHeads"/> times <see cref="ScoreKernel.MaxChannels"/> numbers), then for the histogram.</param>
+    /// <param name="fragments">Shared memory for the right-hand sides of the products, <see cref="Fragments"/> of them.</param>
+    /// <param name="columns">Shared memory of three numbers a query: factors, summands and spreads.</param>
+    public static SliceScores Of<TProduct, TWords, TUnits, TTiles, TMode>(LabelView labels, ScoreView score, VisibleRange range, int row, int set, int first, int start, int end,
+        ArrayView<float> scores, long output, ArrayView<uint> bins, ArrayView<U2> fragments, ArrayView<float> columns)
+        where TProduct : struct, ILabelProduct
+        where TWords : struct, IKernelCount
+        where TUnits : struct, IKernelCount
+        where TTiles : struct, IKernelCount
+        where TMode : struct, IKernelCount
+    {
+        var factors = columns.SubView(0, TTiles.Slots * ScoreKernel.TileHeads);
+        var summands = columns.SubView(TTiles.Slots * ScoreKernel.TileHeads, TTiles.Slots * ScoreKernel.TileHeads);
+        var spreads = columns.SubView(2 * TTiles.Slots * ScoreKernel.TileHeads, TTiles.Slots * ScoreKernel.TileHeads);
+        QuerySet queries;
+        queries.Row = row;
+        queries.FirstHead = set * score.HeadsPerSet;
+        queries.Count = score.Sum != 0 ? 1 : score.HeadsPerSet;
+        queries.Tiles = (queries.Count + ScoreKernel.TileHeads - 1) >> 2;
+        int kvHead = queries.FirstHead / score.GroupSize, table = row * labels.MaxBlocks;
+        queries.Channels = kvHead * labels.ChannelCount;
+        int unit = TUnits.Value * ScoreKernel.UnitTokens, stride = (Group.DimX >> 5) * unit, token = start + (Group.IdxX >> 5) * unit;
+        ulong policy = Loads.EvictFirst();
+        var words = new U4[TUnits.Slots * TWords.Slots];
+        var following = new U4[TUnits.Slots * TWords.Slots];
+        // the first labels are on their way while the queries are prepared
+        if (token < end) LabelWords.Load<TWords, TUnits>(labels, labels.BlockTable[table + (token >> KvLayer.BlockShift)], kvHead, token, policy, words);
+        TProduct.Prepare<TWords>(labels, score, queries, bins.Cast<float>(), fragments, factors, summands, spreads);
+        SliceScores result;
+        result.Inverse = 1f;
+        result.Maximum = 0;
+        if (TMode.Value != ScoreKernel.ScoresOnly)
+        {
+            for (int i = Group.IdxX; i < (TMode.Value == ScoreKernel.WithBins || TMode.Value == ScoreKernel.WithSelection ? ScoreBins.Bins : SortableKey.TopBins); i += Group.DimX) bins[i] = 0u;
+            float spread = spreads[0];
+            for (int i = 1; i < queries.Count; i++) spread = Math.Max(spread, spreads[i]);
+            result.Inverse = spread > 1e-30f ? 1f / spread : 1f;
+            Group.Barrier();
+        }
+        // allocated outside of the loop: inside it would lie in local memory
+        var best = new float[TUnits.Value * 4];
+        // a single query's, in registers
+        var query = LabelProduct.Query<TProduct, TWords>(fragments, 0, Group.IdxX & 31);
+        float factor = factors[0], summand = summands[0];
+        while (token < end)
+        {
+            int next = token + stride;
+            if (next < end) LabelWords.Load<TWords, TUnits>(labels, labels.BlockTable[table + (next >> KvLayer.BlockShift)], kvHead, next, policy, following);
+            if (TTiles.Value != 0)
+            {
+                for (int i = 0; i < TUnits.Value * 4; i++) best[i] = float.NegativeInfinity;
+                for (int tile = 0; tile < queries.Tiles; tile++)
+                    LabelProduct.Accumulate<TProduct, TWords, TUnits>(labels, table, kvHead, token, tile, words, fragments, factors, summands, best);
+            }
+            for (int u = 0; u < TUnits.Slots; u++)
+            {
+                if (u < TUnits.Value)
+                {
+                    float value = TTiles.Value == 0
+                        ? LabelProduct.Own<TProduct, TWords>(labels, table, kvHead, token + u * ScoreKernel.UnitTokens, words, u * TWords.Value, query, factor, summand)
+                        : LabelProduct.LargestOfToken(best[u * 4], best[u * 4 + 1], best[u * 4 + 2], best[u * 4 + 3]);
+                    int own = token + u * ScoreKernel.UnitTokens + (Group.IdxX & 31);
+                    if (((own - first) | (end - 1 - own)) >= 0)
+                    {
+                        scores[output + own] = value;
+                        if (TMode.Value == ScoreKernel.WithMaximum) result.Maximum = Math.Max(result.Maximum, SortableKey.Of(value));
+                        if (TMode.Value == ScoreKernel.WithMaximum) Atomic.Add(ref bins[SortableKey.TopBin(range.InsideKey(own, value))], 1u);
+                        if (TMode.Value == ScoreKernel.WithBins || TMode.Value == ScoreKernel.WithSelection) Atomic.Add(ref bins[ScoreBins.Of(value, result.Inverse) & ~range.ForcedMask(own)], 1u);
+                    }
+                }
+            }
+            for (int i = 0; i < TUnits.Slots * TWords.Slots; i++)
+            {
+                if (i < TUnits.Value * TWords.Value) words[i] = following[i];
+            }
+            token = next;
+        }
+        return result;
+    }
+
+    /// <summary>Pairs of words that the right-hand sides of <paramref name="tiles"/> tiles of queries take.</summary>
+    public static int Fragments<TProduct, TWords>(int tiles)
+        where TProduct : struct, ILabelProduct
+        where TWords : struct, IKernelCount
+        => tiles * (TWords.Value * TProduct.Registers + 1 >> 1) * TProduct.Parts * 32;
+}

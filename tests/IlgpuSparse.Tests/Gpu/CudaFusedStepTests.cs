@@ -1,0 +1,91 @@
+using ILGPU.Runtime.Cuda;
+using IlgpuSparse.Compute;
+using IlgpuSparse.Compute.Gpu;
+
+namespace IlgpuSparse.Tests.Gpu;
+
+/// <summary>The sparse step as one kernel of thread-block clusters, on a CUDA device that has them.</summary>
+[Collection("accelerators")]
+public sealed class CudaFusedStepTests(Accelerators accelerators)
+{
+    private readonly int _seed = Random.Shared.Next();
+
+    public static readonly TheoryData<int, int, int, string> Shapes =
+    [
+        .. from groups in new[] { 4, 8, 16 }
+           from heads in new[] { (Heads: 2, KvHeads: 2), (Heads: 8, KvHeads: 2), (Heads: 5, KvHeads: 1), (Heads: 8, KvHeads: 1) }
+           from label in new[] { "channels=64,bits=2", "channels=99,bits=1", "channels=32,bits=4", "channels=16,bits=8", "channels=60,bits=2,scaling=token" }
+           select (groups, heads.Heads, heads.KvHeads, label),
+    ];
+
+    [Theory, MemberData(nameof(Shapes))]
+    public void SetsAndOutputsAreThoseOfKernelsApart(int groups, int heads, int kvHeads, string label)
+    {
+        var random = new Random(_seed);
+        string settings = $"tokens=1/16,{label},reduce={(random.Next(2) == 0 ? "max" : "sum")},sets={(random.Next(2) == 0 ? "group" : "head")},budgets={(random.Next(2) == 0 ? "uniform" : "head")},sinks={random.Next(6)},window={random.Next(1, 40)}";
+        Run(groups, new(heads, kvHeads, 128, random.Next(3) == 0 ? random.Next(100, 3000) : 0), (KvFormat)random.Next(1, 3), settings, test => test.Check(random), 1, 2, 17, 255, 257, 1024, 4097, random.Next(1, 9000));
+    }
+
+    [Theory]
+    [InlineData(4, 65_536)]
+    [InlineData(8, 70_001)]
+    [InlineData(16, 131_073)]
+    public void LongContexts(int groups, int length)
+    {
+        var random = new Random(_seed);
+        Run(groups, new(1, 1, 128), KvFormat.F16, "tokens=1/16,channels=64,bits=2", test => test.Check(random), length, length / 3);
+    }
+
+    [Theory]
+    [InlineData(4)]
+    [InlineData(8)]
+    [InlineData(16)]
+    public void AllScoresEqual(int groups)
+    {
+        var random = new Random(_seed);
+        Run(groups, new(2, 2, 128), KvFormat.F16, "tokens=1/16,channels=64,bits=2,sinks=3,window=30", test => test.Check(random, zeros: true), 900, 1025, 5001, 40_000);
+    }
+
+    [Theory]
+    [InlineData(4)]
+    [InlineData(8)]
+    [InlineData(16)]
+    public void EveryTokenSelectedIsDenseAttention(int groups)
+    {
+        var random = new Random(_seed);
+        Run(groups, new(6, 2, 128), KvFormat.BF16, "tokens=1/1,channels=64,bits=2", test => test.CheckAgainstDense(random), 1, 300, 2049);
+    }
+
+    [Theory]
+    [InlineData(4)]
+    [InlineData(8)]
+    [InlineData(16)]
+    public void RecordingsDoTheSame(int groups)
+    {
+        var random = new Random(_seed);
+        Run(groups, new(8, 2, 128), KvFormat.F16, "tokens=1/16,channels=64,bits=2", test => test.CheckRecorded(random), 4097, 100);
+    }
+
+    [Theory]
+    [InlineData("tokens=1/16,channels=64,bits=2,top-p=0.9", KvFormat.F16)]
+    [InlineData("tokens=1/16,channels=64,bits=2,mean-value=on", KvFormat.F16)]
+    [InlineData("tokens=1/16,channels=64,bits=4", KvFormat.F16)]
+    [InlineData("tokens=1/16,channels=64,bits=2", KvFormat.F32)]
+    [InlineData("tokens=1/16,channels=64,bits=2", KvFormat.Int8)]
+    public void WhatThereIsNoSuchKernelForIsDoneApart(string settings, KvFormat format)
+    {
+        var random = new Random(_seed);
+        Run(null, new(8, 2, 128), format, settings, test => Assert.False(test.IsFused(random)), 300);
+    }
+
+    private void Run(int? groups, AttentionShape shape, KvFormat format, string settings, Action<FusedStepCase> check, params int[] lengths)
+    {
+        var device = accelerators.Open(GpuKind.Cuda);
+        Assert.SkipWhen(device.Accelerator is CudaAccelerator { Architecture.Major: int major } && !ThreadCluster.IsKnownTo(major), $"{device.Report} has no thread-block clusters");
+        using var backend = GpuBackend.Create(device, leaveOpen: true);
+        backend.FusedGroups = groups;
+        using var test = new FusedStepCase(backend, new Random(_seed), shape, format, settings, $"seed {_seed}, clusters of {groups}", lengths);
+        Assert.SkipWhen(groups > ThreadCluster.PortableSize && !test.IsFused(new Random(_seed)), $"{device.Report} runs no clusters of {groups} groups");
+        check(test);
+    }
+}

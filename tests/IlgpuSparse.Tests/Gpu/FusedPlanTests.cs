@@ -1,0 +1,58 @@
+using IlgpuSparse.Compute.Gpu;
+using IlgpuSparse.Compute.Gpu.Kernels.Attention;
+using IlgpuSparse.Compute.Gpu.Kernels.Fused;
+
+namespace IlgpuSparse.Tests.Gpu;
+
+/// <summary>Which steps are fused, with how many groups a set, and how much shared memory they take.</summary>
+public sealed class FusedPlanTests
+{
+    // labels of 128 bits, K and V of 128 channels in 16 bits
+    private static FusedPlan Plan(int sets, int context) => new(sets, context, (context + 15) / 16, 16, 512);
+
+    // a device of 132 multiprocessors with room for one group each
+    private static int Active(int groups) => groups switch { 4 => 32, 8 => 16, 16 => 8, _ => 0 };
+
+    [Theory]
+    [InlineData(32, 4096, 4)]
+    [InlineData(32, 65_536, 4)]
+    [InlineData(16, 16_384, 8)]
+    // a short context is not worth sixteen groups
+    [InlineData(8, 4096, 8)]
+    [InlineData(8, 16_384, 16)]
+    [InlineData(1, 262_144, 16)]
+    [InlineData(1, 100, 4)]
+    // not all at once: the smallest
+    [InlineData(33, 4096, 4)]
+    [InlineData(256, 16_384, 4)]
+    public void SetsGetAsManyGroupsAsThereIsRoomFor(int sets, int context, int groups) => Assert.Equal(groups, Plan(sets, context).Groups(FusedSteps.On, [4, 8, 16], Active));
+
+    [Fact]
+    public void WhatADeviceCannotRunIsNotChosen()
+    {
+        Assert.Equal(8, Plan(8, 65_536).Groups(FusedSteps.On, [4, 8, 16], groups => groups == 16 ? 0 : Active(groups)));
+        Assert.Equal(0, Plan(8, 65_536).Groups(FusedSteps.On, [4, 8, 16], _ => 0));
+        Assert.Equal(0, Plan(1, 100).Groups(FusedSteps.Off, [4, 8, 16], Active));
+        Assert.Equal(0, Plan(1, FusedPlan.AutoTokens + 1).Groups(FusedSteps.Auto, [4, 8, 16], Active));
+    }
+
+    [Fact]
+    public void SlicesAndListsHoldEveryToken()
+    {
+        int seed = Random.Shared.Next();
+        var random = new Random(seed);
+        for (int i = 0; i < 300; i++)
+        {
+            int groups = 1 << random.Next(5), unit = 64 << random.Next(2), context = random.Next(1, 300_000), warps = 4 << random.Next(2);
+            var plan = Plan(1, context);
+            var args = plan.Args(groups, unit, 128, DecodeTuning.Selected with { Warps = warps });
+            int slice = plan.Slice(groups, unit), stretch = FusedLayout.Stretch(slice, warps), parts = (stretch + 1023) / 1024;
+            string what = $"seed {seed}: {context} tokens, {groups} groups of {warps} warps, units of {unit}";
+            Assert.True((long)slice * groups >= context && slice % unit == 0 && (long)stretch * warps >= slice, what);
+            Assert.True(args.WorkUnits * 16 >= slice * sizeof(float) + parts * 2 * warps * 32 * sizeof(uint), what);
+            // as the kernel deals out tiles of 16
+            int tiles = (plan.Budget + 15) / 16, most = Enumerable.Range(0, groups).Max(rank => (int)((long)tiles * (rank + 1) / groups - (long)tiles * rank / groups));
+            Assert.True(args.ListRoom == 16 * most && FusedPlan.SharedBytes(args) == 16 * (FusedLayout.List + args.ListRoom / 4 + args.WorkUnits), what);
+        }
+    }
+}
