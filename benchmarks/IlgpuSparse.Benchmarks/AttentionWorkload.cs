@@ -117,8 +117,7 @@ internal sealed unsafe class AttentionWorkload : IDisposable
     {
         int layer = Next();
         _backend.AppendLabels(_shape, _labels[layer], _decode, _k);
-        _backend.ScoreAndSelect(_shape, _labels[layer], _decode, _q, GroupReduction.Sum, _rule, _scores, _chosen);
-        _backend.AttendSelected(_shape, _layers[layer], _decode, _q, _chosen, _y);
+        _backend.AttendByLabels(_shape, _layers[layer], _decode, _q, new(_shape, _labels[layer], _q, GroupReduction.Sum, _rule, _scores, _chosen), _y);
     }
 
     /// <summary>The last chunk attends to everything before and itself.</summary>

@@ -3,14 +3,14 @@ using IlgpuSparse.Compute.Cpu;
 
 namespace IlgpuSparse.Tests.Attention;
 
-/// <summary>Scores and selection in one go are those of the two operations.</summary>
+/// <summary>Scores and selection in one go, and with attention behind them, are those of the operations.</summary>
 public sealed class CpuScoreAndSelectTests(ITestOutputHelper output)
 {
     [Theory]
     [InlineData(1)]
     [InlineData(2)]
     [InlineData(7)]
-    public void AsTheTwoOperations(int threads)
+    public void AsOneOperationAfterAnother(int threads)
     {
         int seed = Environment.TickCount;
         output.WriteLine($"seed {seed}");
@@ -44,6 +44,31 @@ public sealed class CpuScoreAndSelectTests(ITestOutputHelper output)
         Assert.Equal(counts, Read(once.Counts));
         for (int list = 0; list < lists; list++)
             Assert.Equal(expected.AsSpan(list * budget, counts[list]).ToArray(), actual.AsSpan(list * budget, counts[list]).ToArray());
+
+        using var k = RandomRows(backend, random, shape, labels.Layer);
+        using var v = RandomRows(backend, random, shape, labels.Layer);
+        var cache = new KvLayer(KvFormat.F32, k, v);
+        using var apart = backend.Allocate(q.ByteLength, "test");
+        using var together = backend.Allocate(q.ByteLength, "test");
+        backend.AttendSelected(shape, cache, batch, q, twice, apart);
+        ((DeviceSpan)once.Indices).Upload<int>(Enumerable.Repeat(-2, lists * budget).ToArray());
+        scores.Buffer.Clear();
+        backend.AttendByLabels(shape, cache, batch, q, new LabelChoice(shape, labels.Layer, q, GroupReduction.Max, rule, scores, once), together);
+        actual = Read(once.Indices);
+        Assert.Equal(counts, Read(once.Counts));
+        for (int list = 0; list < lists; list++)
+            Assert.Equal(expected.AsSpan(list * budget, counts[list]).ToArray(), actual.AsSpan(list * budget, counts[list]).ToArray());
+        float[] y = ((DeviceSpan)together).ToArray<float>((int)(q.ByteLength / sizeof(float))), reference = ((DeviceSpan)apart).ToArray<float>(y.Length);
+        for (int i = 0; i < y.Length; i++) Assert.True(Math.Abs(y[i] - reference[i]) <= 1e-5f, $"{y[i]} at {i} where the operations one after another give {reference[i]}");
+    }
+
+    // K or V in the blocks that the labels are in.
+    private static DeviceBuffer RandomRows(CpuBackend backend, Random random, AttentionShape shape, LabelLayer labels)
+    {
+        long numbers = labels.Codes.ByteLength / (labels.Words * sizeof(uint)) * shape.HeadDim;
+        var buffer = backend.Allocate(numbers * sizeof(float), "test");
+        ((DeviceSpan)buffer).Upload<float>([.. Enumerable.Range(0, (int)numbers).Select(_ => random.NextSingle() - 0.5f)]);
+        return buffer;
     }
 
     private static TokenSets Sets(CpuBackend backend, int lists, int sets, int budget, int poison)

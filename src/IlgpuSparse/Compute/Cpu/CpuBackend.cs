@@ -105,6 +105,12 @@ public sealed unsafe class CpuBackend : ComputeBackend
     public override void AttendSelected(AttentionShape shape, KvLayer cache, StepBatch batch, DeviceSpan q, TokenSets sets, DeviceSpan y) =>
         CpuDecodeAttention.Selected(_pool, shape, cache, batch, q, sets, y, VectorBits, ShiftHalves);
 
+    internal override void AttendByLabels(AttentionShape shape, KvLayer cache, StepBatch batch, DeviceSpan q, LabelChoice choice, DeviceSpan y)
+    {
+        if (choice.KeepsScores || !CpuScore.IsWhole(_pool, shape, batch)) base.AttendByLabels(shape, cache, batch, q, choice, y);
+        else CpuDecodeAttention.Selected(_pool, shape, cache, batch, q, choice.Sets, y, VectorBits, ShiftHalves, choice);
+    }
+
     /// <inheritdoc/>
     public override void AppendValueSums(AttentionShape shape, KvLayer cache, ValueSums sums, StepBatch batch) => CpuMeanValue.Append(_pool, shape, cache, sums, batch);
 

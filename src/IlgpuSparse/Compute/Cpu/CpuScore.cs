@@ -20,31 +20,38 @@ internal static unsafe class CpuScore
 
     /// <summary>
     /// See <see cref="ComputeBackend.Score"/>. Whoever has finished the scores of a kv head goes on with <paramref name="selection"/> for its sets, while they are in its caches and without
-    /// waiting for the others.
+    /// waiting for the others, and with <paramref name="attend"/>, where <see cref="IsWhole"/> allows it. Then a worker's scores of one head take the place of those of its last one, so that they never leave its caches.
     /// </summary>
-    public static void Run(WorkerPool pool, AttentionShape shape, LabelLayer labels, StepBatch batch, DeviceSpan q, GroupReduction reduction, TokenScores scores, SelectJob? selection = null)
+    public static void Run(WorkerPool pool, AttentionShape shape, LabelLayer labels, StepBatch batch, DeviceSpan q, GroupReduction reduction, TokenScores scores, SelectJob? selection = null, SetBody attend = default)
     {
         if (labels.Format is LabelFormat.Int4 or LabelFormat.Int2 or LabelFormat.Int1)
         {
-            if (Avx512F.IsSupported) Run<NibbleScorer, Simd512>(pool, shape, labels, batch, q, reduction, scores, selection);
-            else if (Avx2.IsSupported) Run<CrumbScorer, Simd256>(pool, shape, labels, batch, q, reduction, scores, selection);
-            else Run<FieldScorer<Simd128>, Simd128>(pool, shape, labels, batch, q, reduction, scores, selection);
+            if (Avx512F.IsSupported) Run<NibbleScorer, Simd512>(pool, shape, labels, batch, q, reduction, scores, selection, attend);
+            else if (Avx2.IsSupported) Run<CrumbScorer, Simd256>(pool, shape, labels, batch, q, reduction, scores, selection, attend);
+            else Run<FieldScorer<Simd128>, Simd128>(pool, shape, labels, batch, q, reduction, scores, selection, attend);
         }
-        else if (Vector512.IsHardwareAccelerated) RunPlain<Simd512>(pool, shape, labels, batch, q, reduction, scores, selection);
-        else if (Vector256.IsHardwareAccelerated) RunPlain<Simd256>(pool, shape, labels, batch, q, reduction, scores, selection);
-        else RunPlain<Simd128>(pool, shape, labels, batch, q, reduction, scores, selection);
+        else if (Vector512.IsHardwareAccelerated) RunPlain<Simd512>(pool, shape, labels, batch, q, reduction, scores, selection, attend);
+        else if (Vector256.IsHardwareAccelerated) RunPlain<Simd256>(pool, shape, labels, batch, q, reduction, scores, selection, attend);
+        else RunPlain<Simd128>(pool, shape, labels, batch, q, reduction, scores, selection, attend);
+    }
+
+    /// <summary>Whether every worker has whole kv heads enough to do, so that nothing is gained by cutting them up.</summary>
+    public static bool IsWhole(WorkerPool pool, AttentionShape shape, StepBatch batch)
+    {
+        int streams = batch.Rows * shape.KvHeads;
+        return streams >= 8 * pool.Workers || streams > 2 * pool.Workers && streams % pool.Workers == 0;
     }
 
     /// <summary>With vectors of a given width and without lookups.</summary>
-    public static void RunPlain<V>(WorkerPool pool, AttentionShape shape, LabelLayer labels, StepBatch batch, DeviceSpan q, GroupReduction reduction, TokenScores scores, SelectJob? selection = null)
+    public static void RunPlain<V>(WorkerPool pool, AttentionShape shape, LabelLayer labels, StepBatch batch, DeviceSpan q, GroupReduction reduction, TokenScores scores, SelectJob? selection = null, SetBody attend = default)
         where V : struct, ISimd<V>
     {
-        if (labels.Format == LabelFormat.F16) Run<HalfScorer<V>, V>(pool, shape, labels, batch, q, reduction, scores, selection);
-        else Run<FieldScorer<V>, V>(pool, shape, labels, batch, q, reduction, scores, selection);
+        if (labels.Format == LabelFormat.F16) Run<HalfScorer<V>, V>(pool, shape, labels, batch, q, reduction, scores, selection, attend);
+        else Run<FieldScorer<V>, V>(pool, shape, labels, batch, q, reduction, scores, selection, attend);
     }
 
     /// <summary>With a given scorer, which must know the format.</summary>
-    public static void Run<TScorer, V>(WorkerPool pool, AttentionShape shape, LabelLayer labels, StepBatch batch, DeviceSpan q, GroupReduction reduction, TokenScores scores, SelectJob? selection = null)
+    public static void Run<TScorer, V>(WorkerPool pool, AttentionShape shape, LabelLayer labels, StepBatch batch, DeviceSpan q, GroupReduction reduction, TokenScores scores, SelectJob? selection = null, SetBody attend = default)
         where TScorer : struct, ILabelScorer
         where V : struct, ISimd<V>
     {
@@ -54,7 +61,7 @@ internal static unsafe class CpuScore
             throw new ArgumentException($"scores of {scores.Capacity} tokens: {batch.MaxLength} rounded up to {LabelLayer.TileTokens} are needed", nameof(scores));
         int blocks = (batch.MaxLength + KvLayer.BlockTokens - 1) >> KvLayer.BlockShift, streams = batch.Rows * shape.KvHeads;
         if (streams == 0) return;
-        int chunks = Math.Clamp(4 * pool.Workers / streams, 1, Math.Max(1, blocks / LeastBlocks));
+        int chunks = attend.Exists ? 1 : Math.Clamp(4 * pool.Workers / streams, 1, Math.Max(1, blocks / LeastBlocks));
         int chunkBlocks = (blocks + chunks - 1) / chunks;
         var pointers = new LabelPointers(labels, shape);
         var job = new Job<TScorer, V>
@@ -76,7 +83,12 @@ internal static unsafe class CpuScore
         };
         if (selection is { } select)
         {
+            job.Selects = true;
             job.Selection = select;
+            job.Attend = attend;
+        }
+        if (chunks > 1 && job.Selects)
+        {
             job.Finished = (int*)pool.Scratch.Attention.Reserve((long)streams * sizeof(int));
             new Span<int>(job.Finished, streams).Clear();
         }
@@ -96,17 +108,26 @@ internal static unsafe class CpuScore
         public bool SumQueries;
         public CpuScratch Scratch;
         public SelectJob Selection;
-        /// <summary>Finished chunks a stream; null without selection.</summary>
+        public SetBody Attend;
+        public bool Selects;
+        /// <summary>Finished chunks a stream, where there are several and a selection follows.</summary>
         public int* Finished;
 
         public readonly void Execute(int task, int worker)
         {
             int stream = task / Chunks;
             Score(stream, task - stream * Chunks, worker);
-            if (Finished == null || Interlocked.Increment(ref Finished[stream]) < Chunks) return;
+            if (!Selects || Finished != null && Interlocked.Increment(ref Finished[stream]) < Chunks) return;
             int sets = Sets / Shape.KvHeads;
-            for (int set = 0; set < sets; set++) Selection.Execute(stream * sets + set, worker);
+            for (int set = 0; set < sets; set++)
+            {
+                Selection.Execute(stream * sets + set, worker, ScoresOf(stream, worker) + (long)set * Capacity);
+                if (Attend.Exists) Attend.Execute(stream * sets + set, worker);
+            }
         }
+
+        // The scores of a stream's first set.
+        private readonly float* ScoresOf(int stream, int worker) => Scores + (long)(Attend.Exists ? worker : stream) * (Sets / Shape.KvHeads) * Capacity;
 
         [MethodImpl(MethodImplOptions.AggressiveOptimization | MethodImplOptions.NoInlining)]
         private readonly void Score(int stream, int chunk, int worker)
@@ -126,7 +147,7 @@ internal static unsafe class CpuScore
                 TScorer.Prepare(Coding, weights, tables + h * tableFloats);
             }
 
-            float* output = Scores + ((long)row * Sets + (reduce || heads == 1 && Sets == Shape.KvHeads ? kvHead : kvHead * Shape.GroupSize)) * Capacity;
+            float* output = ScoresOf(stream, worker);
             int* table = BlockTable + (long)row * TableStride;
             int tileBytes = LabelLayer.TileTokens * sizeof(uint) * Coding.Words;
             int stepTiles = RoundDown(Math.Clamp(StepBytes / tileBytes, 1, BlockTiles)), aheadTiles = Math.Max(AheadBytes / tileBytes, stepTiles);

@@ -59,29 +59,41 @@ internal unsafe struct DecodeAttentionJob<V, TElement> : IParallelJob
             total += count;
             longest = Math.Max(longest, count);
         }
-        // several heads take several passes over a run, which must find it in the first-level cache
-        _runTokens = HeadsPerSet == 1 ? DecodeOrder<V, TElement>.TileTokens : Math.Clamp(4096 / (Shape.HeadDim * TElement.Bytes) & ~15, 16, 32);
         // eight tasks a worker so that a slow core does not hold up the rest, but no split so short that starting it shows
         const int tasksPerWorker = 8, shortestSplit = KvLayer.BlockTokens;
         long even = total / (pool.Workers * tasksPerWorker) + 1;
         _splitTokens = pool.Workers == 1 ? Math.Max(1, longest) : (int)Math.Max(shortestSplit, (even + shortestSplit - 1) / shortestSplit * shortestSplit);
-        _maxSplits = Math.Max(1, (longest + _splitTokens - 1) / _splitTokens);
+        Prepare(rows, Math.Max(1, (longest + _splitTokens - 1) / _splitTokens));
+        pool.Run(ref this, rows * Sets * _maxSplits);
+    }
+
+    /// <summary>Decides that each list, whose length is not known yet, is one task: <see cref="Execute"/> of its number in <c>[row, set]</c>.</summary>
+    public void TakeWhole(int rows)
+    {
+        _splitTokens = int.MaxValue;
+        Prepare(rows, maxSplits: 1);
+    }
+
+    private void Prepare(int rows, int maxSplits)
+    {
+        // several heads take several passes over a run, which must find it in the first-level cache
+        _runTokens = HeadsPerSet == 1 ? DecodeOrder<V, TElement>.TileTokens : Math.Clamp(4096 / (Shape.HeadDim * TElement.Bytes) & ~15, 16, 32);
+        _maxSplits = maxSplits;
         int units = rows * Sets;
         long stateBytes = (long)units * _maxSplits * HeadsPerSet * StateStride * sizeof(float);
         byte* shared = Scratch.Attention.Reserve(stateBytes + units * sizeof(int));
         _states = (float*)shared;
         _finished = (int*)(shared + stateBytes);
         new Span<int>(_finished, units).Clear();
-        pool.Run(ref this, units * _maxSplits);
     }
 
     public void Execute(int task, int worker)
     {
         int unit = task / _maxSplits, split = task % _maxSplits;
         int count = TokenCount(unit);
-        int splits = Math.Max(1, (count + _splitTokens - 1) / _splitTokens);
+        int splits = Math.Max(1, (int)(((long)count + _splitTokens - 1) / _splitTokens));
         if (split >= splits) return;
-        Attend(unit, split * _splitTokens, Math.Min(count, (split + 1) * _splitTokens), State(unit, split, 0), worker);
+        Attend(unit, split * _splitTokens, (int)Math.Min(count, (split + 1L) * _splitTokens), State(unit, split, 0), worker);
         if (splits > 1 && Interlocked.Increment(ref _finished[unit]) < splits) return;
         for (int h = 0; h < HeadsPerSet; h++) Merge(unit, h, splits);
     }

@@ -43,13 +43,15 @@ internal unsafe struct SelectJob : IParallelJob
     }
 
     /// <summary>Chooses set <paramref name="task"/> of <c>[row, set]</c>.</summary>
-    public readonly void Execute(int task, int worker)
+    public readonly void Execute(int task, int worker) => Execute(task, worker, _scores + (long)task * _scoreStride);
+
+    /// <summary>The same by scores that lie elsewhere.</summary>
+    public readonly void Execute(int task, int worker, float* scores)
     {
         int position = _positions[task / _sets], first = _shape.FirstVisible(position);
         var rule = RuleOf(_rule, task);
         int budget = rule.Budget(position + 1 - first);
         int* target = _indices + (long)task * _indexStride;
-        float* scores = _scores + (long)task * _scoreStride;
         switch (_vectorBits)
         {
             case 512: Best<KeyLanes512, Vector512<int>>(worker, scores, position, first, budget, target); break;
