@@ -8,7 +8,7 @@ namespace IlgpuSparse.Cli;
 /// <summary><c>ilgpusparse bench labels</c>: what labels find of attention that was planted, without a model.</summary>
 internal static class BenchLabelsCommand
 {
-    private const int CalibrationContext = 8192, CalibrationQueries = 64, JudgedQueries = 16;
+    private const int CalibrationContext = 8192, CalibrationWindows = 6, CalibrationQueries = 64, JudgedQueries = 16;
 
     private static readonly Option<string> s_contexts = new("--contexts") { Description = "Tokens, separated by commas; K for 1024.", DefaultValueFactory = _ => "8K,64K,256K", HelpName = "n,..." };
     private static readonly Option<int> s_budget = NumberOption.Create("--budget", "One key in how many is selected.", 2, 1 << 16, 64, "n");
@@ -23,7 +23,7 @@ internal static class BenchLabelsCommand
     {
         var command = new Command("labels", """
             What labels find, by their bits, of attention planted in random keys with outlier channels, offsets, rotary positions and drift; no model is needed.
-            Labels are calibrated on 8,192 tokens from another seed. One set a group of four heads.
+            Labels are calibrated on six windows of 8,192 tokens from other seeds. One set a group of four heads.
             """)
         {
             s_contexts, s_budget, s_seed, s_steps, s_markdown, s_plot, s_json,
@@ -56,8 +56,8 @@ internal static class BenchLabelsCommand
                 rows.Add(Judge(label, context, budget, window, places, truth, scores));
             }
         }
-        var document = new { command = ResultReport.CommandLine(arguments), date = DateTime.UtcNow, budget, calibrated = CalibrationContext, rows };
-        string summary = $"`{document.command}`, one key in {budget} selected, calibrated on {CalibrationContext:N0} tokens, {document.date:yyyy-MM-dd}";
+        var document = new { command = ResultReport.CommandLine(arguments), date = DateTime.UtcNow, budget, calibrated = CalibrationContext, windows = CalibrationWindows, rows };
+        string summary = $"`{document.command}`, one key in {budget} selected, calibrated on {CalibrationWindows} windows of {CalibrationContext:N0} tokens, {document.date:yyyy-MM-dd}";
         ResultReport.Write(document, summary, Sections(rows), arguments.GetValue(s_json), arguments.GetValue(s_markdown), arguments.GetValue(s_plot), directory => Plot(rows, directory));
         return 0;
     }
@@ -74,7 +74,7 @@ internal static class BenchLabelsCommand
         var config = PlantedAttention.Config(CalibrationContext);
         var sample = new CalibrationSample(config, "planted", CalibrationContext);
         var statistics = new ChannelStatistics(config);
-        planted.Fill(sample, statistics, CalibrationContext, CalibrationQueries, seed + 1);
+        for (int window = 0; window < CalibrationWindows; window++) planted.Fill(sample, statistics, CalibrationContext, CalibrationQueries, seed + 1 + window);
         var (fit, ranked) = (new LabelFit([sample]), ChannelStatistics.Rank([statistics], CalibrationStatistic.Variance, "planted"));
         var untrained = fit.Run(ranked, search: false, cancellation: cancellation);
         var map = fit.Run(ranked, search: false, steps: steps, cancellation: cancellation);
