@@ -11,6 +11,7 @@ internal static class BenchCommand
         BenchAttentionCommand.Create(),
         BenchLinearCommand.Create(),
         BenchLabelsCommand.Create(),
+        BenchDriftCommand.Create(),
         BenchModelCommand.CreatePrefill(),
         BenchModelCommand.CreateDecode(),
         BenchOffloadCommand.Create(),

@@ -8,11 +8,12 @@ namespace IlgpuSparse.Cli;
 /// <summary><c>ilgpusparse bench labels</c>: what labels find of attention that was planted, without a model.</summary>
 internal static class BenchLabelsCommand
 {
-    private const int CalibrationContext = 8192, CalibrationQueries = 64, JudgedQueries = 16;
+    private const int CalibrationContext = 8192, CalibrationWindows = 6, CalibrationQueries = 64, JudgedQueries = 16;
 
     private static readonly Option<string> s_contexts = new("--contexts") { Description = "Tokens, separated by commas; K for 1024.", DefaultValueFactory = _ => "8K,64K,256K", HelpName = "n,..." };
     private static readonly Option<int> s_budget = NumberOption.Create("--budget", "One key in how many is selected.", 2, 1 << 16, 64, "n");
     private static readonly Option<int> s_seed = NumberOption.Create("--seed", "Seed of everything that is drawn.", 0, 1 << 20, 1);
+    private static readonly Option<int> s_steps = ModelOptions.Steps();
     private static readonly Option<string?> s_markdown = new("--markdown") { Description = "Write the table there as Markdown.", HelpName = "path" };
     private static readonly Option<string?> s_plot = new("--plot") { Description = "Write plots (PNG, SVG) over the bits of labels into that directory.", HelpName = "directory" };
     private static readonly Option<bool> s_json = ModelOptions.Json();
@@ -22,10 +23,10 @@ internal static class BenchLabelsCommand
     {
         var command = new Command("labels", """
             What labels find, by their bits, of attention planted in random keys with outlier channels, offsets, rotary positions and drift; no model is needed.
-            Labels are calibrated on 8,192 tokens from another seed. One set a group of four heads.
+            Labels are calibrated on six windows of 8,192 tokens from other seeds. One set a group of four heads.
             """)
         {
-            s_contexts, s_budget, s_seed, s_markdown, s_plot, s_json,
+            s_contexts, s_budget, s_seed, s_steps, s_markdown, s_plot, s_json,
         };
         command.SetAction((arguments, cancellation) => CommandGuard.Run(() => Run(arguments, cancellation)));
         return command;
@@ -36,7 +37,7 @@ internal static class BenchLabelsCommand
         int seed = arguments.GetValue(s_seed), budget = arguments.GetValue(s_budget);
         int[] contexts = [.. BenchOptions.Parts(arguments, s_contexts).Select(Context)];
         var planted = new PlantedAttention(seed);
-        var (map, published) = Calibrate(planted, seed, cancellation);
+        var (map, untrained, published) = Calibrate(planted, seed, arguments.GetValue(s_steps), cancellation);
         var rows = new List<LabelRow>();
         foreach (int context in contexts)
         {
@@ -44,7 +45,7 @@ internal static class BenchLabelsCommand
             int[][] places = planted.Fill(sample, null, context, JudgedQueries, seed + 1000);
             var window = sample.Head(0, 0)[0];
             float[][] truth = [];
-            foreach (var label in PlantedLabel.All(map, published, seed))
+            foreach (var label in PlantedLabel.All(map, untrained, published, seed))
             {
                 cancellation.ThrowIfCancellationRequested();
                 ProgressConsole.Instance.WriteLine($"{context:N0} tokens: {label.Name}");
@@ -55,8 +56,8 @@ internal static class BenchLabelsCommand
                 rows.Add(Judge(label, context, budget, window, places, truth, scores));
             }
         }
-        var document = new { command = ResultReport.CommandLine(arguments), date = DateTime.UtcNow, budget, calibrated = CalibrationContext, rows };
-        string summary = $"`{document.command}`, one key in {budget} selected, calibrated on {CalibrationContext:N0} tokens, {document.date:yyyy-MM-dd}";
+        var document = new { command = ResultReport.CommandLine(arguments), date = DateTime.UtcNow, budget, calibrated = CalibrationContext, windows = CalibrationWindows, rows };
+        string summary = $"`{document.command}`, one key in {budget} selected, calibrated on {CalibrationWindows} windows of {CalibrationContext:N0} tokens, {document.date:yyyy-MM-dd}";
         ResultReport.Write(document, summary, Sections(rows), arguments.GetValue(s_json), arguments.GetValue(s_markdown), arguments.GetValue(s_plot), directory => Plot(rows, directory));
         return 0;
     }
@@ -68,14 +69,16 @@ internal static class BenchLabelsCommand
             ? (int)tokens : throw new FormatException($"--contexts {text}: expected 256 to {1 << 20:N0} tokens");
     }
 
-    private static (HeadChannels Map, HeadChannels Published) Calibrate(PlantedAttention planted, int seed, CancellationToken cancellation)
+    private static (HeadChannels Map, HeadChannels Untrained, HeadChannels Published) Calibrate(PlantedAttention planted, int seed, int steps, CancellationToken cancellation)
     {
         var config = PlantedAttention.Config(CalibrationContext);
         var sample = new CalibrationSample(config, "planted", CalibrationContext);
         var statistics = new ChannelStatistics(config);
-        planted.Fill(sample, statistics, CalibrationContext, CalibrationQueries, seed + 1);
-        var map = new LabelFit([sample]).Run(ChannelStatistics.Rank([statistics], CalibrationStatistic.Variance, "planted"), search: false, cancellation: cancellation);
-        return (map[0, 0], ChannelStatistics.Rank([statistics], CalibrationStatistic.Qk, "planted")[0, 0]);
+        for (int window = 0; window < CalibrationWindows; window++) planted.Fill(sample, statistics, CalibrationContext, CalibrationQueries, seed + 1 + window);
+        var (fit, ranked) = (new LabelFit([sample]), ChannelStatistics.Rank([statistics], CalibrationStatistic.Variance, "planted"));
+        var untrained = fit.Run(ranked, search: false, cancellation: cancellation);
+        var map = fit.Run(ranked, search: false, steps: steps, cancellation: cancellation);
+        return (map[0, 0], untrained[0, 0], ChannelStatistics.Rank([statistics], CalibrationStatistic.Qk, "planted")[0, 0]);
     }
 
     private static LabelRow Judge(PlantedLabel label, int context, int budget, HeadWindow window, int[][] places, float[][] truth, float[][] scores)

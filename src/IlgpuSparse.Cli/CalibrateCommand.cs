@@ -20,13 +20,14 @@ internal sealed class CalibrateCommand
     private static readonly Option<CalibrationStatistic?> s_statistic = NameOption.Create("--statistic",
         "What ranks the channels: variance is E[q²]·Var(k), qk the paper's mean |q·k|, qklayer the same over all heads of a layer, as the published code has it.", CalibrationStatistic.Variance);
     private static readonly Option<int> s_window = NumberOption.Create("--window", "Tokens a window of text.", 256, ModelOptions.MostTokens, 8192);
-    private static readonly Option<int> s_windows = NumberOption.Create("--windows", "Windows of each kind of text.", 1, 1 << 16, 3);
+    private static readonly Option<int> s_windows = NumberOption.Create("--windows", "Windows of each kind of text.", 1, 1 << 16, 6);
     private static readonly Option<bool> s_proseOnly = new("--prose-only")
     {
         Description = "Leave the generated retrieval texts out. Channels that tell tokens apart hardly vary in prose, so such a map loses retrieval.",
     };
     private static readonly Option<string?> s_components = new("--components") { Description = "Also write the principal components of the keys there, which --attention loki needs.", HelpName = "path" };
     private static readonly Option<bool> s_search = new("--search") { Description = "Search for the bits of rotated labels: move them between directions as long as less attention is lost on the text. Slower, and rarely better than dealing them out by the error." };
+    private static readonly Option<int> s_steps = ModelOptions.Steps();
     private static readonly Option<string[]> s_recall = new("--recall")
     {
         Description = "Labels whose sets a layer ahead are compared with the real ones, for --kv-predict, as an attention; may be repeated. none leaves it out.",
@@ -67,7 +68,7 @@ internal sealed class CalibrateCommand
             The text is prose and generated retrieval tasks in equal parts: what calibration never sees, labels will not keep.
             """)
         {
-            s_model, s_text, s_output, s_statistic, s_window, s_windows, s_proseOnly, s_search, s_components, s_recall, s_recallOnly, s_seed, s_backend, s_threads, s_json,
+            s_model, s_text, s_output, s_statistic, s_window, s_windows, s_proseOnly, s_search, s_steps, s_components, s_recall, s_recallOnly, s_seed, s_backend, s_threads, s_json,
         };
         command.SetAction((arguments, cancellation) => CommandGuard.Run(() => new CalibrateCommand(arguments).Run(cancellation)));
         return command;
@@ -164,7 +165,7 @@ internal sealed class CalibrateCommand
             map = ChannelStatistics.Rank(statistics[..used.Count], statistic, model.Fingerprint);
             // prose counts as much as all that is retrieved
             double[] shares = used.Count == 1 ? [1] : [0.5, .. used.Skip(1).Select(_ => 0.5 / (used.Count - 1))];
-            map = new LabelFit(samples[..used.Count], shares).Run(map, search: _arguments.GetValue(s_search), _arguments.GetValue(s_threads), share => report("fit", share), cancellation);
+            map = new LabelFit(samples[..used.Count], shares).Run(map, search: _arguments.GetValue(s_search), _arguments.GetValue(s_threads), share => report("fit", share), _arguments.GetValue(s_steps), cancellation);
             Recall(report);
             kept = new LabelFit(samples[used.Count..]).Kept(map, LabelKind.Rotated, JudgedBits, _arguments.GetValue(s_threads), cancellation);
         }

@@ -95,6 +95,9 @@ internal static class ModelOptions
     /// <summary>Threads of the cpu backend.</summary>
     public static Option<int> Threads() => NumberOption.Create("--threads", "Threads of the cpu backend; 0 for one a core.", 0, 1024, 0);
 
+    /// <summary>Gradient descent of rotated labels.</summary>
+    public static Option<int> Steps() => NumberOption.Create("--steps", "Steps of gradient descent that move each head's directions to where few bits tell most of the attention; 0 leaves them at the closed form.", 0, 1 << 20, 1200);
+
     /// <summary>Tokens of a cache.</summary>
     public static Option<int> Context(string description) => NumberOption.Create("--context", description, 0, MostTokens, 0);
 

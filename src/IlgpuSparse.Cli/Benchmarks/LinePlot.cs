@@ -74,7 +74,13 @@ internal sealed record LinePlot(string Title, string YLabel, bool LogY)
             marks = [.. Enumerable.Range(first, last - first + 1).Where(p => p < 31).Select(p => 1 << p)];
         }
         plot.Axes.Bottom.TickGenerator = new NumericManual(marks.Select(x => Math.Log2(x)).ToArray(), marks.Select(XText).ToArray());
-        if (LogY)
+        double least = _lines.Min(l => l.Points.Min(p => p.Value)), most = _lines.Max(l => l.Points.Max(p => p.Value));
+        if (LogY && most < 10 * least)
+        {
+            double[] values = Marks(least, most);
+            plot.Axes.Left.TickGenerator = new NumericManual(values.Select(Math.Log10).ToArray(), values.Select(y => $"{y:#,0.###}").ToArray());
+        }
+        else if (LogY)
         {
             plot.Axes.Left.TickGenerator = new NumericAutomatic
             {
@@ -86,9 +92,18 @@ internal sealed record LinePlot(string Title, string YLabel, bool LogY)
             plot.Grid.MinorLineWidth = 1;
         }
         plot.Axes.AutoScale();
-        if (!LogY) plot.Axes.SetLimitsY(0, 1.1 * _lines.SelectMany(l => l.Points).Max(p => p.Value));
+        if (!LogY) plot.Axes.SetLimitsY(0, 1.1 * most);
         plot.ShowLegend(Edge.Bottom);
         return plot;
+    }
+
+    // Within a power of ten there may be none to mark: multiples of 1, 2 or 5 of a smaller one, about five.
+    private static double[] Marks(double least, double most)
+    {
+        double wanted = Math.Max((most - least) / 5, 1e-3 * most), power = Math.Pow(10, Math.Floor(Math.Log10(wanted))), share = wanted / power;
+        double step = power * (share <= 1 ? 1 : share <= 2 ? 2 : share <= 5 ? 5 : 10);
+        int first = (int)Math.Floor(least / step), last = (int)Math.Ceiling(most / step);
+        return [.. Enumerable.Range(first, last - first + 1).Where(n => n > 0).Select(n => n * step)];
     }
 
     private static string ContextText(int tokens) => tokens % 1024 == 0 ? $"{tokens / 1024}K" : $"{tokens:N0}";

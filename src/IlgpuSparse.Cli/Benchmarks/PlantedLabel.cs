@@ -8,8 +8,8 @@ namespace IlgpuSparse.Cli.Benchmarks;
 /// <param name="Prepare">From keys <c>[key, headDim]</c> to a scorer: (query, key index) to score.</param>
 internal sealed record PlantedLabel(string Name, int Bits, Func<HeadWindow, Func<float[], float[]>> Prepare)
 {
-    /// <summary>Every form, with what <paramref name="map"/> and the ranking by the paper's statistic, <paramref name="published"/>, know.</summary>
-    public static IReadOnlyList<PlantedLabel> All(HeadChannels map, HeadChannels published, int seed)
+    /// <summary>Every form, with what <paramref name="map"/>, its directions in closed form in <paramref name="untrained"/>, and the ranking by the paper's statistic, <paramref name="published"/>, know.</summary>
+    public static IReadOnlyList<PlantedLabel> All(HeadChannels map, HeadChannels untrained, HeadChannels published, int seed)
     {
         int[] drawn = [.. Enumerable.Range(0, PlantedAttention.HeadDim)];
         new Random(seed).Shuffle(drawn);
@@ -24,6 +24,7 @@ internal sealed record PlantedLabel(string Name, int Bits, Func<HeadWindow, Func
             [
                 new($"variance, {bits / 2} x 2 bits", bits, window => Static(map.Codes(LabelKind.Channels), Uniform(map, bits / 2), window)),
                 new($"mixed {bits}", bits, window => Static(map.Codes(LabelKind.Mixed), map.Allocate(LabelKind.Mixed, bits), window)),
+                new($"closed-form directions {bits}", bits, window => Static(untrained.Codes(LabelKind.Rotated), untrained.Allocate(LabelKind.Rotated, bits), window)),
                 new($"rotated {bits}", bits, window => Static(map.Codes(LabelKind.Rotated), map.Allocate(LabelKind.Rotated, bits), window)),
             ]),
         ];

@@ -23,8 +23,10 @@ internal static class EvaluationPlots
                 XText = bytes => Bytes.Text(bytes),
                 XPowersOfTwo = true,
             };
-            foreach (var line in group.GroupBy(r => Method(r.Attention)))
-                plot.Add(line.Key, line.Select(r => ((int)Math.Min(int.MaxValue, r.BytesPerStep), text ? r.Ratio : 100 * r.Accuracy)));
+            var lines = group.GroupBy(r => Method(r.Attention)).ToList();
+            var names = Names([.. lines.Select(l => l.Key)]);
+            foreach (var line in lines)
+                plot.Add(names[line.Key], line.Select(r => ((int)Math.Min(int.MaxValue, r.BytesPerStep), text ? r.Ratio : 100 * r.Accuracy)));
             if (!plot.IsEmpty) written.AddRange(plot.Save(Path.Combine(directory, "evaluation-" + FileName(group.Key.Task) + $"-{group.Key.Setup}")));
         }
         return written;
@@ -37,6 +39,23 @@ internal static class EvaluationPlots
         if (halves.Length == 1) return attention;
         string rest = string.Join(',', halves[1].Split(',').Where(p => !s_leftOut.Any(s => p.StartsWith(s, StringComparison.Ordinal))).Select(p => p.StartsWith("top-p=", StringComparison.Ordinal) ? "top-p" : p));
         return rest.Length == 0 ? halves[0] : $"{halves[0]}:{rest}";
+    }
+
+    /// <summary>Short names of lines, by method: without the settings that all lines of the method have in common, where there are several.</summary>
+    internal static IReadOnlyDictionary<string, string> Names(IReadOnlyList<string> methods)
+    {
+        var names = new Dictionary<string, string>();
+        foreach (var group in methods.GroupBy(m => m.Split(':')[0]))
+        {
+            var settings = group.ToDictionary(m => m, m => m.Contains(':', StringComparison.Ordinal) ? m[(m.IndexOf(':', StringComparison.Ordinal) + 1)..].Split(',') : []);
+            IEnumerable<string> common = settings.Count == 1 ? [] : settings.Values.Select(s => s.AsEnumerable()).Aggregate((a, b) => a.Intersect(b));
+            foreach (var (method, own) in settings)
+            {
+                string rest = string.Join(',', own.Except(common));
+                names[method] = rest.Length == 0 ? group.Key : $"{group.Key}:{rest}";
+            }
+        }
+        return names;
     }
 
     // A task without what names of files may not have.

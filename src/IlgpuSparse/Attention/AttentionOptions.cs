@@ -49,7 +49,7 @@ public sealed record AttentionOptions
     public static readonly AttentionOptions Loki = new() { Kind = AttentionKind.Loki, Channels = 32, SetPerQueryHead = true };
 
     /// <summary><see cref="Drift"/> where nothing is said.</summary>
-    private const float StandardDrift = 0.13f;
+    private const float StandardDrift = 0.11f;
 
     /// <summary>What stands for <see cref="Online"/> where the path of a map would.</summary>
     private const string OnlineName = "online";

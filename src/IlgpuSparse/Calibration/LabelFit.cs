@@ -47,10 +47,12 @@ public sealed class LabelFit
     /// <param name="search">Whether to search for the best allocations; they are water-filled otherwise.</param>
     /// <param name="threads">Heads at a time; 0 for one a core.</param>
     /// <param name="progress">Told the share that is done.</param>
-    /// <param name="cancellation">Looked at between heads.</param>
-    public ChannelMap Run(ChannelMap map, bool search, int threads = 0, Action<double>? progress = null, CancellationToken cancellation = default)
+    /// <param name="steps">Steps of gradient descent by which the directions of each head move from the closed form to where labels of <see cref="SearchedBits"/> tell most of the attention; 0 for none.</param>
+    /// <param name="cancellation">Looked at between heads and steps.</param>
+    public ChannelMap Run(ChannelMap map, bool search, int threads = 0, Action<double>? progress = null, int steps = 0, CancellationToken cancellation = default)
     {
         ArgumentNullException.ThrowIfNull(map);
+        ArgumentOutOfRangeException.ThrowIfNegative(steps);
         var config = _config;
         var heads = new HeadChannels[config.Layers][];
         for (int layer = 0; layer < heads.Length; layer++) heads[layer] = new HeadChannels[config.KvHeads];
@@ -58,7 +60,9 @@ public sealed class LabelFit
         ForEachHead(threads, (layer, head) =>
         {
             IReadOnlyList<HeadWindow>[] texts = [.. _texts.Select(t => t(layer, head))];
-            var channels = map[layer, head] with { Basis = BasisFit.Fit(texts, _shares, config.HeadDim), Plans = null };
+            var basis = BasisFit.Fit(texts, _shares, config.HeadDim);
+            if (steps > 0) basis = new BasisTraining(texts, _shares, config.HeadDim).Run(basis, SearchedBits, steps, cancellation);
+            var channels = map[layer, head] with { Basis = basis, Plans = null };
             var judge = new LabelJudge(texts, config.HeadDim, Shares, SearchQueries);
             if (search) channels = channels with { Plans = Plan(channels, judge) };
             double[][] held = judge.Held(channels.Codes(LabelKind.Rotated), channels.Allocate(LabelKind.Rotated, Math.Min(HeldBits, BitAllocation.MostBits * channels.Basis!.Count)), TokenSplit.Shares);

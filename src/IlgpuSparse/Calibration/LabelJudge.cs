@@ -37,7 +37,7 @@ internal sealed class LabelJudge
                     }
                     var best = new double[shares.Count];
                     var largest = Largest(masses, visible);
-                    foreach (float[] mass in masses) SoftMax(mass);
+                    foreach (float[] mass in masses) VectorMath.SoftMax(mass);
                     var item = new Query(text, window, visible, heads, masses, best);
                     Held(item, largest, shares, best);
                     _queries.Add(item);
@@ -198,18 +198,6 @@ internal sealed class LabelJudge
         foreach (float[] other in scores.Skip(1))
             for (int j = 0; j < visible; j++) largest[j] = Math.Max(largest[j], other[j]);
         return largest;
-    }
-
-    private static void SoftMax(float[] logits)
-    {
-        float largest = logits.Max();
-        double sum = 0;
-        for (int j = 0; j < logits.Length; j++)
-        {
-            logits[j] = MathF.Exp(logits[j] - largest);
-            sum += logits[j];
-        }
-        for (int j = 0; j < logits.Length; j++) logits[j] /= (float)sum;
     }
 
     private sealed record Query(int Text, HeadWindow Window, int Visible, float[][] Heads, float[][] Masses, double[] Best);

@@ -40,4 +40,18 @@ internal static class VectorMath
         for (; i <= x.Length - Vector<float>.Count; i += Vector<float>.Count) (new Vector<float>(y[i..]) + f * new Vector<float>(x[i..])).CopyTo(y[i..]);
         for (; i < x.Length; i++) y[i] += factor * x[i];
     }
+
+    /// <summary>exp(x) / Σ exp(x) in place.</summary>
+    public static void SoftMax(Span<float> logits)
+    {
+        float largest = float.NegativeInfinity;
+        foreach (float x in logits) largest = MathF.Max(largest, x);
+        double sum = 0;
+        for (int j = 0; j < logits.Length; j++)
+        {
+            logits[j] = MathF.Exp(logits[j] - largest);
+            sum += logits[j];
+        }
+        for (int j = 0; j < logits.Length; j++) logits[j] /= (float)sum;
+    }
 }

@@ -108,6 +108,69 @@ public class LabelFitTests
         Assert.All(judge.Held(codes, found)[0].Zip(judge.Best()[0]), pair => Assert.True(pair.First <= pair.Second + 1e-6, $"seed {_seed}: {pair.First} and {pair.Second}"));
     }
 
+    /// <summary>Many directions for few bits: descent brings the attention by labels nearer to the true one than the closed form, whatever the number of threads.</summary>
+    [Fact]
+    public void Descent_brings_attention_nearer_to_the_true_one()
+    {
+        const int Directions = 20;
+        var config = SmallConfig.Of(2, 1, HeadDim, 2048);
+        var sample = Sample(config, "text", 900);
+        var statistics = new ChannelStatistics(config);
+        Fill(sample, statistics, config, 900, Directions, 4);
+        var ranked = ChannelStatistics.Rank([statistics], CalibrationStatistic.Variance, "test");
+        var fit = new LabelFit([sample]);
+        ChannelMap closed = fit.Run(ranked, search: false), moved = fit.Run(ranked, search: false, threads: 1, steps: 150), again = fit.Run(ranked, search: false, threads: 2, steps: 150);
+        Assert.Equal(closed[0, 0].Basis!.Weight, moved[0, 0].Basis!.Weight);
+        Assert.Equal(moved[0, 0].Basis!.Keys, again[0, 0].Basis!.Keys);
+        Assert.Equal(moved[0, 0].Basis!.Queries, again[0, 0].Basis!.Queries);
+        double before = Divergence(closed[0, 0], sample), after = Divergence(moved[0, 0], sample);
+        Assert.True(after < 0.95 * before, $"seed {_seed}: {before} before, {after} after");
+    }
+
+    /// <summary>Nothing to learn from, or no label that small: the directions stay.</summary>
+    [Fact]
+    public void Descent_without_queries_leaves_directions_as_they_are()
+    {
+        var config = SmallConfig.Of(2, 1, HeadDim, 2048);
+        var sample = new CalibrationSample(config, "text", 4096);
+        sample.Begin(300, []);
+        var statistics = new ChannelStatistics(config);
+        Fill(sample, statistics, config, 300);
+        var basis = BasisFit.Fit([sample.Head(0, 0)], [1], HeadDim);
+        Assert.Same(basis, new BasisTraining([sample.Head(0, 0)], [1], HeadDim).Run(basis, LabelFit.SearchedBits, 10, default));
+        var asked = Sample(config, "text", 300);
+        Fill(asked, statistics, config, 300);
+        Assert.Same(basis, new BasisTraining([asked.Head(0, 0)], [1], HeadDim).Run(basis, [BitAllocation.MostBits * basis.Count + 1], 10, default));
+        Assert.Throws<OperationCanceledException>(() => new BasisTraining([asked.Head(0, 0)], [1], HeadDim).Run(basis, LabelFit.SearchedBits, 10, new CancellationToken(canceled: true)));
+    }
+
+    // Mean over queries of Σ p·log(p / by labels of 32 bits).
+    private static double Divergence(HeadChannels channels, CalibrationSample sample)
+    {
+        var window = sample.Head(0, 0)[0];
+        var codes = channels.Codes(LabelKind.Rotated);
+        int[] bits = channels.Allocate(LabelKind.Rotated, 32);
+        float[][] values = [.. Enumerable.Range(0, codes.Count).Select(n => codes.Quantise(codes.Column(window, n), n, bits[n]))];
+        double sum = 0;
+        int queries = window.Queries.Length / HeadDim;
+        for (int i = 0; i < queries; i++)
+        {
+            float[] query = window.Queries.AsSpan(i * HeadDim, HeadDim).ToArray();
+            int visible = window.Visible[i * window.Visible.Length / queries];
+            float[] truth = new float[visible], labels = new float[visible];
+            for (int j = 0; j < visible; j++)
+            {
+                truth[j] = VectorMath.Dot(query, window.Keys.AsSpan(j * HeadDim, HeadDim)) / MathF.Sqrt(HeadDim);
+                for (int n = 0; n < codes.Count; n++) labels[j] += codes.Query(query, n) * values[n][j] / MathF.Sqrt(HeadDim);
+            }
+            VectorMath.SoftMax(truth);
+            VectorMath.SoftMax(labels);
+            for (int j = 0; j < visible; j++)
+                if (truth[j] > 0) sum += truth[j] * Math.Log(truth[j] / Math.Max(labels[j], 1e-30)) / queries;
+        }
+        return sum;
+    }
+
     private static CalibrationSample Sample(LlamaConfig config, string name, int length)
     {
         var sample = new CalibrationSample(config, name, 4096);
@@ -116,15 +179,15 @@ public class LabelFitTests
     }
 
     // In two chunks, as a prefill has them.
-    private void Fill(CalibrationSample sample, ChannelStatistics statistics, LlamaConfig config, int length)
+    private void Fill(CalibrationSample sample, ChannelStatistics statistics, LlamaConfig config, int length, int count = 3, float querySize = 12)
     {
         var fixedDirections = new Random(5);
-        float[][] directions = [.. Enumerable.Range(0, 3).Select(_ => Enumerable.Range(0, HeadDim).Select(_ => (float)Attention.LabelCase.Normal(fixedDirections) / 8).ToArray())];
+        float[][] directions = [.. Enumerable.Range(0, count).Select(_ => Enumerable.Range(0, HeadDim).Select(_ => (float)Attention.LabelCase.Normal(fixedDirections) / 8).ToArray())];
         float[] keys = new float[length * HeadDim], queries = new float[length * config.Heads * HeadDim];
         for (int t = 0; t < length; t++)
         {
             Along(directions, keys.AsSpan(t * HeadDim, HeadDim), 3);
-            for (int h = 0; h < config.Heads; h++) Along(directions, queries.AsSpan((t * config.Heads + h) * HeadDim, HeadDim), 12);
+            for (int h = 0; h < config.Heads; h++) Along(directions, queries.AsSpan((t * config.Heads + h) * HeadDim, HeadDim), querySize);
         }
         for (int layer = 0; layer < config.Layers; layer++)
         {

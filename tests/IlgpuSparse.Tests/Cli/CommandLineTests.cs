@@ -65,11 +65,31 @@ public class CommandLineTests
     public void Calibrate_writes_a_map_that_generate_takes()
     {
         string map = Path.Combine(Path.GetTempPath(), $"{Guid.NewGuid():N}.channels.json");
-        var json = RunJson("calibrate", "--output", map, "--window", "512", "--windows", "1", "--statistic", "qk");
+        var json = RunJson("calibrate", "--output", map, "--window", "512", "--windows", "1", "--steps", "20", "--statistic", "qk");
         Assert.Equal("qk", json.GetProperty("statistic").GetString());
         var generated = RunJson("generate", "--prompt", "Once upon a time", "--tokens", "3", "--attention", "double-sparsity:label=rotated,label-bits=32", "--channels", map);
         File.Delete(map);
         Assert.Equal(3, generated.GetProperty("newTokens").GetInt32());
+    }
+
+    /// <summary>Digits are further from prose than more of it, and the least of each kind is no more than its most.</summary>
+    [Fact]
+    public void Bench_drift_tells_texts_apart()
+    {
+        var json = RunJson("bench", "drift", "--backend", "cpu", "--starts", "1", "--length", "256");
+        var most = json.GetProperty("rows").EnumerateArray().ToDictionary(r => r.GetProperty("next").GetString()!, r => r.GetProperty("after").GetProperty("512").EnumerateArray().Select(d => d.GetDouble()).Last());
+        Assert.Equal(["the same text", "the same text elsewhere", "lines", "a pass key in the same text", "digits"], most.Keys);
+        Assert.All(most.Values, drift => Assert.InRange(drift, 0, 1));
+        Assert.True(most["the same text"] < most["lines"] && most["the same text"] < most["digits"], string.Join(' ', most));
+    }
+
+    /// <summary>What is planted and found by true scores is what is planted; more bits of the same label hold more of the attention.</summary>
+    [Fact]
+    public void Bench_labels_judges_labels_on_planted_attention()
+    {
+        var rows = RunJson("bench", "labels", "--contexts", "1K", "--steps", "10").GetProperty("rows").EnumerateArray().ToDictionary(r => r.GetProperty("label").GetString()!, r => r.GetProperty("mass").GetDouble());
+        Assert.All(rows.Values, mass => Assert.InRange(mass, 0, rows["true scores"] + 0.05));
+        foreach (string label in (string[])["rotated", "closed-form directions"]) Assert.True(rows[$"{label} 32"] < rows[$"{label} 128"], label);
     }
 
     /// <summary>A copy of the model, so that no map lies beside it: labels come from the text, and the output says so; <c>--channels none</c> is full attention.</summary>
@@ -142,6 +162,7 @@ public class CommandLineTests
         { "--context -3", ["inspect", "--context", "-3"] },
         { "--window 10", ["calibrate", "--window", "10"] },
         { "3 query heads are no multiple of 2", ["bench", "attention", "--heads", "3x2"] },
+        { "--length 8192", ["bench", "drift", "--length", "8192"] },
         { "--contexts 0", ["bench", "attention", "--contexts", "0"] },
         { "dense-layers has no meaning", ["bench", "attention", "-a", "double-sparsity:dense-layers=1"] },
         { "--statistic foo: expected one of qk, q, k, variance", ["calibrate", "--statistic", "foo"] },

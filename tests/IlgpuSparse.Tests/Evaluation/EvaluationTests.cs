@@ -25,6 +25,13 @@ public sealed class EvaluationTests : IDisposable
     public EvaluationTests() => _tokenizer = TextTokenizer.Create(_model.Tokenizer!);
 
     [Fact]
+    public void Lines_of_one_method_are_named_by_what_tells_them_apart()
+    {
+        var names = EvaluationPlots.Names(["dense", "quest:page=16", "double-sparsity:label=rotated,label-bits=64,mean-value=on", "double-sparsity:label=rotated,label-bits=32,mean-value=on", "streaming", "streaming:positions=cache"]);
+        Assert.Equal(["dense", "quest:page=16", "double-sparsity:label-bits=64", "double-sparsity:label-bits=32", "streaming", "streaming:positions=cache"], names.Values);
+    }
+
+    [Fact]
     public void The_same_seed_gives_the_same_items_and_another_seed_others()
     {
         foreach (var task in s_tasks.Select(EvaluationTask.Parse))
