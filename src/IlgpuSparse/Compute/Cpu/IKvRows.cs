@@ -9,6 +9,9 @@ internal unsafe interface IKvRows
     /// <summary>The row of <paramref name="token"/>; from <see cref="Count"/> up to a multiple of four it is the last one's.</summary>
     byte* Row(int token);
 
+    /// <summary>The row of <paramref name="token"/>, one of <see cref="Count"/>.</summary>
+    byte* Inside(int token);
+
     /// <summary>Fetches what is due before <paramref name="rows"/> rows from <paramref name="token"/> on are used; called once for every row, or not at all.</summary>
     void FetchRows(int token, int rows);
 

@@ -28,6 +28,9 @@ internal readonly unsafe struct ListedRows(byte* cache, long* offsets, int count
     [MethodImpl(MethodImplOptions.AggressiveInlining)]
     public byte* Row(int token) => _cache + _offsets[token];
 
+    [MethodImpl(MethodImplOptions.AggressiveInlining)]
+    public byte* Inside(int token) => _cache + _offsets[token];
+
     /// <summary>As many of the next rows.</summary>
     [MethodImpl(MethodImplOptions.AggressiveInlining)]
     public void FetchRows(int token, int rows)

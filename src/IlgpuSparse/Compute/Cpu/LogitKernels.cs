@@ -109,7 +109,8 @@ internal static unsafe class LogitKernels<V, TElement>
     {
         TRows rows = tile; // a copy, so that its fields are in registers
         var constants = TElement.Constants<V>();
-        int step = 2 * V.Count * TElement.Bytes, width = pairs * 2 * V.Count, count = rows.Count;
+        int step = 2 * V.Count * TElement.Bytes, count = rows.Count;
+        nint width = pairs * 2 * V.Count;
         for (int t = 0; t < count; t += 2)
         {
             if (prefetch) rows.FetchRows(t, 2);
@@ -121,24 +122,33 @@ internal static unsafe class LogitKernels<V, TElement>
             {
                 if (prefetch) rows.FetchPiece(t, 2, at, step);
                 int offset = Math.Min(at, last);
-                for (int half = 0; half < 2; half++)
-                {
-                    float* from = channel + half * V.Count;
-                    V x = half == 0 ? TElement.First(k0 + offset, constants) : TElement.Second(k0 + offset, constants);
-                    V y = half == 0 ? TElement.First(k1 + offset, constants) : TElement.Second(k1 + offset, constants);
-                    V query = V.Load(from);
-                    a0 = V.MultiplyAdd(x, query, a0);
-                    a1 = V.MultiplyAdd(y, query, a1);
-                    query = V.Load(from + width);
-                    b0 = V.MultiplyAdd(x, query, b0);
-                    b1 = V.MultiplyAdd(y, query, b1);
-                    query = V.Load(from + 2 * width);
-                    c0 = V.MultiplyAdd(x, query, c0);
-                    c1 = V.MultiplyAdd(y, query, c1);
-                    query = V.Load(from + 3 * width);
-                    d0 = V.MultiplyAdd(x, query, d0);
-                    d1 = V.MultiplyAdd(y, query, d1);
-                }
+                V x = TElement.First(k0 + offset, constants), y = TElement.First(k1 + offset, constants);
+                V query = V.Load(channel);
+                a0 = V.MultiplyAdd(x, query, a0);
+                a1 = V.MultiplyAdd(y, query, a1);
+                query = V.Load(channel + width);
+                b0 = V.MultiplyAdd(x, query, b0);
+                b1 = V.MultiplyAdd(y, query, b1);
+                query = V.Load(channel + 2 * width);
+                c0 = V.MultiplyAdd(x, query, c0);
+                c1 = V.MultiplyAdd(y, query, c1);
+                query = V.Load(channel + 3 * width);
+                d0 = V.MultiplyAdd(x, query, d0);
+                d1 = V.MultiplyAdd(y, query, d1);
+                x = TElement.Second(k0 + offset, constants);
+                y = TElement.Second(k1 + offset, constants);
+                query = V.Load(channel + V.Count);
+                a0 = V.MultiplyAdd(x, query, a0);
+                a1 = V.MultiplyAdd(y, query, a1);
+                query = V.Load(channel + width + V.Count);
+                b0 = V.MultiplyAdd(x, query, b0);
+                b1 = V.MultiplyAdd(y, query, b1);
+                query = V.Load(channel + 2 * width + V.Count);
+                c0 = V.MultiplyAdd(x, query, c0);
+                c1 = V.MultiplyAdd(y, query, c1);
+                query = V.Load(channel + 3 * width + V.Count);
+                d0 = V.MultiplyAdd(x, query, d0);
+                d1 = V.MultiplyAdd(y, query, d1);
             }
             var first = V.Sum4(a0, b0, c0, d0);
             var second = V.Sum4(a1, b1, c1, d1);

@@ -21,6 +21,9 @@ internal readonly unsafe struct RunRows(byte* first, int rowBytes, int count, by
     [MethodImpl(MethodImplOptions.AggressiveInlining)]
     public byte* Row(int token) => _first + (long)Math.Min(token, Count - 1) * _rowBytes;
 
+    [MethodImpl(MethodImplOptions.AggressiveInlining)]
+    public byte* Inside(int token) => _first + (long)token * _rowBytes;
+
     /// <summary>Nothing: they are fetched in pieces, as evenly as they are used.</summary>
     [MethodImpl(MethodImplOptions.AggressiveInlining)]
     public void FetchRows(int token, int rows)

@@ -101,16 +101,17 @@ internal static unsafe class ValueKernels<V, TElement>
             int at = Math.Min(pair * step, last);
             V a0 = V.Load(sums), a1 = V.Load(sums + V.Count);
             V b0 = V.Load(sums + stride), b1 = V.Load(sums + stride + V.Count);
-            for (int t = 0; t < count; t++)
+            float* weight = weights;
+            for (int t = 0; t < count; t++, weight++)
             {
                 if (prefetch && pair == 0) rows.FetchRows(t, 1);
                 if (prefetch) rows.FetchPiece(t, 1, pair * step, step);
-                byte* row = rows.Row(t) + at;
+                byte* row = rows.Inside(t) + at;
                 V x = TElement.First(row, constants), y = TElement.Second(row, constants);
-                V w = V.Create(weights[t]);
+                V w = V.Create(weight[0]);
                 a0 = V.MultiplyAdd(x, w, a0);
                 a1 = V.MultiplyAdd(y, w, a1);
-                w = V.Create(weights[DecodeOrder<V, TElement>.TileTokens + t]);
+                w = V.Create(weight[DecodeOrder<V, TElement>.TileTokens]);
                 b0 = V.MultiplyAdd(x, w, b0);
                 b1 = V.MultiplyAdd(y, w, b1);
             }
@@ -133,22 +134,23 @@ internal static unsafe class ValueKernels<V, TElement>
             float* b = sums + stride, c = b + stride, d = c + stride;
             V a0 = V.Load(sums), a1 = V.Load(sums + V.Count), b0 = V.Load(b), b1 = V.Load(b + V.Count);
             V c0 = V.Load(c), c1 = V.Load(c + V.Count), d0 = V.Load(d), d1 = V.Load(d + V.Count);
-            for (int t = 0; t < count; t++)
+            float* weight = weights;
+            for (int t = 0; t < count; t++, weight++)
             {
                 if (prefetch && pair == 0) rows.FetchRows(t, 1);
                 if (prefetch) rows.FetchPiece(t, 1, pair * step, step);
-                byte* row = rows.Row(t) + at;
+                byte* row = rows.Inside(t) + at;
                 V x = TElement.First(row, constants), y = TElement.Second(row, constants);
-                V w = V.Create(weights[t]);
+                V w = V.Create(weight[0]);
                 a0 = V.MultiplyAdd(x, w, a0);
                 a1 = V.MultiplyAdd(y, w, a1);
-                w = V.Create(weights[DecodeOrder<V, TElement>.TileTokens + t]);
+                w = V.Create(weight[DecodeOrder<V, TElement>.TileTokens]);
                 b0 = V.MultiplyAdd(x, w, b0);
                 b1 = V.MultiplyAdd(y, w, b1);
-                w = V.Create(weights[2 * DecodeOrder<V, TElement>.TileTokens + t]);
+                w = V.Create(weight[2 * DecodeOrder<V, TElement>.TileTokens]);
                 c0 = V.MultiplyAdd(x, w, c0);
                 c1 = V.MultiplyAdd(y, w, c1);
-                w = V.Create(weights[3 * DecodeOrder<V, TElement>.TileTokens + t]);
+                w = V.Create(weight[3 * DecodeOrder<V, TElement>.TileTokens]);
                 d0 = V.MultiplyAdd(x, w, d0);
                 d1 = V.MultiplyAdd(y, w, d1);
             }
