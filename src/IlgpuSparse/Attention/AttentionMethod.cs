@@ -30,8 +30,8 @@ internal sealed class AttentionMethod
             Name = "double-sparsity",
             Defaults = AttentionOptions.DoubleSparsity,
             Settings = ["label", "label-bits", "budgets", "channels", "bits", "scaling", "order", "map", "prior", "drift", .. s_ranked],
-            AuxiliaryBytesPerToken = DoubleSparsityPolicy.LabelBytesPerToken,
-            PlannedBytes = (config, options, decoder) => options.Online ? OnlineDoubleSparsityPolicy.PlannedBytes(config, options, decoder) : DoubleSparsityPolicy.PlannedBytes(config, options, decoder),
+            AuxiliaryBytesPerToken = DoubleSparsityMemory.LabelBytesPerToken,
+            PlannedBytes = (config, options, decoder) => options.Online ? OnlineDoubleSparsityPolicy.PlannedBytes(config, options, decoder) : DoubleSparsityMemory.PlannedBytes(config, options, decoder),
             Selection = (config, options, capacity) => (options.SetsOf(config), options.MostTokens(capacity)),
             Create = (backend, config, cache, options, decoder) => options.Online
                 ? new OnlineDoubleSparsityPolicy(backend, config, cache, options, decoder)
@@ -52,8 +52,8 @@ internal sealed class AttentionMethod
             Name = "oracle",
             Defaults = AttentionOptions.Oracle,
             Settings = s_ranked,
-            AuxiliaryBytesPerToken = (config, options) => DoubleSparsityPolicy.LabelBytesPerToken(config, OraclePolicy.Labels(config, options)),
-            PlannedBytes = (config, options, decoder) => DoubleSparsityPolicy.PlannedBytes(config, OraclePolicy.Labels(config, options), decoder),
+            AuxiliaryBytesPerToken = (config, options) => DoubleSparsityMemory.LabelBytesPerToken(config, OraclePolicy.Labels(config, options)),
+            PlannedBytes = (config, options, decoder) => DoubleSparsityMemory.PlannedBytes(config, OraclePolicy.Labels(config, options), decoder),
             Selection = (config, options, capacity) => (options.SetsOf(config), options.Rule.Budget(capacity)),
             Create = (backend, config, cache, options, decoder) => OraclePolicy.Create(backend, config, cache, options, decoder),
         },

@@ -67,14 +67,14 @@ internal sealed class DoubleSparsityPolicy : AttentionPolicy
                 long tokens = (long)cache.Blocks * KvLayer.BlockTokens * config.KvHeads;
                 var codes = backend.Allocate(tokens * LabelLayer.WordsFor(options.LabelFormat, options.Channels) * sizeof(uint), "labels");
                 _codes[layer] = (codes, null); // freed with the rest if there is no room for the scales
-                if (StoresScales(options)) _codes[layer] = (codes, backend.Allocate(tokens * sizeof(uint), "labels"));
+                if (DoubleSparsityMemory.StoresScales(options)) _codes[layer] = (codes, backend.Allocate(tokens * sizeof(uint), "labels"));
                 if (options.MeanValue) _sums[layer] = ValueSums.Allocate(backend, cache.Blocks, config.KvHeads, config.HeadDim);
             }
             if (channels is not null) _labels = _own = NewLabels(channels);
             int outputs = _own?.Outputs ?? LabelTables.OutputsOf(config, options, null, 0);
             if (outputs > 0)
             {
-                _keys = backend.Allocate(ProjectedKeys(config, decoder) * outputs * sizeof(float), "scratch");
+                _keys = backend.Allocate(DoubleSparsityMemory.ProjectedKeys(config, decoder) * outputs * sizeof(float), "scratch");
                 _queries = backend.Allocate((long)maxRows * config.Heads * outputs * sizeof(float), "scratch");
             }
             int sets = options.SetsOf(config);
@@ -117,28 +117,7 @@ internal sealed class DoubleSparsityPolicy : AttentionPolicy
 
     private SelectionRule RuleOf(int layer, int kvHead) => _labels?.Budgets is { } budgets ? budgets[layer, kvHead] : _options.Rule;
 
-    public override long AuxiliaryBytesPerToken => LabelBytesPerToken(_config, _options);
-
-    /// <summary>Label bytes a token over all sparse layers.</summary>
-    public static long LabelBytesPerToken(LlamaConfig config, AttentionOptions options) =>
-        (long)Math.Max(0, config.Layers - options.DenseLayers) * config.KvHeads * sizeof(uint) * (LabelLayer.WordsFor(options.LabelFormat, options.Channels) + (StoresScales(options) ? 1 : 0));
-
-    /// <summary>Labels, scores and sets that a decoder with <paramref name="decoder"/> options allocates.</summary>
-    public static long PlannedBytes(LlamaConfig config, AttentionOptions options, DecoderOptions decoder)
-    {
-        long capacity = (long)KvCache.BlocksFor(decoder.Capacity) * KvLayer.BlockTokens;
-        int lists = decoder.KvPrediction != KvPrediction.Off ? 3 : 1; // those of a step, and of two predicted layers
-        long tables = HeadBudgets.Bytes(config, options, decoder), outputs = 0;
-        for (int layer = Math.Min(options.DenseLayers, config.Layers); layer < config.Layers; layer++)
-        {
-            tables += LabelTables.Bytes(config, options, decoder.Channels, layer);
-            outputs = Math.Max(outputs, LabelTables.OutputsOf(config, options, decoder.Channels, layer));
-        }
-        long projected = sizeof(float) * outputs * (ProjectedKeys(config, decoder) + (long)decoder.MaxSequences * config.Heads);
-        long sums = options.MeanValue ? Math.Max(0, config.Layers - options.DenseLayers) * (capacity / KvLayer.BlockTokens) * ValueSums.BytesPerBlock(config.KvHeads, config.HeadDim) : 0;
-        return capacity * LabelBytesPerToken(config, options) + tables + projected + sums
-            + (long)decoder.MaxSequences * options.SetsOf(config) * sizeof(float) * (capacity + lists * (options.MostTokens((int)capacity) + (options.MeanValue ? 2 : 1)));
-    }
+    public override long AuxiliaryBytesPerToken => DoubleSparsityMemory.LabelBytesPerToken(_config, _options);
 
     public override void Append(int layer, StepBatch batch, DeviceSpan k)
     {
@@ -319,9 +298,4 @@ internal sealed class DoubleSparsityPolicy : AttentionPolicy
         _sets?.Dispose();
         foreach (var sets in _predicted) sets?.Dispose();
     }
-
-    private static bool StoresScales(AttentionOptions options) => options.Scaling == LabelScaling.PerToken && options.LabelFormat != LabelFormat.F16;
-
-    // Rows of the largest append, times kv heads.
-    private static long ProjectedKeys(LlamaConfig config, DecoderOptions decoder) => (long)LlamaDecoder.MaxRows(decoder) * config.KvHeads;
 }

@@ -98,7 +98,7 @@ internal sealed class OnlineDoubleSparsityPolicy : AttentionPolicy
     internal override long BytesUnread(int layer, StepBatch batch, TokenSets sets) => _inner.BytesUnread(layer, batch, sets);
     public override int Mode(StepBatch batch) => _inner.Mode(batch);
 
-    /// <summary>Labels of <see cref="DoubleSparsityPolicy.PlannedBytes"/>, tables and statistics of as many texts as there may be (the latter on the host, which for the CPU is the same), and the lists of their rows.</summary>
+    /// <summary>Labels of <see cref="DoubleSparsityMemory.PlannedBytes"/>, tables and statistics of as many texts as there may be (the latter on the host, which for the CPU is the same), and the lists of their rows.</summary>
     public static long PlannedBytes(LlamaConfig config, AttentionOptions options, DecoderOptions decoder)
     {
         decoder = decoder with { Channels = null };
@@ -109,7 +109,7 @@ internal sealed class OnlineDoubleSparsityPolicy : AttentionPolicy
             int capacity = options.MostTokens(KvCache.BlocksFor(decoder.Capacity) * KvLayer.BlockTokens);
             sets = (long)decoder.MaxSequences * options.SetsOf(config) * sizeof(int) * (capacity + CombinedCapacity(capacity) + (options.MeanValue ? 4L : 2));
         }
-        return DoubleSparsityPolicy.PlannedBytes(config, options, decoder) + (MostTexts(decoder) - 1) * tables + MostTexts(decoder) * OnlineCalibration.Bytes(config) + sets + (long)KvLayer.BlockTokens * config.KvHeads * config.HeadDim * sizeof(float);
+        return DoubleSparsityMemory.PlannedBytes(config, options, decoder) + (MostTexts(decoder) - 1) * tables + MostTexts(decoder) * OnlineCalibration.Bytes(config) + sets + (long)KvLayer.BlockTokens * config.KvHeads * config.HeadDim * sizeof(float);
     }
 
     public override void Append(int layer, StepBatch batch, DeviceSpan k)
