@@ -70,7 +70,8 @@ internal unsafe struct GemmJob<V, F> : IParallelJob where V : struct, ISimd<V> w
     private readonly void RunEdge(float* x, float* panel, int columns, float* edge, float* y, int rows, int outputs)
     {
         new Span<float>(edge, TileRows * PanelOutputs).Clear();
-        GemmTile.Run<V>(x, _xStride, panel, columns, edge, PanelOutputs);
+        if (rows <= GemmTile.FewRows) GemmTile.RunFew<V>(x, _xStride, panel, columns, edge, PanelOutputs);
+        else GemmTile.Run<V>(x, _xStride, panel, columns, edge, PanelOutputs);
         for (int row = 0; row < rows; row++, y += _operands.Outputs, edge += PanelOutputs)
             for (int output = 0; output < outputs; output++) y[output] += edge[output];
     }

@@ -26,6 +26,12 @@ internal static unsafe class GemmTile
         else RunNarrow<V>(x, (nint)stride, panel, columns, y, (nint)yStride);
     }
 
+    /// <summary>Rows of the smaller tile, for what is left of a batch.</summary>
+    public const int FewRows = 6;
+
+    /// <summary>As <see cref="Run{V}"/> for the first <see cref="FewRows"/> rows alone.</summary>
+    public static void RunFew<V>(float* x, long stride, float* panel, int columns, float* y, long yStride) where V : struct, ISimd<V> => RunNarrow<V>(x, (nint)stride, panel, columns, y, (nint)yStride);
+
     // Written with the vector type itself: through ISimd the compiler copies every other sum once a step.
     [MethodImpl(MethodImplOptions.AggressiveOptimization | MethodImplOptions.NoInlining)]
     private static void Run512(float* x, nint stride, float* panel, int columns, float* y, nint yStride)
