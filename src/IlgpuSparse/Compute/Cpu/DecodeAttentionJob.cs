@@ -148,7 +148,7 @@ internal unsafe struct DecodeAttentionJob<V, TElement> : IParallelJob
         int* blocks = BlockTable + (long)row * BlockStride;
         int* indices = Indices + (long)unit * SetCapacity + begin;
         for (int i = 0; i < end - begin; i++)
-            rows[i] = ((blocks[indices[i] >> KvLayer.BlockShift] * Shape.KvHeads + kvHead) << KvLayer.BlockShift) + (indices[i] & (KvLayer.BlockTokens - 1));
+            rows[i] = (int)Row(blocks, kvHead, indices[i]);
         return end - begin;
     }
 
@@ -215,12 +215,16 @@ internal unsafe struct DecodeAttentionJob<V, TElement> : IParallelJob
         }
     }
 
+    // Row of a token in the cache.
+    [MethodImpl(MethodImplOptions.AggressiveInlining)]
+    private readonly long Row(int* blocks, int kvHead, int token) =>
+        (((long)blocks[token >> KvLayer.BlockShift] * Shape.KvHeads + kvHead) << KvLayer.BlockShift) + (token & (KvLayer.BlockTokens - 1));
+
     // Byte offset of the row of a unit's visible token.
     private readonly long RunOffset(int unit, int entry)
     {
         int row = unit / Sets, kvHead = unit % Sets * Shape.KvHeads / Sets, token = Shape.FirstVisible(Positions[row]) + entry;
-        long block = BlockTable[(long)row * BlockStride + (token >> KvLayer.BlockShift)];
-        return (((block * Shape.KvHeads + kvHead) << KvLayer.BlockShift) + (token & (KvLayer.BlockTokens - 1))) * Shape.HeadDim * TElement.Bytes;
+        return Row(BlockTable + (long)row * BlockStride, kvHead, token) * Shape.HeadDim * TElement.Bytes;
     }
 
     // Tokens from a visible token on that follow one another.
@@ -240,11 +244,7 @@ internal unsafe struct DecodeAttentionJob<V, TElement> : IParallelJob
         int* blocks = BlockTable + (long)row * BlockStride;
         long rowBytes = Shape.HeadDim * TElement.Bytes;
         int* indices = Indices + (long)unit * SetCapacity + begin;
-        for (int i = 0; i < count; i++)
-        {
-            long block = blocks[indices[i] >> KvLayer.BlockShift];
-            offsets[i] = (((block * Shape.KvHeads + kvHead) << KvLayer.BlockShift) + (indices[i] & (KvLayer.BlockTokens - 1))) * rowBytes;
-        }
+        for (int i = 0; i < count; i++) offsets[i] = Row(blocks, kvHead, indices[i]) * rowBytes;
         for (int i = count; (i & 3) != 0; i++) offsets[i] = offsets[count - 1];
         return count;
     }
