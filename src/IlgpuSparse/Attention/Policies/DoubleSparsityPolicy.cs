@@ -158,8 +158,11 @@ internal sealed class DoubleSparsityPolicy : AttentionPolicy
         bool drops = _lateLeast > 0 && _prediction == KvPrediction.Late && Predicts(layer, batch);
         if (drops || Trusts(layer, batch))
         {
-            if (drops) Select(layer, batch, q);
-            if (drops) _backend.DropMissing(_cache.Layers[layer], batch, _sets!, _scores!, _options.Rule, _lateLeast);
+            if (drops)
+            {
+                Select(layer, batch, q);
+                _backend.DropMissing(_cache.Layers[layer], batch, _sets!, _scores!, _options.Rule, _lateLeast);
+            }
             _backend.AttendSelected(_shape, _cache.Layers[layer], batch, q, SetsOf(layer, batch)!, y);
         }
         // a layer that cannot be predicted, as the first one, has sets of its own query
