@@ -27,6 +27,9 @@ internal sealed unsafe class AttentionWorkload : IDisposable
     private readonly DeviceBuffer _q;
     private readonly DeviceBuffer _k;
     private readonly DeviceBuffer _y;
+    private readonly int _rowBytes;
+    // where rows of K and V of the shuffled tokens, and blocks of labels, lie in a layer
+    private readonly long[][] _rows, _blocks;
     private int _next;
 
     /// <param name="shape">Heads and their size.</param>
@@ -74,6 +77,9 @@ internal sealed unsafe class AttentionWorkload : IDisposable
         _scores = new TokenScores(_backend.Allocate((long)shape.KvHeads * capacity * sizeof(float), "scores"), shape.KvHeads, capacity);
         _chosen = Sets(_rule.Budget(tokens));
         _sets = Sets(_rule.Budget(tokens));
+        _rowBytes = shape.HeadDim * format.ElementBytes();
+        _rows = [.. _layers.Select(_ => new long[2 * shape.KvHeads * _sets.Capacity])];
+        _blocks = [.. _labels.Select(l => BlocksOf(CpuBuffer.Pointer<byte>(l.Codes), tokens / KvLayer.BlockTokens))];
         ShuffleTokens(tokens, random);
     }
 
@@ -99,6 +105,12 @@ internal sealed unsafe class AttentionWorkload : IDisposable
         ReadBandwidth.Run(Pool, CpuBuffer.Pointer<byte>(cache.K), cache.K.ByteLength);
         ReadBandwidth.Run(Pool, CpuBuffer.Pointer<byte>(cache.V), cache.V.ByteLength);
     }
+
+    /// <summary>Reads K and V of tokens that lie anywhere, a token after the other as attention does, and does nothing with them.</summary>
+    public void ReadSelected() => PieceReading.Run(Pool, _rows[Next()], _shape.KvHeads, _rowBytes, ahead: 32);
+
+    /// <summary>Reads all labels, a head after the other as scoring does, and does nothing with them.</summary>
+    public void ReadLabels() => PieceReading.Run(Pool, _blocks[Next()], _shape.KvHeads, KvLayer.BlockTokens * LabelLayer.WordsFor(LabelFormat.Int2, LabelChannels) * sizeof(uint), ahead: 1);
 
     /// <summary>One token attends to all.</summary>
     public void Dense() => _backend.Attend(_shape, _layers[Next()], _decode, _q, _y);
@@ -164,9 +176,25 @@ internal sealed unsafe class AttentionWorkload : IDisposable
         for (int head = 0; head < _shape.KvHeads; head++)
         {
             random.Shuffle(all);
-            new DeviceSpan(_sets.Indices, (long)head * _sets.Capacity * sizeof(int)).Upload<int>(all.Take(_sets.Capacity).Order().ToArray());
+            int[] chosen = [.. all.Take(_sets.Capacity).Order()];
+            new DeviceSpan(_sets.Indices, (long)head * _sets.Capacity * sizeof(int)).Upload<int>(chosen);
+            for (int i = 0; i < chosen.Length; i++) Locate(head, chosen[i], 2 * (head * chosen.Length + i));
         }
         ((DeviceSpan)_sets.Counts).Upload<int>(Enumerable.Repeat(_sets.Capacity, _shape.KvHeads).ToArray());
+    }
+
+    // In every layer; blocks follow one another.
+    private void Locate(int head, int token, int place)
+    {
+        long row = ((((long)(token >> KvLayer.BlockShift) * _shape.KvHeads + head) << KvLayer.BlockShift) + (token & (KvLayer.BlockTokens - 1))) * _rowBytes;
+        for (int layer = 0; layer < _layers.Length; layer++)
+            (_rows[layer][place], _rows[layer][place + 1]) = ((long)(CpuBuffer.Pointer<byte>(_layers[layer].K) + row), (long)(CpuBuffer.Pointer<byte>(_layers[layer].V) + row));
+    }
+
+    private long[] BlocksOf(byte* codes, int blocks)
+    {
+        long bytes = (long)KvLayer.BlockTokens * LabelLayer.WordsFor(LabelFormat.Int2, LabelChannels) * sizeof(uint);
+        return [.. Enumerable.Range(0, _shape.KvHeads).SelectMany(head => Enumerable.Range(0, blocks).Select(block => (long)codes + ((long)block * _shape.KvHeads + head) * bytes))];
     }
 
     private static void FillNumbers(DeviceBuffer buffer, KvFormat format, Random random)
