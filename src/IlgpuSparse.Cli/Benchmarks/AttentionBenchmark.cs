@@ -142,7 +142,7 @@ internal sealed class AttentionBenchmark : IDisposable
             gpu.FusedSteps = FusedSteps.On;
             if (!IsFused(gpu, workload)) yield break;
             yield return "step, one kernel";
-            foreach (int groups in ClusterSizes.Clusters.Where(_ => _tunings))
+            foreach (int groups in ClusterSizes.All.Where(_ => _tunings))
             {
                 gpu.FusedGroups = groups;
                 if (IsFused(gpu, workload)) yield return $"step, one kernel of {groups} groups a set";

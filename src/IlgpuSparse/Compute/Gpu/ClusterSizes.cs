@@ -3,13 +3,14 @@ namespace IlgpuSparse.Compute.Gpu;
 /// <summary>The sizes of clusters that there are kernels for.</summary>
 internal static class ClusterSizes
 {
-    /// <summary>All of more than one group, the smallest first. One is for devices without clusters.</summary>
-    public static IReadOnlyList<int> Clusters { get; } = [4, 8, 16];
+    /// <summary>All of them, the smallest first.</summary>
+    public static IReadOnlyList<int> All { get; } = [1, 2, 4, 8, 16];
 
     /// <summary>The type argument for clusters of <paramref name="groups"/>.</summary>
     public static Type Of(int groups) => groups switch
     {
         1 => typeof(One),
+        2 => typeof(Two),
         4 => typeof(Four),
         8 => typeof(Eight),
         16 => typeof(Sixteen),
@@ -19,6 +20,12 @@ internal static class ClusterSizes
     internal readonly struct One : IClusterSize
     {
         public static int Shift => 0;
+        public static int Slots => 2;
+    }
+
+    internal readonly struct Two : IClusterSize
+    {
+        public static int Shift => 1;
         public static int Slots => 2;
     }
 

@@ -85,6 +85,8 @@ internal static class TensorDecodeKernel
 
         // one tile's rows are located while the tile before is being asked for
         int count = (place.End - place.Begin - warp + (1 << TPipeline.WarpShift) - 1) >> TPipeline.WarpShift;
+        // a group may have more warps than rings
+        count = warp < 1 << TPipeline.WarpShift ? count : 0;
         int tile = place.Begin + warp, ahead = tile;
         int last = range.End - 1;
         int offset = 0, position = 0;
@@ -178,7 +180,9 @@ internal static class TensorDecodeKernel
         // the ring is free once every warp is here
         TensorOps.WaitGroup(0);
         Group.Barrier();
-        WarpResult.Store<THead, TPipeline>(ring.Cast<float>(), output, max0, max1, TokenSum(sum0), TokenSum(sum1), place.Slots);
+        sum0 = TokenSum(sum0);
+        sum1 = TokenSum(sum1);
+        if (warp < 1 << TPipeline.WarpShift) WarpResult.Store<THead, TPipeline>(ring.Cast<float>(), output, max0, max1, sum0, sum1, place.Slots);
         Group.Barrier();
     }
 

@@ -15,7 +15,7 @@ internal static class ClusterMerge
         where TPipeline : struct, IPipeline
         where TCluster : struct, IClusterSize
     {
-        for (int x = Group.IdxX; x < place.Slots * THead.Channels; x += 32 << TPipeline.WarpShift)
+        for (int x = Group.IdxX; x < place.Slots * THead.Channels; x += Group.DimX)
         {
             int slot = x / THead.Channels, channel = x - slot * THead.Channels, sums = Sums<THead>(slot);
             var own = SplitMerge.Warps<THead, TPipeline>(shared, slot, channel);
@@ -36,7 +36,7 @@ internal static class ClusterMerge
         var target = y.Cast<F4>();
         var output = new F4[TCluster.Slots];
         var sum = new F2[TCluster.Slots];
-        for (int item = first + Group.IdxX; item < end; item += 32 << TPipeline.WarpShift)
+        for (int item = first + Group.IdxX; item < end; item += Group.DimX)
         {
             int slot = item / quads;
             for (int rank = 0; rank < TCluster.Slots; rank++)

@@ -20,8 +20,11 @@ internal static class FusedStepKernel
     /// <summary>Most dynamic shared memory of a group, in bytes: what static memory leaves.</summary>
     public const int MaxSharedBytes = TensorDecodeKernel.HopperSharedBytes - 7 * 1024;
 
-    /// <summary>Warps and tiles a ring.</summary>
-    public static DecodeTuning Tuning => DecodeTuning.Selected;
+    /// <summary>Threads of a group on a GPU: half of those that a multiprocessor has registers for.</summary>
+    public const int GroupSize = 256;
+
+    /// <summary>Warps that attend and tiles of their rings: as many as leave room for a second group, without which not all clusters of four find a place (a multiprocessor's neighbours are no multiple of four).</summary>
+    public static DecodeTuning Tuning => new(Warps: 4, Stages: 2, Waves: 1, MinSplitTokens: 64);
 
     /// <summary>The formats of labels.</summary>
     public static IReadOnlyList<LabelFormat> Formats { get; } = [LabelFormat.Int8, LabelFormat.Int4, LabelFormat.Int2, LabelFormat.Int1];
@@ -30,16 +33,16 @@ internal static class FusedStepKernel
     public static IReadOnlyList<int> HeadDims { get; } = [128];
 
     /// <summary>The variant for labels of <paramref name="format"/>, sets of <paramref name="queries"/>, K and V of <paramref name="element"/> and clusters of <paramref name="groups"/>.</summary>
-    public static KernelVariant Variant(LabelFormat format, int queries, Type element, int channels, int groups) => Variant(format, queries, element, channels, groups, Tuning.Pipeline, 32 * Tuning.Warps);
+    public static KernelVariant Variant(LabelFormat format, int queries, Type element, int channels, int groups) => Variant(format, queries, element, channels, groups, GroupSize);
 
-    /// <summary>As the one before, with another pipeline.</summary>
-    public static KernelVariant Variant(LabelFormat format, int queries, Type element, int channels, int groups, Type pipeline, int threads) =>
+    /// <summary>As the one before, with other groups.</summary>
+    public static KernelVariant Variant(LabelFormat format, int queries, Type element, int channels, int groups, int threads) =>
         KernelVariant.Of(typeof(FusedStepKernel), nameof(Run), threads, typeof(IntegerProduct<>).MakeGenericType(LabelBits.Of(format)), KernelCounts.Of(Units(format)), KernelCounts.Of(queries == 1 ? 0 : 2), element,
-            HeadSizes.Of(channels), pipeline, ClusterSizes.Of(groups)) with
+            HeadSizes.Of(channels), Tuning.Pipeline, ClusterSizes.Of(groups)) with
         {
             CudaOnly = true,
             ClusterSize = groups,
-            MinGroups = 1,
+            MinGroups = 2,
             DynamicSharedBytes = MaxSharedBytes,
         };
 
@@ -52,7 +55,7 @@ internal static class FusedStepKernel
         from queries in new[] { 1, MaxHeads }
         from element in new[] { typeof(TensorF16), typeof(TensorBF16) }
         from channels in HeadDims
-        from groups in ClusterSizes.Clusters
+        from groups in ClusterSizes.All
         select Variant(format, queries, element, channels, groups);
 
     /// <summary>Grid (groups of a cluster, sets, rows).</summary>
@@ -85,6 +88,8 @@ internal static class FusedStepKernel
         var word = SharedMemory.Allocate<uint>(SetFilter.Words);
 
         int row = Grid.IdxZ, set = Grid.IdxY, unit = TUnits.Value * ScoreKernel.UnitTokens;
+        AskForLabels<TCluster>(labels, score, select, row, set, unit);
+        DependentLaunch.AwaitEarlier();
         var range = VisibleRange.Of(select, row);
         int origin = range.First & ~(unit - 1);
         ClusterSelect selection;
@@ -104,15 +109,26 @@ internal static class FusedStepKernel
         selection.Own.Count = Math.Min(selection.Budget, place.End << 4) - selection.Own.First;
 
         var scores = work.Cast<float>();
-        selection.Inverse = SliceScores.Of<TProduct, KernelCounts.N1, TUnits, TTiles, KernelCounts.N1>(labels, score, range, row, set, range.First, selection.Start, selection.End, scores, -(long)selection.Start, counts, fragments, columns).Inverse;
+        selection.Inverse = SliceScores.Of<TProduct, KernelCounts.N1, TUnits, TTiles, KernelCounts.N16>(labels, score, range, row, set, range.First, selection.Start, selection.End, scores, -(long)selection.Start, counts, fragments, columns).Inverse;
         Group.Barrier();
         var masks = work.SubView(selection.Slice >> 2, args.WorkUnits - (selection.Slice >> 2)).Cast<uint>();
-        selection.Run<TCluster, THead>(select, range, cache, attention, counts, open, scores, masks, shares, totals, word, 32 << TPipeline.WarpShift, args.KeepsScores);
+        selection.Run<TCluster, THead>(select, range, cache, attention, counts, open, scores, masks, shares, totals, word, Group.DimX, args.KeepsScores);
 
         place.Begin = 0;
         place.End = (selection.Own.Count + TensorDecodeKernel.TileTokens - 1) >> 4;
         cache.Tokens = list.SubView(0, selection.Own.Count);
         TensorDecodeKernel.Attend<TElement, THead, TPipeline, ListedTokens>(work, cache, q, attention, ListedTokens.Range(cache, attention, row, set), set, place);
         ClusterMerge.Run<THead, TPipeline, TCluster>(work.Cast<float>(), counts.Cast<float>(), y, attention, place);
+    }
+
+    // The group's first labels, before the kernels before this one are awaited: as long as they run it does not matter what they write, and whether the sequence has grown since.
+    private static void AskForLabels<TCluster>(LabelView labels, ScoreView score, SelectView select, int row, int set, int unit)
+        where TCluster : struct, IClusterSize
+    {
+        int last = (int)Loads.Fresh(ref select.Positions.Cast<uint>()[row]), first = Math.Max(0, score.FirstVisible(last)) & ~(unit - 1);
+        int slice = FusedLayout.Slice(last + 1 - first, TCluster.Shift, unit), start = first + Grid.IdxX * slice;
+        int end = Math.Min(start + Math.Min(slice, LabelWords.StepsAhead * unit * (Group.DimX >> 5)), last + 1);
+        for (int part = Group.IdxX; start + (part >> 1) * LabelLayer.TileTokens < end; part += Group.DimX)
+            LabelWords.Ahead(labels, row * labels.MaxBlocks, set * score.HeadsPerSet / score.GroupSize, start, end, part);
     }
 }

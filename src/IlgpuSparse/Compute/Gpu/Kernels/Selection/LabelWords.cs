@@ -5,6 +5,23 @@ namespace IlgpuSparse.Compute.Gpu.Kernels.Selection;
 /// <summary>A warp's labels of some units of 32 tokens, in registers.</summary>
 internal static class LabelWords
 {
+    /// <summary>How many steps of a group's warps <see cref="ScoreKernel.InCluster"/> asks for labels before it loads them.</summary>
+    public const int StepsAhead = 4;
+
+    /// <summary>
+    /// Has the second-level cache bring part number <paramref name="part"/> of the labels from <paramref name="token"/>, a multiple of <see cref="LabelLayer.TileTokens"/>, to before <paramref name="end"/>: half of a tile's.
+    /// </summary>
+    public static void Ahead(LabelView labels, int table, int kvHead, int token, int end, int part)
+    {
+        token += (part >> 1) * LabelLayer.TileTokens;
+        int word = (part & 1) * ((labels.Words + 1) >> 1);
+        if (token < end && word < labels.Words)
+        {
+            int block = labels.BlockTable[table + Math.Min(token >> KvLayer.BlockShift, labels.MaxBlocks - 1)];
+            Loads.Ahead(ref labels.Codes[labels.FirstWord(block, kvHead) + (((token & (KvLayer.BlockTokens - 1)) >> 4) * labels.Words + word) * LabelLayer.TileTokens]);
+        }
+    }
+
     /// <summary>
     /// Loads the units from <paramref name="token"/> on, which lie in one block: <c>words[unit · TWords + i]</c> is word lane % 4 + 4i of the unit's tokens 4g .. 4g + 3, g = lane / 4.
     /// For words that a label does not have its last one is loaded; their queries are zero.

@@ -27,6 +27,9 @@ internal static class ScoreKernel
     /// <summary>Scores and sets by mass.</summary>
     public const int WithMassSelection = 8;
 
+    /// <summary>Scores and their histogram in shared memory, for a kernel that goes on with them: labels are asked for well ahead, because there are few warps to do it.</summary>
+    public const int InCluster = 16;
+
     /// <summary>Tokens a warp scores at once.</summary>
     public const int UnitTokens = 32;
 

@@ -58,7 +58,7 @@ internal struct SliceScores
         result.Maximum = 0;
         if (TMode.Value != ScoreKernel.ScoresOnly)
         {
-            for (int i = Group.IdxX; i < (TMode.Value == ScoreKernel.WithBins || TMode.Value == ScoreKernel.WithSelection ? ScoreBins.Bins : SortableKey.TopBins); i += Group.DimX) bins[i] = 0u;
+            for (int i = Group.IdxX; i < (HasBins<TMode>() ? ScoreBins.Bins : SortableKey.TopBins); i += Group.DimX) bins[i] = 0u;
             float spread = spreads[0];
             for (int i = 1; i < queries.Count; i++) spread = Math.Max(spread, spreads[i]);
             result.Inverse = spread > 1e-30f ? 1f / spread : 1f;
@@ -73,6 +73,7 @@ internal struct SliceScores
         {
             int next = token + stride;
             if (next < end) LabelWords.Load<TWords, TUnits>(labels, labels.BlockTable[table + (next >> KvLayer.BlockShift)], kvHead, next, policy, following);
+            if (TMode.Value == ScoreKernel.InCluster) LabelWords.Ahead(labels, table, kvHead, token + LabelWords.StepsAhead * stride, Math.Min(token + LabelWords.StepsAhead * stride + unit, end), Group.IdxX & 31);
             if (TTiles.Value != 0)
             {
                 for (int i = 0; i < TUnits.Value * 4; i++) best[i] = float.NegativeInfinity;
@@ -92,7 +93,7 @@ internal struct SliceScores
                         scores[output + own] = value;
                         if (TMode.Value == ScoreKernel.WithMaximum) result.Maximum = Math.Max(result.Maximum, SortableKey.Of(value));
                         if (TMode.Value == ScoreKernel.WithMaximum) Atomic.Add(ref bins[SortableKey.TopBin(range.InsideKey(own, value))], 1u);
-                        if (TMode.Value == ScoreKernel.WithBins || TMode.Value == ScoreKernel.WithSelection) Atomic.Add(ref bins[ScoreBins.Of(value, result.Inverse) & ~range.ForcedMask(own)], 1u);
+                        if (HasBins<TMode>()) Atomic.Add(ref bins[ScoreBins.Of(value, result.Inverse) & ~range.ForcedMask(own)], 1u);
                     }
                 }
             }
@@ -104,6 +105,11 @@ internal struct SliceScores
         }
         return result;
     }
+
+    // Whether the histogram is one of ScoreBins.
+    private static bool HasBins<TMode>()
+        where TMode : struct, IKernelCount
+        => TMode.Value is ScoreKernel.WithBins or ScoreKernel.WithSelection or ScoreKernel.InCluster;
 
     /// <summary>Pairs of words that the right-hand sides of <paramref name="tiles"/> tiles of queries take.</summary>
     public static int Fragments<TProduct, TWords>(int tiles)
