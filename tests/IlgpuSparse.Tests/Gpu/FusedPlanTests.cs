@@ -45,7 +45,7 @@ public sealed class FusedPlanTests
         {
             int groups = 1 << random.Next(5), unit = 64 << random.Next(2), context = random.Next(1, 300_000), warps = 4 << random.Next(2);
             var plan = Plan(1, context);
-            var args = plan.Args(groups, unit, 128, warps);
+            var args = plan.Args(groups, unit, 128, DecodeTuning.Selected with { Warps = warps });
             int slice = plan.Slice(groups, unit), stretch = FusedLayout.Stretch(slice, warps), parts = (stretch + 1023) / 1024;
             string what = $"seed {seed}: {context} tokens, {groups} groups of {warps} warps, units of {unit}";
             Assert.True((long)slice * groups >= context && slice % unit == 0 && (long)stretch * warps >= slice, what);

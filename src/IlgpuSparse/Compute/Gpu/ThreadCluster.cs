@@ -43,12 +43,6 @@ internal static class ThreadCluster
     /// <inheritdoc cref="Load{TCluster}(ref uint, int)"/>
     public static U2 Load<TCluster>(ref U2 own, int rank) where TCluster : struct, IClusterSize => TCluster.Shift == 0 ? own : Load(ref own, rank);
 
-    /// <inheritdoc cref="Load{TCluster}(ref uint, int)"/>
-    public static F2 Load<TCluster>(ref F2 own, int rank) where TCluster : struct, IClusterSize => TCluster.Shift == 0 ? own : Load(ref own, rank);
-
-    /// <inheritdoc cref="Load{TCluster}(ref uint, int)"/>
-    public static F4 Load<TCluster>(ref F4 own, int rank) where TCluster : struct, IClusterSize => TCluster.Shift == 0 ? own : Load(ref own, rank);
-
     /// <summary>Writes to the place of <paramref name="own"/> in group <paramref name="rank"/>.</summary>
     public static void Store<TCluster>(ref int own, int rank, int value) where TCluster : struct, IClusterSize
     {
@@ -58,6 +52,13 @@ internal static class ThreadCluster
 
     /// <inheritdoc cref="Store{TCluster}(ref int, int, int)"/>
     public static void Store<TCluster>(ref ulong own, int rank, ulong value) where TCluster : struct, IClusterSize
+    {
+        if (TCluster.Shift == 0) own = value;
+        else Store(ref own, rank, value);
+    }
+
+    /// <inheritdoc cref="Store{TCluster}(ref int, int, int)"/>
+    public static void Store<TCluster>(ref float own, int rank, float value) where TCluster : struct, IClusterSize
     {
         if (TCluster.Shift == 0) own = value;
         else Store(ref own, rank, value);
@@ -75,15 +76,12 @@ internal static class ThreadCluster
     [IntrinsicImplementation, PtxOp("{ .reg .b32 at; mapa.shared::cluster.u32 at, $s0, $1; ld.shared::cluster.v2.u32 {$r.0, $r.1}, [at]; }")]
     private static U2 Load(ref U2 own, int rank) => EmulatedCluster.Of(ref own, rank);
 
-    [IntrinsicImplementation, PtxOp("{ .reg .b32 at; mapa.shared::cluster.u32 at, $s0, $1; ld.shared::cluster.v2.f32 {$r.0, $r.1}, [at]; }")]
-    private static F2 Load(ref F2 own, int rank) => EmulatedCluster.Of(ref own, rank);
-
-    [IntrinsicImplementation, PtxOp("{ .reg .b32 at; mapa.shared::cluster.u32 at, $s0, $1; ld.shared::cluster.v4.f32 {$r.0, $r.1, $r.2, $r.3}, [at]; }")]
-    private static F4 Load(ref F4 own, int rank) => EmulatedCluster.Of(ref own, rank);
-
     [IntrinsicImplementation, PtxOp("{ .reg .b32 at; mapa.shared::cluster.u32 at, $s0, $1; st.shared::cluster.u32 [at], $2; }")]
     private static void Store(ref int own, int rank, int value) => EmulatedCluster.Of(ref own, rank) = value;
 
     [IntrinsicImplementation, PtxOp("{ .reg .b32 at; mapa.shared::cluster.u32 at, $s0, $1; st.shared::cluster.u64 [at], $2; }")]
     private static void Store(ref ulong own, int rank, ulong value) => EmulatedCluster.Of(ref own, rank) = value;
+
+    [IntrinsicImplementation, PtxOp("{ .reg .b32 at; mapa.shared::cluster.u32 at, $s0, $1; st.shared::cluster.f32 [at], $2; }")]
+    private static void Store(ref float own, int rank, float value) => EmulatedCluster.Of(ref own, rank) = value;
 }

@@ -2,7 +2,7 @@ namespace IlgpuSparse.Compute.Gpu.Kernels.Attention;
 
 /// <summary>The launch choices of <see cref="TensorDecodeKernel"/> that only measuring decides.</summary>
 /// <param name="Warps">Warps a group: 4 or 8.</param>
-/// <param name="Stages">Tiles of 16 tokens in each warp's ring: 2 to 4 with 4 warps, 2 or 3 with 8.</param>
+/// <param name="Stages">Tiles of 16 tokens in each warp's ring: 2 to 4 with 4 warps, 1 to 3 with 8.</param>
 /// <param name="Waves">Groups asked for, in fills of the device.</param>
 /// <param name="MinSplitTokens">Fewest tokens that are worth a split.</param>
 internal readonly record struct DecodeTuning(int Warps, int Stages, int Waves, int MinSplitTokens)
@@ -35,6 +35,7 @@ internal readonly record struct DecodeTuning(int Warps, int Stages, int Waves, i
         (4, 2) => typeof(Pipeline4x2),
         (4, 3) => typeof(Pipeline4x3),
         (4, 4) => typeof(Pipeline4x4),
+        (8, 1) => typeof(Pipeline8x1),
         (8, 2) => typeof(Pipeline8x2),
         (8, 3) => typeof(Pipeline8x3),
         _ => throw new ArgumentOutOfRangeException(nameof(Stages), $"no kernel with {Warps} warps of {Stages} stages"),

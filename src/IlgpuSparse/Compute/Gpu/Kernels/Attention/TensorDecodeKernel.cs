@@ -85,8 +85,6 @@ internal static class TensorDecodeKernel
 
         // one tile's rows are located while the tile before is being asked for
         int count = (place.End - place.Begin - warp + (1 << TPipeline.WarpShift) - 1) >> TPipeline.WarpShift;
-        // a group may have more warps than rings
-        count = warp < 1 << TPipeline.WarpShift ? count : 0;
         int tile = place.Begin + warp, ahead = tile;
         int last = range.End - 1;
         int offset = 0, position = 0;
@@ -102,6 +100,7 @@ internal static class TensorDecodeKernel
                 Ask<THead, TTokens>(cache, ring, ringStart + s * stage, offset, ahead, range, lane);
                 ahead += 1 << TPipeline.WarpShift;
                 offset = Locate(cache, args, place.Row, place.KvHead, position);
+                if (TTokens.AsksAhead) AskAhead<THead>(cache, offset, lane);
                 position = Entry<TTokens>(cache, args, place.Row, set, ahead + (1 << TPipeline.WarpShift), lane, last);
             }
             TensorOps.Commit();
@@ -170,6 +169,7 @@ internal static class TensorDecodeKernel
                 Ask<THead, TTokens>(cache, ring, at, offset, ahead, range, lane);
                 ahead += 1 << TPipeline.WarpShift;
                 offset = Locate(cache, args, place.Row, place.KvHead, position);
+                if (TTokens.AsksAhead) AskAhead<THead>(cache, offset, lane);
                 position = Entry<TTokens>(cache, args, place.Row, set, ahead + (1 << TPipeline.WarpShift), lane, last);
             }
             TensorOps.Commit();
@@ -180,9 +180,7 @@ internal static class TensorDecodeKernel
         // the ring is free once every warp is here
         TensorOps.WaitGroup(0);
         Group.Barrier();
-        sum0 = TokenSum(sum0);
-        sum1 = TokenSum(sum1);
-        if (warp < 1 << TPipeline.WarpShift) WarpResult.Store<THead, TPipeline>(ring.Cast<float>(), output, max0, max1, sum0, sum1, place.Slots);
+        WarpResult.Store<THead, TPipeline>(ring.Cast<float>(), output, max0, max1, TokenSum(sum0), TokenSum(sum1), place.Slots);
         Group.Barrier();
     }
 
@@ -243,6 +241,19 @@ internal static class TensorDecodeKernel
             int bytes = 16 & ~Outside(range, (tile << 4) + row);
             TensorOps.CopyAsync(ref ring[target], ref k[source], bytes);
             TensorOps.CopyAsync(ref ring[target + TileTokens * Stride(THead.Channels)], ref v[source], bytes);
+        }
+    }
+
+    // Has the second-level cache bring a tile's rows: lanes 0 to 15 those of K, the others those of V.
+    private static void AskAhead<THead>(KvView cache, int offset, int lane)
+        where THead : struct, IHeadSize
+    {
+        const int line = 64; // numbers
+        long first = (long)offset * (THead.Channels >> 1);
+        for (int i = 0; i < THead.Channels >> 1; i += line >> 1)
+        {
+            if (lane < TileTokens) Loads.Ahead(ref cache.K[first + i]);
+            else Loads.Ahead(ref cache.V[first + i]);
         }
     }
 

@@ -3,51 +3,83 @@ using IlgpuSparse.Compute.Gpu.Kernels.Selection;
 
 namespace IlgpuSparse.Compute.Gpu.Kernels.Fused;
 
-/// <summary>Counts over all groups of a cluster, each of which has its own in shared memory.</summary>
-internal readonly struct ClusterBins<TCluster> : IBinCounts
-    where TCluster : struct, IClusterSize
+/// <summary>Where the last selected token of a set lies among the histograms of a cluster's groups, each of which has its own in shared memory.</summary>
+internal struct ClusterBins
 {
-    public static uint One(ArrayView<uint> counts, long place)
-    {
-        uint sum = 0;
-        for (int rank = 0; rank < TCluster.Slots; rank++)
-        {
-            if (rank < 1 << TCluster.Shift) sum += ThreadCluster.Load<TCluster>(ref counts[place], rank);
-        }
-        return sum;
-    }
+    /// <summary>The bin (<see cref="ScoreBins"/>) of the last selected token.</summary>
+    public int Bin;
 
-    public static U2 Two(ArrayView<uint> counts, long place)
-    {
-        var pairs = counts.Cast<U2>();
-        U2 sum = default;
-        for (int rank = 0; rank < TCluster.Slots; rank++)
-        {
-            if (rank < 1 << TCluster.Shift)
-            {
-                var pair = ThreadCluster.Load<TCluster>(ref pairs[place >> 1], rank);
-                sum.X += pair.X;
-                sum.Y += pair.Y;
-            }
-        }
-        return sum;
-    }
+    /// <summary>Tokens of the set in bins before it.</summary>
+    public int Before;
+
+    /// <summary>Tokens of the set in it.</summary>
+    public int Open;
+
+    /// <summary>Those of <see cref="Before"/> that lie in groups before this one.</summary>
+    public int EarlierBefore;
+
+    /// <summary>Those of <see cref="Open"/> that lie in groups before this one.</summary>
+    public int EarlierOpen;
 
     /// <summary>
-    /// Leaves in <paramref name="shares"/> how many of each group's tokens lie in bins before <paramref name="bin"/>, and in the upper half how many in it. A warp counts for a group; all threads see it after a barrier.
+    /// Of the set's token of rank <paramref name="rank"/> (1 or more), from the histograms in <paramref name="counts"/> with their groups of bins behind them. Every warp finds it out for itself: telling each other would take longer.
     /// </summary>
-    public static void Share(ArrayView<uint> counts, int bin, ArrayView<uint> shares)
+    public static ClusterBins Find<TCluster>(ArrayView<uint> counts, uint rank)
+        where TCluster : struct, IClusterSize
     {
-        int lane = Group.IdxX & 31, group = bin / ScoreBins.GroupBins, low = group * ScoreBins.GroupBins + 2 * lane;
-        for (int rank = Group.IdxX >> 5; rank < 1 << TCluster.Shift; rank += Group.DimX >> 5)
+        int lane = ILGPU.Group.IdxX & 31;
+        var group = new uint[TCluster.Slots];
+        uint all = 0;
+        for (int other = 0; other < TCluster.Slots; other++)
         {
-            uint before = ThreadCluster.Load<TCluster>(ref counts[ScoreBins.Bins + lane], rank);
-            var pair = ThreadCluster.Load<TCluster>(ref counts.Cast<U2>()[low >> 1], rank);
-            before = lane < group ? before : 0u;
-            before += (low < bin ? pair.X : 0u) + (low + 1 < bin ? pair.Y : 0u);
-            uint open = (low == bin ? pair.X : 0u) + (low + 1 == bin ? pair.Y : 0u);
-            uint share = GroupScan.WarpSum(before + (open << 16));
-            if (lane == 0) shares[rank] = share;
+            if (other < 1 << TCluster.Shift)
+            {
+                group[other] = ThreadCluster.Load<TCluster>(ref counts[ScoreBins.Bins + lane], other);
+                all += group[other];
+            }
         }
+        uint upTo = GroupScan.WarpInclusive(all), before = upTo - all;
+        // one lane alone has the rank
+        bool isMine = before < rank && rank <= upTo;
+        int found = (int)GroupScan.WarpSum(isMine ? (uint)lane : 0u);
+        before = GroupScan.WarpSum(isMine ? before : 0u);
+
+        int low = found * ScoreBins.GroupBins + 2 * lane;
+        var pairs = counts.Cast<U2>();
+        var pair = new U2[TCluster.Slots];
+        U2 sum = default;
+        for (int other = 0; other < TCluster.Slots; other++)
+        {
+            if (other < 1 << TCluster.Shift)
+            {
+                pair[other] = ThreadCluster.Load<TCluster>(ref pairs[low >> 1], other);
+                sum.X += pair[other].X;
+                sum.Y += pair[other].Y;
+            }
+        }
+        upTo = before + GroupScan.WarpInclusive(sum.X + sum.Y);
+        uint start = upTo - sum.X - sum.Y;
+        isMine = start < rank && rank <= upTo;
+        bool isHigh = rank > start + sum.X;
+        ClusterBins result;
+        result.Bin = (int)GroupScan.WarpSum(isMine ? (uint)low + (isHigh ? 1u : 0u) : 0u);
+        result.Before = (int)GroupScan.WarpSum(isMine ? isHigh ? start + sum.X : start : 0u);
+        result.Open = (int)GroupScan.WarpSum(isMine ? isHigh ? sum.Y : sum.X : 0u);
+
+        // the same of the groups before this one, from the same counts
+        uint earlierBefore = 0, earlierOpen = 0;
+        for (int other = 0; other < TCluster.Slots; other++)
+        {
+            if (other < 1 << TCluster.Shift)
+            {
+                uint own = (lane < found ? group[other] : 0u) + (low < result.Bin ? pair[other].X : 0u) + (low + 1 < result.Bin ? pair[other].Y : 0u);
+                uint open = (low == result.Bin ? pair[other].X : 0u) + (low + 1 == result.Bin ? pair[other].Y : 0u);
+                earlierBefore += other < Grid.IdxX ? own : 0u;
+                earlierOpen += other < Grid.IdxX ? open : 0u;
+            }
+        }
+        result.EarlierBefore = (int)GroupScan.WarpSum(earlierBefore);
+        result.EarlierOpen = (int)GroupScan.WarpSum(earlierOpen);
+        return result;
     }
 }

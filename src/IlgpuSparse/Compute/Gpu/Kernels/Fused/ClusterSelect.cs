@@ -37,21 +37,16 @@ internal struct ClusterSelect
     public int Ahead;
 
     /// <summary>
-    /// Fills the groups' lists and the set in memory. <see cref="ListTarget.Before"/> is not known before. Needs a word a rank in <paramref name="shares"/>, <see cref="GroupScan.MaxWarps"/> in <paramref name="totals"/> and
-    /// <see cref="SetFilter.Words"/> in <paramref name="word"/>; the group's histogram is complete.
+    /// Fills the groups' lists and the set in memory. <see cref="ListTarget.Before"/> is not known before. Needs <see cref="GroupScan.MaxWarps"/> words in <paramref name="totals"/>; the group's histogram is complete.
     /// </summary>
-    public readonly void Run<TCluster, THead>(SelectView select, VisibleRange range, KvView cache, AttentionArgs attention, ArrayView<uint> counts, ArrayView<ulong> open, ArrayView<float> scores, ArrayView<uint> masks, ArrayView<uint> shares, ArrayView<uint> totals,
-        ArrayView<uint> word, int threads, int keepsScores)
+    public readonly void Run<TCluster, THead>(SelectView select, VisibleRange range, KvView cache, AttentionArgs attention, ArrayView<uint> counts, ArrayView<ulong> open, ArrayView<float> scores, ArrayView<uint> masks, ArrayView<uint> totals, int keepsScores)
         where TCluster : struct, IClusterSize
         where THead : struct, IHeadSize
     {
         int lane = Group.IdxX & 31, rank = Grid.IdxX;
         ScoreBins.SumGroups(counts);
         ThreadCluster.Sync<TCluster>(ref counts[0]);
-        ScoreBins.Find<ClusterBins<TCluster>>(counts, 0, (uint)Budget, word);
-        Group.Barrier();
-        int bin = (int)word[SetFilter.Bin], before = (int)word[SetFilter.Before];
-        ClusterBins<TCluster>.Share(counts, bin, shares);
+        var last = ClusterBins.Find<TCluster>(counts, (uint)Budget);
 
         // two bits for each of the group's tokens, which are read again once it is known where they go
         int stretch = FusedLayout.Stretch(Slice, Group.DimX >> 5), from = Start + (Group.IdxX >> 5) * stretch;
@@ -60,7 +55,7 @@ internal struct ClusterSelect
         for (int part = 0; part < stretch; part += SetFilter.WarpTokens)
         {
             int token = from + part + lane * 4;
-            var bits = SetFilter.Bits<SharedScores>(range, quads, -(long)Start, from + part, Math.Min(stretch - part, SetFilter.WarpTokens), End, bin, Inverse,
+            var bits = SetFilter.Bits<SharedScores>(range, quads, -(long)Start, from + part, Math.Min(stretch - part, SetFilter.WarpTokens), End, last.Bin, Inverse,
                 SetFilter.Load<SharedScores>(quads, -(long)Start, token, End), SetFilter.Load<SharedScores>(quads, -(long)Start, token + SetFilter.WarpStep, End));
             int at = (part >> 9) * Group.DimX + Group.IdxX;
             masks[at] = bits.Kept;
@@ -68,23 +63,10 @@ internal struct ClusterSelect
             found += bits.Counts;
         }
         uint earlier = GroupScan.Inclusive(found, totals) - found;
-        int entry = (int)(earlier & 0xffffu), place = (int)(earlier >> 16), count = 0;
-        for (int other = 0; other < TCluster.Slots; other++)
-        {
-            if (other < 1 << TCluster.Shift)
-            {
-                uint share = shares[other];
-                count += (int)(share >> 16);
-                if (other < rank)
-                {
-                    entry += (int)(share & 0xffffu);
-                    place += (int)(share >> 16);
-                }
-            }
-        }
+        int entry = last.EarlierBefore + (int)(earlier & 0xffffu), place = last.EarlierOpen + (int)(earlier >> 16), count = last.Open;
 
         // the groups that attend to open tokens rank them, each all of them
-        int tiles = (Budget + 15) >> 4, firstOpen = Owner<TCluster>(before, tiles);
+        int tiles = (Budget + 15) >> 4, firstOpen = Owner<TCluster>(last.Before, tiles);
         for (int part = 0; part < stretch; part += SetFilter.WarpTokens)
         {
             int first = from + part + lane * 4, at = (part >> 9) * Group.DimX + Group.IdxX;
@@ -121,16 +103,16 @@ internal struct ClusterSelect
         if (many)
         {
             // that many equal scores are rare: one group does it, from memory
-            if (rank == 0) WholeSet.Select(select, range, Number, counts, threads);
+            if (rank == 0) WholeSet.Select(select, range, Number, counts, Group.DimX);
             ThreadCluster.Sync<TCluster>(ref counts[0]);
             var indices = Own.Indices.Cast<uint>();
             for (int i = Group.IdxX; i < Own.Count; i += Group.DimX) Own.List[i] = (int)Loads.Fresh(ref indices[Own.Output + Own.First + i]);
         }
-        else if (Own.First + Own.Count > before)
+        else if (Own.First + Own.Count > last.Before)
         {
             var target = Own;
-            target.Before = before;
-            OpenRank.StoreCompared(target, Budget - before, count, open);
+            target.Before = last.Before;
+            OpenRank.StoreCompared(target, Budget - last.Before, count, open);
         }
         Group.Barrier();
     }

@@ -15,8 +15,8 @@ internal static class FusedLayout
     /// <summary>Most tokens of a group: counts of them are kept in 16 bits.</summary>
     public const int MaxSlice = 1 << 15;
 
-    /// <summary>Units of the histogram.</summary>
-    public const int Counts = ScoreBins.Counts / 4;
+    /// <summary>Units of the histogram and, afterwards, of what <see cref="ClusterMerge"/> needs: 2048 numbers of eight query heads, and two for each of sixteen groups' heads.</summary>
+    public const int Counts = 576;
 
     /// <summary>Where the list begins, behind the open tokens.</summary>
     public const int List = Counts + (MaxOpen + SetFilter.OpenPadding) / 2;

@@ -19,11 +19,11 @@ internal readonly record struct FusedPlan(int Clusters, int Span, int Budget, in
     /// <summary>Tokens of a set's slice with clusters of <paramref name="groups"/>.</summary>
     public int Slice(int groups, int unit) => FusedLayout.Slice(Span, Shift(groups), unit);
 
-    /// <summary>The launch's sizes of shared memory, for groups of <paramref name="warps"/>.</summary>
-    public FusedArgs Args(int groups, int unit, int headDim, int warps) => new()
+    /// <summary>The launch's sizes of shared memory.</summary>
+    public FusedArgs Args(int groups, int unit, int headDim, DecodeTuning tuning) => new()
     {
         ListRoom = FusedLayout.ListRoom(Budget, Shift(groups)),
-        WorkUnits = Math.Max(TensorDecodeKernel.SharedBytes(headDim, FusedStepKernel.Tuning.Warps, FusedStepKernel.Tuning.Stages) / 16, FusedLayout.ScoreUnits(Slice(groups, unit), warps)),
+        WorkUnits = Math.Max(TensorDecodeKernel.SharedBytes(headDim, tuning.Warps, tuning.Stages) / 16, FusedLayout.ScoreUnits(Slice(groups, unit), tuning.Warps)),
     };
 
     /// <summary>Dynamic shared memory of a group in bytes.</summary>

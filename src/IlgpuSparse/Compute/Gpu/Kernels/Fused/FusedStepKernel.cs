@@ -20,11 +20,8 @@ internal static class FusedStepKernel
     /// <summary>Most dynamic shared memory of a group, in bytes: what static memory leaves.</summary>
     public const int MaxSharedBytes = TensorDecodeKernel.HopperSharedBytes - 7 * 1024;
 
-    /// <summary>Threads of a group on a GPU: half of those that a multiprocessor has registers for.</summary>
-    public const int GroupSize = 256;
-
-    /// <summary>Warps that attend and tiles of their rings: as many as leave room for a second group, without which not all clusters of four find a place (a multiprocessor's neighbours are no multiple of four).</summary>
-    public static DecodeTuning Tuning => new(Warps: 4, Stages: 2, Waves: 1, MinSplitTokens: 64);
+    /// <summary>Warps and tiles a ring: as many as leave room for a second group, without which not all clusters of four find a place (the multiprocessors that can be one are no multiple of four).</summary>
+    public static DecodeTuning Tuning => new(Warps: 8, Stages: 1, Waves: 1, MinSplitTokens: 64);
 
     /// <summary>The formats of labels.</summary>
     public static IReadOnlyList<LabelFormat> Formats { get; } = [LabelFormat.Int8, LabelFormat.Int4, LabelFormat.Int2, LabelFormat.Int1];
@@ -33,12 +30,12 @@ internal static class FusedStepKernel
     public static IReadOnlyList<int> HeadDims { get; } = [128];
 
     /// <summary>The variant for labels of <paramref name="format"/>, sets of <paramref name="queries"/>, K and V of <paramref name="element"/> and clusters of <paramref name="groups"/>.</summary>
-    public static KernelVariant Variant(LabelFormat format, int queries, Type element, int channels, int groups) => Variant(format, queries, element, channels, groups, GroupSize);
+    public static KernelVariant Variant(LabelFormat format, int queries, Type element, int channels, int groups) => Variant(format, queries, element, channels, groups, Tuning.Pipeline, 32 * Tuning.Warps);
 
-    /// <summary>As the one before, with other groups.</summary>
-    public static KernelVariant Variant(LabelFormat format, int queries, Type element, int channels, int groups, int threads) =>
+    /// <summary>As the one before, with another pipeline.</summary>
+    public static KernelVariant Variant(LabelFormat format, int queries, Type element, int channels, int groups, Type pipeline, int threads) =>
         KernelVariant.Of(typeof(FusedStepKernel), nameof(Run), threads, typeof(IntegerProduct<>).MakeGenericType(LabelBits.Of(format)), KernelCounts.Of(Units(format)), KernelCounts.Of(queries == 1 ? 0 : 2), element,
-            HeadSizes.Of(channels), Tuning.Pipeline, ClusterSizes.Of(groups)) with
+            HeadSizes.Of(channels), pipeline, ClusterSizes.Of(groups)) with
         {
             CudaOnly = true,
             ClusterSize = groups,
@@ -84,12 +81,9 @@ internal static class FusedStepKernel
         var fragments = SharedMemory.Allocate<U2>(SliceScores.Fragments<TProduct, KernelCounts.N1>(TTiles.Slots));
         var columns = SharedMemory.Allocate<float>(3 * TTiles.Slots * ScoreKernel.TileHeads);
         var totals = SharedMemory.Allocate<uint>(GroupScan.MaxWarps);
-        var shares = SharedMemory.Allocate<uint>(TCluster.Slots);
-        var word = SharedMemory.Allocate<uint>(SetFilter.Words);
 
         int row = Grid.IdxZ, set = Grid.IdxY, unit = TUnits.Value * ScoreKernel.UnitTokens;
-        AskForLabels<TCluster>(labels, score, select, row, set, unit);
-        DependentLaunch.AwaitEarlier();
+        // the kernel before this one appends the newest labels: what else is read here has been there for longer
         var range = VisibleRange.Of(select, row);
         int origin = range.First & ~(unit - 1);
         ClusterSelect selection;
@@ -101,6 +95,7 @@ internal static class FusedStepKernel
         var place = SplitPlace.Of(default, attention, (selection.Budget + TensorDecodeKernel.TileTokens - 1) >> 4, 1 << TCluster.Shift);
         selection.KvHead = place.KvHead;
         selection.Ahead = TPipeline.Stages * TensorDecodeKernel.TileTokens << TPipeline.WarpShift;
+        selection.Inverse = 1f;
         selection.Own.List = list;
         selection.Own.Indices = select.Indices;
         selection.Own.Output = selection.Number * select.SetCapacity;
@@ -108,11 +103,14 @@ internal static class FusedStepKernel
         selection.Own.First = place.Begin << 4;
         selection.Own.Count = Math.Min(selection.Budget, place.End << 4) - selection.Own.First;
 
+        var queries = QuerySet.Of(labels, score, row, set);
+        AskForLabels(labels, queries, selection, unit);
+        DependentLaunch.AwaitEarlier();
         var scores = work.Cast<float>();
-        selection.Inverse = SliceScores.Of<TProduct, KernelCounts.N1, TUnits, TTiles, KernelCounts.N16>(labels, score, range, row, set, range.First, selection.Start, selection.End, scores, -(long)selection.Start, counts, fragments, columns).Inverse;
+        selection.Inverse = SliceScores.Of<TProduct, KernelCounts.N1, TUnits, TTiles, KernelCounts.N16>(labels, score, queries, range, range.First, selection.Start, selection.End, scores, -(long)selection.Start, counts, fragments, columns).Inverse;
         Group.Barrier();
         var masks = work.SubView(selection.Slice >> 2, args.WorkUnits - (selection.Slice >> 2)).Cast<uint>();
-        selection.Run<TCluster, THead>(select, range, cache, attention, counts, open, scores, masks, shares, totals, word, Group.DimX, args.KeepsScores);
+        selection.Run<TCluster, THead>(select, range, cache, attention, counts, open, scores, masks, totals, args.KeepsScores);
 
         place.Begin = 0;
         place.End = (selection.Own.Count + TensorDecodeKernel.TileTokens - 1) >> 4;
@@ -121,14 +119,11 @@ internal static class FusedStepKernel
         ClusterMerge.Run<THead, TPipeline, TCluster>(work.Cast<float>(), counts.Cast<float>(), y, attention, place);
     }
 
-    // The group's first labels, before the kernels before this one are awaited: as long as they run it does not matter what they write, and whether the sequence has grown since.
-    private static void AskForLabels<TCluster>(LabelView labels, ScoreView score, SelectView select, int row, int set, int unit)
-        where TCluster : struct, IClusterSize
+    // The group's first labels on their way from memory, as far as the loop that scores them does not do it itself.
+    private static void AskForLabels(LabelView labels, QuerySet queries, ClusterSelect selection, int unit)
     {
-        int last = (int)Loads.Fresh(ref select.Positions.Cast<uint>()[row]), first = Math.Max(0, score.FirstVisible(last)) & ~(unit - 1);
-        int slice = FusedLayout.Slice(last + 1 - first, TCluster.Shift, unit), start = first + Grid.IdxX * slice;
-        int end = Math.Min(start + Math.Min(slice, LabelWords.StepsAhead * unit * (Group.DimX >> 5)), last + 1);
-        for (int part = Group.IdxX; start + (part >> 1) * LabelLayer.TileTokens < end; part += Group.DimX)
-            LabelWords.Ahead(labels, row * labels.MaxBlocks, set * score.HeadsPerSet / score.GroupSize, start, end, part);
+        int end = Math.Min(selection.Start + LabelWords.StepsAhead * unit * (Group.DimX >> 5), selection.End);
+        for (int part = Group.IdxX; selection.Start + (part >> 1) * LabelLayer.TileTokens < end; part += Group.DimX)
+            LabelWords.Ahead(labels, queries.Row * labels.MaxBlocks, queries.KvHead, selection.Start, end, part);
     }
 }

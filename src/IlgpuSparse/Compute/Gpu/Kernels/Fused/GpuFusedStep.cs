@@ -11,7 +11,7 @@ namespace IlgpuSparse.Compute.Gpu.Kernels.Fused;
 /// <param name="tensorCores">Whether tensor-core kernels run; tests use it on the CPU accelerator too, with one group a set or as many as the device runs at once.</param>
 internal sealed class GpuFusedStep(GpuDevice device, bool tensorCores)
 {
-    private readonly int _threads = Math.Min(FusedStepKernel.GroupSize, device.MaxGroupSize);
+    private readonly DecodeTuning _tuning = FusedStepKernel.Tuning.On(device);
     private readonly Dictionary<(KernelVariant Variant, int SharedBytes), int> _active = [];
     private readonly Dictionary<(LabelFormat Format, int Queries, KvFormat Kv, int HeadDim, int Groups), KernelVariant> _variants = [];
 
@@ -50,7 +50,7 @@ internal sealed class GpuFusedStep(GpuDevice device, bool tensorCores)
         var score = GpuScore.View(choice.Shape, choice.Labels, batch, choice.Queries, choice.Reduction, choice.Scores);
         var select = GpuSelect.View(shape, choice.Rule, batch, choice.Scores, choice.Sets);
         var attention = AttentionLaunch.Args(shape, batch, TensorDecodeKernel.MaxSlots, choice.Sets);
-        var args = plan.Args(groups, unit, shape.HeadDim, _threads / 32);
+        var args = plan.Args(groups, unit, shape.HeadDim, _tuning);
         args.KeepsScores = choice.KeepsScores ? 1 : 0;
         var variant = Variant(choice.Labels.Format, queries, cache.Format, shape.HeadDim, groups);
         long floats = (long)batch.Rows * shape.Heads * shape.HeadDim;
@@ -74,7 +74,7 @@ internal sealed class GpuFusedStep(GpuDevice device, bool tensorCores)
     // Clusters that run at once; on the CPU accelerator, which has no others, the one that it can.
     private int Active(FusedPlan plan, int groups, int unit, int queries, AttentionShape shape, KvLayer cache, LabelChoice choice)
     {
-        int shared = FusedPlan.SharedBytes(plan.Args(groups, unit, shape.HeadDim, _threads / 32));
+        int shared = FusedPlan.SharedBytes(plan.Args(groups, unit, shape.HeadDim, _tuning));
         if (plan.Slice(groups, unit) > FusedLayout.MaxSlice || shared > FusedStepKernel.MaxSharedBytes) return 0;
         if (!device.IsCuda) return groups == 1 || plan.Clusters == 1 ? plan.Clusters : 0;
         // what shared memory alone rules out has no kernel loaded for the question
@@ -89,7 +89,7 @@ internal sealed class GpuFusedStep(GpuDevice device, bool tensorCores)
     {
         var key = (format, Math.Min(queries, 2), kv, headDim, groups);
         if (!_variants.TryGetValue(key, out var variant))
-            _variants[key] = variant = FusedStepKernel.Variant(format, queries, kv == KvFormat.F16 ? typeof(TensorF16) : typeof(TensorBF16), headDim, groups, _threads);
+            _variants[key] = variant = FusedStepKernel.Variant(format, queries, kv == KvFormat.F16 ? typeof(TensorF16) : typeof(TensorBF16), headDim, groups, _tuning.Pipeline, 32 * _tuning.Warps);
         return variant;
     }
 }

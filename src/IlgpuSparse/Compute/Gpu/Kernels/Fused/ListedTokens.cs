@@ -7,6 +7,8 @@ internal readonly struct ListedTokens : ITokenSource
 {
     public static bool Contiguous => false;
 
+    public static bool AsksAhead => true;
+
     public static int RowsPerGroup => 1;
 
     public static bool Sees(KvView cache, AttentionArgs args, int row, int entry) => true;

@@ -1,4 +1,5 @@
 using ILGPU;
+using ILGPU.IR.Intrinsics;
 
 namespace IlgpuSparse.Compute.Gpu.Kernels.Selection;
 
@@ -39,9 +40,18 @@ internal static class GroupScan
     }
 
     /// <summary>Sum over the warp, for each lane.</summary>
+    [IntrinsicImplementation, PtxOp("redux.sync.add.u32 $r, $0, 0xffffffff;")]
     public static uint WarpSum(uint value)
     {
         for (int d = 0; d < 5; d++) value += Warp.ShuffleXor(value, 1 << d);
+        return value;
+    }
+
+    /// <summary>Largest of the warp, for each lane.</summary>
+    [IntrinsicImplementation, PtxOp("redux.sync.max.u32 $r, $0, 0xffffffff;")]
+    public static uint WarpMax(uint value)
+    {
+        for (int d = 0; d < 5; d++) value = Math.Max(value, Warp.ShuffleXor(value, 1 << d));
         return value;
     }
 

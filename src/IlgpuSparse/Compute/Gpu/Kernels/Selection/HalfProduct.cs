@@ -65,7 +65,7 @@ internal readonly struct HalfProduct : ILabelProduct
     // One query a warp, scaled, with what makes scores of the products.
     private static void Scale(LabelView labels, ScoreView score, QuerySet set, int slot, int lane, ArrayView<float> queries, ArrayView<float> factors, ArrayView<float> summands, ArrayView<float> spreads)
     {
-        var value = set.Load(labels, score, slot, lane);
+        var value = set.Load(score, slot);
         float largest = QuerySet.Largest(value), norm = QuerySet.Norm(value);
         int exponent = (int)(Interop.FloatAsInt(largest) >> 23);
         float up = PowerOfTwo(141 - exponent), down = PowerOfTwo(exponent - 141);

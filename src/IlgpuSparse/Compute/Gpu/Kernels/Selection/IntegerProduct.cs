@@ -102,7 +102,7 @@ internal readonly struct IntegerProduct<TBits> : ILabelProduct
     // One query a warp: its channels times the steps as integers, and what makes scores of the products.
     private static void Round(LabelView labels, ScoreView score, QuerySet set, int slot, int lane, ArrayView<float> queries, ArrayView<float> factors, ArrayView<float> summands, ArrayView<float> spreads)
     {
-        var value = set.Load(labels, score, slot, lane);
+        var value = set.Load(score, slot);
         float largest = QuerySet.Largest(value), norm = QuerySet.Norm(value);
         // a query of zeros, or of numbers too large to be scored, scores nothing
         float unit = largest > 1e-30f && largest < 1e30f ? Largest / largest : 0f;
@@ -116,8 +116,7 @@ internal readonly struct IntegerProduct<TBits> : ILabelProduct
         queries[own + 32] = Interop.IntAsFloat((uint)rounded.Y);
         queries[own + 64] = Interop.IntAsFloat((uint)rounded.Z);
         queries[own + 96] = Interop.IntAsFloat((uint)rounded.W);
-        int sum = rounded.X + rounded.Y + rounded.Z + rounded.W;
-        for (int d = 0; d < 5; d++) sum += Warp.ShuffleXor(sum, 1 << d);
+        int sum = (int)GroupScan.WarpSum((uint)(rounded.X + rounded.Y + rounded.Z + rounded.W));
         if (lane == 0)
         {
             float factor = unit > 0f ? largest / Largest * score.Scale : 0f;

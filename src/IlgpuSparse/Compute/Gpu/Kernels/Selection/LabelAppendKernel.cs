@@ -71,7 +71,7 @@ internal static class LabelAppendKernel
                 uint packed = HalfBits.Round((high - low) / ((1 << TBits.Bits) - 1)) | (HalfBits.Round(low) << 16);
                 minimum = Ptx.HalfHigh(packed);
                 step = Ptx.HalfLow(packed);
-                if (live && lane == 0) labels.TokenScales[((long)block * labels.KvHeads + head) * KvLayer.BlockTokens + inBlock] = packed;
+                if (live && lane == 0) labels.TokenScales[labels.Scale(block, head, position)] = packed;
             }
         }
 

@@ -5,9 +5,12 @@ namespace IlgpuSparse.Compute.Gpu.Kernels.Selection;
 /// <summary>Scores of a warp's labels with a tile of queries.</summary>
 internal static class LabelProduct
 {
-    /// <summary>Raises <c>best[unit · 4 + i]</c> to the score of token 4g + i of the unit with query lane % 4 of tile <paramref name="tile"/>.</summary>
+    /// <summary>
+    /// Raises <c>best[unit · 4 + i]</c> to the score of token 4g + i of the unit with query lane % 4 of tile <paramref name="tile"/>. Units are multiplied one beside the other: one alone is a chain of instructions that wait for
+    /// each other. <paramref name="scores"/> is room for them.
+    /// </summary>
     public static void Accumulate<TProduct, TWords, TUnits>(LabelView labels, int table, int kvHead, int token, int tile, U4[] words, ArrayView<U2> fragments, ArrayView<float> factors,
-        ArrayView<float> summands, float[] best)
+        ArrayView<float> summands, float[] best, F4[] scores)
         where TProduct : struct, ILabelProduct
         where TWords : struct, IKernelCount
         where TUnits : struct, IKernelCount
@@ -17,45 +20,63 @@ internal static class LabelProduct
         var query = Query<TProduct, TWords>(fragments, tile, lane);
         for (int u = 0; u < TUnits.Slots; u++)
         {
-            if (u < TUnits.Value)
+            if (u < TUnits.Value) scores[u] = TProduct.Multiply<TWords>(words, u * TWords.Value, query, factor);
+        }
+        if (labels.PerToken != 0)
+        {
+            for (int u = 0; u < TUnits.Slots; u++)
             {
-                var scores = TProduct.Multiply<TWords>(words, u * TWords.Value, query, factor);
-                if (labels.PerToken != 0)
+                if (u < TUnits.Value)
                 {
                     int first = token + u * ScoreKernel.UnitTokens + (lane >> 2) * 4;
-                    int block = labels.BlockTable[table + (first >> KvLayer.BlockShift)];
-                    var scales = labels.TokenScales.Cast<U4>()[(((long)block * labels.KvHeads + kvHead) * KvLayer.BlockTokens + (first & (KvLayer.BlockTokens - 1))) >> 2];
-                    scores.X = scores.X * Ptx.HalfLow(scales.X) + summand * Ptx.HalfHigh(scales.X);
-                    scores.Y = scores.Y * Ptx.HalfLow(scales.Y) + summand * Ptx.HalfHigh(scales.Y);
-                    scores.Z = scores.Z * Ptx.HalfLow(scales.Z) + summand * Ptx.HalfHigh(scales.Z);
-                    scores.W = scores.W * Ptx.HalfLow(scales.W) + summand * Ptx.HalfHigh(scales.W);
+                    var scales = labels.TokenScales.Cast<U4>()[labels.Scale(labels.BlockTable[table + (first >> KvLayer.BlockShift)], kvHead, first) >> 2];
+                    scores[u].X = scores[u].X * Ptx.HalfLow(scales.X) + summand * Ptx.HalfHigh(scales.X);
+                    scores[u].Y = scores[u].Y * Ptx.HalfLow(scales.Y) + summand * Ptx.HalfHigh(scales.Y);
+                    scores[u].Z = scores[u].Z * Ptx.HalfLow(scales.Z) + summand * Ptx.HalfHigh(scales.Z);
+                    scores[u].W = scores[u].W * Ptx.HalfLow(scales.W) + summand * Ptx.HalfHigh(scales.W);
                 }
-                else
-                {
-                    scores.X += summand;
-                    scores.Y += summand;
-                    scores.Z += summand;
-                    scores.W += summand;
-                }
-                best[u * 4] = Math.Max(best[u * 4], scores.X);
-                best[u * 4 + 1] = Math.Max(best[u * 4 + 1], scores.Y);
-                best[u * 4 + 2] = Math.Max(best[u * 4 + 2], scores.Z);
-                best[u * 4 + 3] = Math.Max(best[u * 4 + 3], scores.W);
+            }
+            summand = 0f;
+        }
+        for (int u = 0; u < TUnits.Slots; u++)
+        {
+            if (u < TUnits.Value)
+            {
+                best[u * 4] = Math.Max(best[u * 4], scores[u].X + summand);
+                best[u * 4 + 1] = Math.Max(best[u * 4 + 1], scores[u].Y + summand);
+                best[u * 4 + 2] = Math.Max(best[u * 4 + 2], scores[u].Z + summand);
+                best[u * 4 + 3] = Math.Max(best[u * 4 + 3], scores[u].W + summand);
             }
         }
     }
 
-    /// <summary>The score of token lane % 4 of a lane's four with the set's single query.</summary>
-    public static float Own<TProduct, TWords>(LabelView labels, int table, int kvHead, int token, U4[] words, int first, U2[] query, float factor, float summand)
+    /// <summary>As <see cref="Accumulate"/>, with the set's single query: <c>best[unit]</c> becomes the score of token lane % 4 of a lane's four.</summary>
+    public static void Own<TProduct, TWords, TUnits>(LabelView labels, int table, int kvHead, int token, U4[] words, U2[] query, float factor, float summand, float[] best)
         where TProduct : struct, ILabelProduct
         where TWords : struct, IKernelCount
+        where TUnits : struct, IKernelCount
     {
-        float score = TProduct.MultiplyOwn<TWords>(words, first, query, factor);
-        if (labels.PerToken == 0) return score + summand;
-        int own = token + (Group.IdxX & 31);
-        int block = labels.BlockTable[table + (own >> KvLayer.BlockShift)];
-        uint scales = labels.TokenScales[((long)block * labels.KvHeads + kvHead) * KvLayer.BlockTokens + (own & (KvLayer.BlockTokens - 1))];
-        return score * Ptx.HalfLow(scales) + summand * Ptx.HalfHigh(scales);
+        for (int u = 0; u < TUnits.Slots; u++)
+        {
+            if (u < TUnits.Value) best[u] = TProduct.MultiplyOwn<TWords>(words, u * TWords.Value, query, factor);
+        }
+        if (labels.PerToken != 0)
+        {
+            for (int u = 0; u < TUnits.Slots; u++)
+            {
+                if (u < TUnits.Value)
+                {
+                    int own = token + u * ScoreKernel.UnitTokens + (Group.IdxX & 31);
+                    uint scales = labels.TokenScales[labels.Scale(labels.BlockTable[table + (own >> KvLayer.BlockShift)], kvHead, own)];
+                    best[u] = best[u] * Ptx.HalfLow(scales) + summand * Ptx.HalfHigh(scales);
+                }
+            }
+            summand = 0f;
+        }
+        for (int u = 0; u < TUnits.Slots; u++)
+        {
+            if (u < TUnits.Value) best[u] += summand;
+        }
     }
 
     /// <summary>A lane's fragments of the queries of a tile.</summary>

@@ -53,6 +53,9 @@ internal struct LabelView
     /// <summary>1 for places that are bits of codes.</summary>
     public int Planed;
 
+    /// <summary>Where in <see cref="TokenScales"/> those of <paramref name="token"/>, which lies in <paramref name="block"/>, are.</summary>
+    public readonly long Scale(int block, int kvHead, int token) => ((long)block * KvHeads + kvHead) * KvLayer.BlockTokens + (token & (KvLayer.BlockTokens - 1));
+
     /// <summary>Word 0 of token 0 of <paramref name="block"/> and <paramref name="kvHead"/>.</summary>
     public readonly long FirstWord(int block, int kvHead) => ((long)block * KvHeads + kvHead) * Words * KvLayer.BlockTokens;
 }

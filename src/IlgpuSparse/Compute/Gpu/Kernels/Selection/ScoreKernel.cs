@@ -118,7 +118,7 @@ internal static class ScoreKernel
         if (start <= position)
         {
             var range = VisibleRange.Of(select, row);
-            var slice = SliceScores.Of<TProduct, TWords, TUnits, TTiles, TMode>(labels, score, range, row, set, first, start, end, score.Scores, ((long)row * Grid.DimY + set) * score.Capacity, bins, fragments, columns);
+            var slice = SliceScores.Of<TProduct, TWords, TUnits, TTiles, TMode>(labels, score, QuerySet.Of(labels, score, row, set), range, first, start, end, score.Scores, ((long)row * Grid.DimY + set) * score.Capacity, bins, fragments, columns);
             if (TMode.Value != ScoresOnly && Grid.IdxX == 0 && Group.IdxX == 0) select.Scratch.Spreads[(long)row * Grid.DimY + set] = slice.Inverse;
             if (TMode.Value == WithMaximum) HistogramKernel.FlushMaximum(slice.Maximum, select.Scratch, (long)row * Grid.DimY + set);
             if (TMode.Value == WithMaximum)

@@ -16,10 +16,9 @@ internal struct SliceScores
     /// <paramref name="output"/> on, and counts them in <paramref name="bins"/> where <typeparamref name="TMode"/> says so. The whole group calls; the histogram is complete after a barrier.
     /// </summary>
     /// <param name="labels">The labels.</param>
-    /// <param name="score">The queries.</param>
+    /// <param name="score">The queries of all sets.</param>
+    /// <param name="queries">Those of the set.</param>
     /// <param name="range">What the row sees, with a histogram.</param>
-    /// <param name="row">Activation row.</param>
-    /// <param name="set">Set of the row.</param>
     /// <param name="first">First visible token.</param>
     /// <param name="start">First token of the slice.</param>
     /// <param name="end">End of the slice.</param>
@@ -28,7 +27,7 @@ internal struct SliceScores
     /// <param name="bins">Shared memory for the queries (a tile's are <see cref="ScoreKernel.TileHeads"/> times <see cref="ScoreKernel.MaxChannels"/> numbers), then for the histogram.</param>
     /// <param name="fragments">Shared memory for the right-hand sides of the products, <see cref="Fragments"/> of them.</param>
     /// <param name="columns">Shared memory of three numbers a query: factors, summands and spreads.</param>
-    public static SliceScores Of<TProduct, TWords, TUnits, TTiles, TMode>(LabelView labels, ScoreView score, VisibleRange range, int row, int set, int first, int start, int end,
+    public static SliceScores Of<TProduct, TWords, TUnits, TTiles, TMode>(LabelView labels, ScoreView score, QuerySet queries, VisibleRange range, int first, int start, int end,
         ArrayView<float> scores, long output, ArrayView<uint> bins, ArrayView<U2> fragments, ArrayView<float> columns)
         where TProduct : struct, ILabelProduct
         where TWords : struct, IKernelCount
@@ -39,13 +38,7 @@ internal struct SliceScores
         var factors = columns.SubView(0, TTiles.Slots * ScoreKernel.TileHeads);
         var summands = columns.SubView(TTiles.Slots * ScoreKernel.TileHeads, TTiles.Slots * ScoreKernel.TileHeads);
         var spreads = columns.SubView(2 * TTiles.Slots * ScoreKernel.TileHeads, TTiles.Slots * ScoreKernel.TileHeads);
-        QuerySet queries;
-        queries.Row = row;
-        queries.FirstHead = set * score.HeadsPerSet;
-        queries.Count = score.Sum != 0 ? 1 : score.HeadsPerSet;
-        queries.Tiles = (queries.Count + ScoreKernel.TileHeads - 1) >> 2;
-        int kvHead = queries.FirstHead / score.GroupSize, table = row * labels.MaxBlocks;
-        queries.Channels = kvHead * labels.ChannelCount;
+        int kvHead = queries.KvHead, table = queries.Row * labels.MaxBlocks;
         int unit = TUnits.Value * ScoreKernel.UnitTokens, stride = (Group.DimX >> 5) * unit, token = start + (Group.IdxX >> 5) * unit;
         ulong policy = Loads.EvictFirst();
         var words = new U4[TUnits.Slots * TWords.Slots];
@@ -65,7 +58,9 @@ internal struct SliceScores
             Group.Barrier();
         }
         // allocated outside of the loop: inside it would lie in local memory
-        var best = new float[TUnits.Value * 4];
+        var best = new float[TUnits.Slots * 4];
+        var fours = new F4[TUnits.Slots];
+        var places = new int[TUnits.Slots];
         // a single query's, in registers
         var query = LabelProduct.Query<TProduct, TWords>(fragments, 0, Group.IdxX & 31);
         float factor = factors[0], summand = summands[0];
@@ -74,26 +69,37 @@ internal struct SliceScores
             int next = token + stride;
             if (next < end) LabelWords.Load<TWords, TUnits>(labels, labels.BlockTable[table + (next >> KvLayer.BlockShift)], kvHead, next, policy, following);
             if (TMode.Value == ScoreKernel.InCluster) LabelWords.Ahead(labels, table, kvHead, token + LabelWords.StepsAhead * stride, Math.Min(token + LabelWords.StepsAhead * stride + unit, end), Group.IdxX & 31);
-            if (TTiles.Value != 0)
+            if (TTiles.Value == 0) LabelProduct.Own<TProduct, TWords, TUnits>(labels, table, kvHead, token, words, query, factor, summand, best);
+            else
             {
-                for (int i = 0; i < TUnits.Value * 4; i++) best[i] = float.NegativeInfinity;
+                for (int i = 0; i < TUnits.Slots * 4; i++) best[i] = float.NegativeInfinity;
                 for (int tile = 0; tile < queries.Tiles; tile++)
-                    LabelProduct.Accumulate<TProduct, TWords, TUnits>(labels, table, kvHead, token, tile, words, fragments, factors, summands, best);
+                    LabelProduct.Accumulate<TProduct, TWords, TUnits>(labels, table, kvHead, token, tile, words, fragments, factors, summands, best, fours);
+                for (int u = 0; u < TUnits.Slots; u++)
+                {
+                    if (u < TUnits.Value) best[u] = LabelProduct.LargestOfToken(best[u * 4], best[u * 4 + 1], best[u * 4 + 2], best[u * 4 + 3]);
+                }
+            }
+            // all units' bins before the first is counted, so that nothing of one waits for another
+            for (int u = 0; u < TUnits.Slots; u++)
+            {
+                if (u < TUnits.Value)
+                {
+                    int own = token + u * ScoreKernel.UnitTokens + (Group.IdxX & 31);
+                    if (TMode.Value == ScoreKernel.WithMaximum) places[u] = SortableKey.TopBin(range.InsideKey(own, best[u]));
+                    if (HasBins<TMode>()) places[u] = ScoreBins.Of(best[u], result.Inverse) & ~range.ForcedMask(own);
+                }
             }
             for (int u = 0; u < TUnits.Slots; u++)
             {
                 if (u < TUnits.Value)
                 {
-                    float value = TTiles.Value == 0
-                        ? LabelProduct.Own<TProduct, TWords>(labels, table, kvHead, token + u * ScoreKernel.UnitTokens, words, u * TWords.Value, query, factor, summand)
-                        : LabelProduct.LargestOfToken(best[u * 4], best[u * 4 + 1], best[u * 4 + 2], best[u * 4 + 3]);
                     int own = token + u * ScoreKernel.UnitTokens + (Group.IdxX & 31);
                     if (((own - first) | (end - 1 - own)) >= 0)
                     {
-                        scores[output + own] = value;
-                        if (TMode.Value == ScoreKernel.WithMaximum) result.Maximum = Math.Max(result.Maximum, SortableKey.Of(value));
-                        if (TMode.Value == ScoreKernel.WithMaximum) Atomic.Add(ref bins[SortableKey.TopBin(range.InsideKey(own, value))], 1u);
-                        if (HasBins<TMode>()) Atomic.Add(ref bins[ScoreBins.Of(value, result.Inverse) & ~range.ForcedMask(own)], 1u);
+                        scores[output + own] = best[u];
+                        if (TMode.Value == ScoreKernel.WithMaximum) result.Maximum = Math.Max(result.Maximum, SortableKey.Of(best[u]));
+                        if (HasBins<TMode>() || TMode.Value == ScoreKernel.WithMaximum) Atomic.Add(ref bins[places[u]], 1u);
                     }
                 }
             }
