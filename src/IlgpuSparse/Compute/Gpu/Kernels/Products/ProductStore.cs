@@ -44,9 +44,9 @@ internal static class ProductStore
         }
     }
 
-    /// <summary>Writes <paramref name="fragments"/> fragments, the first of them <c>sum[at]</c>, of rows from <paramref name="row"/> on.</summary>
+    /// <summary>Writes <paramref name="fragments"/> fragments, the first of them <c>sum[at]</c>, of rows from <paramref name="row"/> on, half or all of them <paramref name="together"/>.</summary>
     public static void Plain<TMap>(
-        ArrayView<float> y, ArrayView<float> xScales, RowList list, TensorProductShape shape, F4[] sum, int at, int fragments, F2[] factors, F2[] biases, int count, int row, int output)
+        ArrayView<float> y, ArrayView<float> xScales, RowList list, TensorProductShape shape, F4[] sum, int at, int fragments, int together, F2[] factors, F2[] biases, int count, int row, int output)
         where TMap : struct, IRowMap
     {
         var pairs = y.Cast<F2>();
@@ -58,20 +58,27 @@ internal static class ProductStore
             {
                 float scale = shape.XScaled != 0 ? xScales[TMap.Input(list, line)] : 1f, share = TMap.Weight(list, line);
                 long target = (split + (long)TMap.Output(list, line) * shape.YStride + output) >> 1;
-                // all that is there before any of it is written: one wait for memory instead of one a fragment
-                var before = new F2[Most];
-                if (shape.Matrix.Accumulate != 0)
+                for (int part = 0; part < 2; part++)
                 {
-                    int last = (shape.Matrix.Outputs - 2 - output) >> 1;
-                    for (int j = 0; j < fragments; j++) before[j] = pairs[target + IntrinsicMath.Min(4 * j, last)];
-                }
-                for (int j = 0; j < fragments; j++)
-                {
-                    var products = sum[at + j];
-                    F2 value;
-                    value.X = share * ((half == 0 ? products.X : products.Z) * scale * factors[j].X + biases[j].X) + before[j].X;
-                    value.Y = share * ((half == 0 ? products.Y : products.W) * scale * factors[j].Y + biases[j].Y) + before[j].Y;
-                    if (output + 8 * j < shape.Matrix.Outputs) pairs[target + 4 * j] = value;
+                    if (part * together < fragments)
+                    {
+                        // what is there is read before anything is written: one wait for memory instead of one a fragment
+                        var before = new F2[Most];
+                        if (shape.Matrix.Accumulate != 0)
+                        {
+                            int last = (shape.Matrix.Outputs - 2 - output) >> 1;
+                            for (int j = 0; j < together; j++) before[j] = pairs[target + IntrinsicMath.Min(4 * (part * together + j), last)];
+                        }
+                        for (int j = 0; j < together; j++)
+                        {
+                            int fragment = part * together + j;
+                            F4 products = sum[at + fragment];
+                            F2 factor = factors[fragment], bias = biases[fragment], value;
+                            value.X = share * ((half == 0 ? products.X : products.Z) * scale * factor.X + bias.X) + before[j].X;
+                            value.Y = share * ((half == 0 ? products.Y : products.W) * scale * factor.Y + bias.Y) + before[j].Y;
+                            if (output + 8 * fragment < shape.Matrix.Outputs) pairs[target + 4 * fragment] = value;
+                        }
+                    }
                 }
             }
         }

@@ -123,7 +123,7 @@ internal static class TensorProductKernel
                 F2[] factors = new F2[ProductStore.Most], biases = new F2[ProductStore.Most];
                 ProductStore.Columns(first, shape, output, TTile.OutputFragments, factors, biases);
                 for (int i = 0; i < TTile.RowFragments; i++)
-                    ProductStore.Plain<TMap>(y, xScales, list, shape, sum, i * TTile.OutputFragments, TTile.OutputFragments, factors, biases, count, row + 16 * i, output);
+                    ProductStore.Plain<TMap>(y, xScales, list, shape, sum, i * TTile.OutputFragments, TTile.OutputFragments, 4, factors, biases, count, row + 16 * i, output);
             }
         }
     }

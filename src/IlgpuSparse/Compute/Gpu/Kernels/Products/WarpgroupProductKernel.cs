@@ -90,7 +90,7 @@ internal static class WarpgroupProductKernel
             for (int j = 0; j < ProductStore.Most; j++) sum[j] = WarpgroupOps.Sum(first + j);
             F2[] factors = new F2[ProductStore.Most], biases = new F2[ProductStore.Most];
             ProductStore.Columns(weights, shape, output + 8 * first, ProductStore.Most, factors, biases);
-            ProductStore.Plain<TMap>(y, xScales, list, shape, sum, 0, ProductStore.Most, factors, biases, count, row, output + 8 * first);
+            ProductStore.Plain<TMap>(y, xScales, list, shape, sum, 0, ProductStore.Most, ProductStore.Most, factors, biases, count, row, output + 8 * first);
         }
     }
 
