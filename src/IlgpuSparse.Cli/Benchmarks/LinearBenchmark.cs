@@ -104,7 +104,7 @@ internal sealed class LinearBenchmark : IDisposable
             foreach (var tile in all)
             {
                 products.Tiles = [tile];
-                rows.Add(Measure(row with { What = $"{tile.Rows} x {tile.Outputs}" }, expected, y, step, count));
+                rows.Add(Measure(row with { What = $"{tile.Rows} x {tile.Outputs}{(tile.Warpgroups ? " by warpgroups" : "")}" }, expected, y, step, count));
             }
         }
         finally

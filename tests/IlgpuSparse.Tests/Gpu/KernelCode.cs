@@ -97,7 +97,7 @@ internal static partial class KernelCode
     [GeneratedRegex(@"^\s*\.shared\s.*\[(\d+)\];", RegexOptions.Multiline)]
     private static partial Regex Shared();
 
-    [GeneratedRegex(@"[\w.]+\.b?f16(x2)?\s[^;]*,\s*[-0-9][^;]*;")]
+    [GeneratedRegex(@"(?<![\w.])(?!wgmma\.)[\w.]+\.b?f16(x2)?\s[^;]*,\s*[-0-9][^;]*;")]
     private static partial Regex HalfConstant();
 
     [GeneratedRegex(@"^.*\.f64\b.*$", RegexOptions.Multiline)]

@@ -21,7 +21,7 @@ public sealed class KernelCodeTests
     public void PtxOfEveryVariantIsClean(int major, int minor)
     {
         var faults = new ConcurrentBag<string>();
-        KernelCode.Each(KernelCatalog.All.Where(variant => variant.RunsOn(major)), variant =>
+        KernelCode.Each(KernelCatalog.All.Where(variant => variant.RunsOn(major, minor)), variant =>
         {
             foreach (string fault in KernelCode.Faults(KernelCode.Ptx(variant, major, minor))) faults.Add($"{variant.Name}: {fault}");
         });
@@ -34,7 +34,7 @@ public sealed class KernelCodeTests
         var faults = new ConcurrentBag<string>();
         KernelCode.Each(KernelCatalog.All, variant =>
         {
-            if (variant.RunsOn(8) && KernelCode.Ptx(variant).Contains("griddepcontrol", StringComparison.Ordinal)) faults.Add($"{variant.Name}: too new for sm_80");
+            if (variant.RunsOn(8, 0) && KernelCode.Ptx(variant).Contains("griddepcontrol", StringComparison.Ordinal)) faults.Add($"{variant.Name}: too new for sm_80");
             string ptx = KernelCode.Ptx(variant, 9, 0), entry = KernelCode.Entry(ptx);
             int wait = entry.IndexOf("griddepcontrol.wait;", StringComparison.Ordinal), early = entry.IndexOf("griddepcontrol.launch_dependents;", StringComparison.Ordinal);
             if (!ptx.Contains(".target sm_90", StringComparison.Ordinal) || early < 0 || wait < 0 || (variant.HoldsNext && early < wait)) faults.Add($"{variant.Name}: no wait, or too old a target");

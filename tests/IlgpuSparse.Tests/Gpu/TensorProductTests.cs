@@ -1,3 +1,4 @@
+using System.Text.RegularExpressions;
 using IlgpuSparse.Compute;
 using IlgpuSparse.Compute.Cpu;
 using IlgpuSparse.Compute.Gpu;
@@ -54,12 +55,24 @@ public sealed class TensorProductTests(Accelerators accelerators)
     }
 
     [Theory]
+    [InlineData(WeightFormat.F16, ProductPrecision.Half, 0, 70, 390, 328)]
+    [InlineData(WeightFormat.BF16, ProductPrecision.Single, 0, 65, 262, 72)]
+    [InlineData(WeightFormat.Q8_0, ProductPrecision.Single, 3, 33, 18, 328)]
+    public void EmulatedWarpgroups(WeightFormat format, ProductPrecision precision, int splits, int rows, int outputs, int inputs)
+    {
+        using var backend = GpuBackend.CreateEmulatingTensorCores(accelerators.Open(GpuKind.CpuAccelerator), precision);
+        backend.TensorMatMul!.Tiles = [ProductTile.Of<OneWarpgroup>(1, 1, warpgroups: true)];
+        backend.TensorMatMul.FixedSplits = splits;
+        Check(backend, format, precision, rows, outputs, inputs);
+    }
+
+    [Theory]
     [MemberData(nameof(Cases))]
     public void CudaProducts(WeightFormat format, ProductPrecision precision)
     {
         using var backend = GpuBackend.Create(accelerators.Open(GpuKind.Cuda), leaveOpen: true, precision);
         Assert.SkipWhen(backend.TensorMatMul is null, "no tensor cores");
-        foreach (var tile in ProductTile.All)
+        foreach (var tile in ProductTile.On(backend.Device))
         {
             foreach (int splits in new[] { 1, 3 })
             {
@@ -69,7 +82,7 @@ public sealed class TensorProductTests(Accelerators accelerators)
                 Check(backend, format, precision, rows: 33, outputs: 66, inputs: 264);
             }
         }
-        backend.TensorMatMul.Tiles = ProductTile.All;
+        backend.TensorMatMul.Tiles = ProductTile.On(backend.Device);
         backend.TensorMatMul.FixedSplits = 0;
         Check(backend, format, precision, rows: 129, outputs: 1026, inputs: 2056);
     }
@@ -85,17 +98,20 @@ public sealed class TensorProductTests(Accelerators accelerators)
     }
 
     [Theory]
-    [InlineData(GpuKind.CpuAccelerator, WeightFormat.F16, ProductPrecision.Half)]
-    [InlineData(GpuKind.CpuAccelerator, WeightFormat.BF16, ProductPrecision.Single)]
-    [InlineData(GpuKind.Cuda, WeightFormat.F16, ProductPrecision.Half)]
-    [InlineData(GpuKind.Cuda, WeightFormat.BF16, ProductPrecision.Half)]
-    [InlineData(GpuKind.Cuda, WeightFormat.F16, ProductPrecision.Single)]
-    [InlineData(GpuKind.Cuda, WeightFormat.Q4_0, ProductPrecision.Single)]
-    public void NormsAreFusedWithRounding(GpuKind kind, WeightFormat format, ProductPrecision precision)
+    [InlineData(GpuKind.CpuAccelerator, WeightFormat.F16, ProductPrecision.Half, false)]
+    [InlineData(GpuKind.CpuAccelerator, WeightFormat.BF16, ProductPrecision.Single, false)]
+    [InlineData(GpuKind.CpuAccelerator, WeightFormat.F16, ProductPrecision.Half, true)]
+    [InlineData(GpuKind.Cuda, WeightFormat.F16, ProductPrecision.Half, false)]
+    [InlineData(GpuKind.Cuda, WeightFormat.F16, ProductPrecision.Half, true)]
+    [InlineData(GpuKind.Cuda, WeightFormat.BF16, ProductPrecision.Half, false)]
+    [InlineData(GpuKind.Cuda, WeightFormat.BF16, ProductPrecision.Half, true)]
+    [InlineData(GpuKind.Cuda, WeightFormat.F16, ProductPrecision.Single, false)]
+    [InlineData(GpuKind.Cuda, WeightFormat.Q4_0, ProductPrecision.Single, true)]
+    public void NormsAreFusedWithRounding(GpuKind kind, WeightFormat format, ProductPrecision precision, bool warpgroups)
     {
         var device = accelerators.Open(kind);
         using var backend = kind == GpuKind.Cuda ? GpuBackend.Create(device, leaveOpen: true, precision) : GpuBackend.CreateEmulatingTensorCores(device, precision);
-        if (kind != GpuKind.Cuda) backend.TensorMatMul!.Tiles = [ProductTile.Of<TinyTile>(1, 1)];
+        Choose(backend, warpgroups);
         var random = new Random(_seed);
         const int rows = 34, hidden = 96, outputs = 38;
         const float epsilon = 1e-5f;
@@ -135,16 +151,18 @@ public sealed class TensorProductTests(Accelerators accelerators)
     }
 
     [Theory]
-    [InlineData(GpuKind.CpuAccelerator, WeightFormat.F16, 20)]
-    [InlineData(GpuKind.CpuAccelerator, WeightFormat.Q8_0, 18)]
-    [InlineData(GpuKind.Cuda, WeightFormat.F16, 300)]
-    [InlineData(GpuKind.Cuda, WeightFormat.BF16, 150)]
-    [InlineData(GpuKind.Cuda, WeightFormat.Q4_0, 150)]
-    public void ExpertsAreThoseOfTheManagedCode(GpuKind kind, WeightFormat format, int rows)
+    [InlineData(GpuKind.CpuAccelerator, WeightFormat.F16, 20, false)]
+    [InlineData(GpuKind.CpuAccelerator, WeightFormat.Q8_0, 18, false)]
+    [InlineData(GpuKind.CpuAccelerator, WeightFormat.F16, 20, true)]
+    [InlineData(GpuKind.Cuda, WeightFormat.F16, 300, false)]
+    [InlineData(GpuKind.Cuda, WeightFormat.F16, 300, true)]
+    [InlineData(GpuKind.Cuda, WeightFormat.BF16, 150, true)]
+    [InlineData(GpuKind.Cuda, WeightFormat.Q4_0, 150, false)]
+    public void ExpertsAreThoseOfTheManagedCode(GpuKind kind, WeightFormat format, int rows, bool warpgroups)
     {
         var device = accelerators.Open(kind);
         using var backend = kind == GpuKind.Cuda ? GpuBackend.Create(device, leaveOpen: true) : GpuBackend.CreateEmulatingTensorCores(device);
-        if (kind != GpuKind.Cuda) backend.TensorMatMul!.Tiles = [ProductTile.Of<TinyTile>(1, 1)];
+        Choose(backend, warpgroups);
         using var cpu = new CpuBackend(1);
         var random = new Random(_seed);
         const int experts = 3, active = 2, hidden = 32, intermediate = 64;
@@ -182,7 +200,7 @@ public sealed class TensorProductTests(Accelerators accelerators)
     [InlineData(typeof(GatedOutputs))]
     public void TheLoopIsOneStraightRun(Type outputs)
     {
-        string ptx = KernelCode.Ptx(TensorProductKernel.Variant(typeof(TensorF16), ProductTile.All[0], typeof(AllRows), outputs));
+        string ptx = KernelCode.Ptx(TensorProductKernel.Variant(typeof(TensorF16), ProductTile.Of<WideTile>(1, 1), typeof(AllRows), outputs));
         // four times 16 inputs of a slice: 4 by 8 products, and 4 + 4 loads of which the first are before the loop too
         Assert.Equal(4 * 32, KernelCode.Count(ptx, "mma.sync.aligned.m16n8k16.row.col.f32.f16.f16.f32"));
         string loop = ptx[ptx.IndexOf("mma.sync", StringComparison.Ordinal)..ptx.LastIndexOf("mma.sync", StringComparison.Ordinal)];
@@ -190,6 +208,47 @@ public sealed class TensorProductTests(Accelerators accelerators)
         Assert.DoesNotContain("bra", loop, StringComparison.Ordinal);
         Assert.Equal(4 * 12, ptx.Split("cp.async.cg").Length - 1); // 4 of x and 8 of W a thread and slice; three slices are asked for before the loop
         Assert.Contains(".maxntid 256, 1, 1", ptx, StringComparison.Ordinal);
+    }
+
+    [Fact]
+    public void WarpgroupsGoOnByThemselves()
+    {
+        var variants = KernelCatalog.All.Where(variant => variant.HasWarpgroups).ToList();
+        Assert.Equal(8, variants.Count);
+        KernelCode.Each(variants, variant =>
+        {
+            string ptx = KernelCode.Ptx(variant, 9, 0), entry = KernelCode.Entry(ptx);
+            Assert.Contains(".target sm_90a", ptx, StringComparison.Ordinal);
+            Assert.Contains(".extern .shared .align 1024 .b8", ptx, StringComparison.Ordinal);
+            Assert.Contains(".maxntid 256, 1, 1\n.minnctapersm 1", ptx.Replace("\r", "", StringComparison.Ordinal), StringComparison.Ordinal);
+            string element = variant.Method.GetGenericArguments()[0] == typeof(TensorF16) ? "f16" : "bf16";
+            // a slice is four products of 16 inputs of 64 rows with 256 outputs; one batch is under way while the next is started
+            string[] asynchronous = [.. Regex.Matches(entry, @"wgmma\.\w+(\.[\w.]+)?( \d(?=;))?").Select(match => match.Value)];
+            string[] batch = ["wgmma.fence.sync.aligned", .. Enumerable.Repeat($"wgmma.mma_async.sync.aligned.m64n256k16.f32.{element}.{element}", 4), "wgmma.commit_group.sync.aligned", "wgmma.wait_group.sync.aligned 1"];
+            int last = Array.IndexOf(asynchronous, "wgmma.wait_group.sync.aligned 0");
+            Assert.Equal(batch, asynchronous.Where((_, i) => i != last));
+            Assert.Equal(1, KernelCode.Count(ptx, "fence.proxy.async.shared::cta"));
+            Assert.Equal(1, KernelCode.Count(ptx, "bar.sync"));
+            // every sum is declared once, set to zero and read, and touched by nothing else than products
+            Assert.Equal(1, Regex.Count(entry, @"\.reg \.f32 acc<128>;"));
+            for (int i = 0; i < 128; i++)
+            {
+                Assert.Equal(1, Regex.Count(entry, $@"mov\.f32 acc{i}, 0f00000000;"));
+                Assert.Equal(1, Regex.Count(entry, $@"mov\.f32 %f\d+, acc{i};"));
+                Assert.Equal(2 + 4, Regex.Count(entry, $@"\bacc{i}\b"));
+            }
+            Assert.False(variant.RunsOn(8, 0) || variant.RunsOn(10, 0) || variant.RunsOn(12, 0));
+            Assert.Throws<NotSupportedException>(() => KernelCode.Ptx(variant, 10, 0));
+        });
+    }
+
+    // a tile that the emulator can afford, or the warpgroups' own where the device has them
+    private static void Choose(GpuBackend backend, bool warpgroups)
+    {
+        var products = backend.TensorMatMul!;
+        if (backend.Device.Kind != GpuKind.Cuda) products.Tiles = [warpgroups ? ProductTile.Of<OneWarpgroup>(1, 1, warpgroups: true) : ProductTile.Of<TinyTile>(1, 1)];
+        else products.Tiles = [.. products.Tiles.Where(tile => tile.Warpgroups == warpgroups)];
+        Assert.SkipWhen(products.Tiles.Count == 0, "no products of warpgroups");
     }
 
     private void Check(GpuBackend backend, WeightFormat format, ProductPrecision precision, int rows, int outputs, int inputs, float spread = 1f)

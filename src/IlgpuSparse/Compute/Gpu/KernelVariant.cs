@@ -5,6 +5,7 @@ using ILGPU.Backends.EntryPoints;
 using ILGPU.Backends.OpenCL;
 using ILGPU.Backends.PTX;
 using ILGPU.Runtime;
+using IlgpuSparse.Compute.Gpu.Kernels.Products;
 
 namespace IlgpuSparse.Compute.Gpu;
 
@@ -28,8 +29,11 @@ internal sealed record KernelVariant(MethodInfo Method, int GroupSize)
     /// <summary>Groups of a <see cref="ThreadCluster"/>; 1 for none.</summary>
     public int ClusterSize { get; init; } = 1;
 
-    /// <summary>Whether there is code for devices of compute capability <paramref name="major"/>.</summary>
-    public bool RunsOn(int major) => ClusterSize == 1 || ThreadCluster.IsKnownTo(major);
+    /// <summary>Whether it has products of whole warpgroups, which only one compute capability knows: see <see cref="WarpgroupOps"/>.</summary>
+    public bool HasWarpgroups { get; init; }
+
+    /// <summary>Whether there is code for devices of compute capability <paramref name="major"/>.<paramref name="minor"/>.</summary>
+    public bool RunsOn(int major, int minor) => (ClusterSize == 1 || ThreadCluster.IsKnownTo(major)) && (!HasWarpgroups || WarpgroupProductKernel.IsKnownTo(major, minor));
 
     /// <summary>Largest trip count of constant loops that is unrolled.</summary>
     public int Unroll { get; init; } = 32;
@@ -52,10 +56,11 @@ internal sealed record KernelVariant(MethodInfo Method, int GroupSize)
         new(kernel.GetMethod(method, BindingFlags.Static | BindingFlags.Public)!.MakeGenericMethod(typeArguments), groupSize);
 
     /// <summary>Generates the code for <paramref name="backend"/>.</summary>
-    /// <exception cref="NotSupportedException">A kernel of clusters, for a device that has none.</exception>
+    /// <exception cref="NotSupportedException">A kernel of clusters or warpgroups, for a device that has none.</exception>
     public CompiledKernel Compile(Backend backend)
     {
-        if (backend is PTXBackend { Architecture: var architecture } && !RunsOn(architecture.Major)) throw new NotSupportedException($"{Name}: clusters of {ClusterSize} groups are unknown to {architecture}");
+        if (backend is PTXBackend { Architecture: var architecture } && !RunsOn(architecture.Major, architecture.Minor))
+            throw new NotSupportedException($"{Name}: {(HasWarpgroups ? "products of warpgroups" : $"clusters of {ClusterSize} groups")} are unknown to {architecture}");
         var compiled = backend.Compile(
             EntryPointDescription.FromExplicitlyGroupedKernel(Method),
             new KernelSpecialization(GroupSize, MinGroups == 0 ? null : MinGroups),
@@ -64,6 +69,7 @@ internal sealed record KernelVariant(MethodInfo Method, int GroupSize)
         {
             ref string assembly = ref AssemblyOf(cuda);
             assembly = DependentLaunch.IsKnownTo(((PTXBackend)backend).Architecture.Major) ? DependentLaunch.Complete(assembly, HoldsNext) : DependentLaunch.Remove(assembly);
+            if (HasWarpgroups) assembly = WarpgroupOps.Complete(assembly);
             if (ClusterSize > 1) assembly = ThreadCluster.Declare(assembly, ClusterSize);
         }
         if (compiled is CLCompiledKernel openCl)

@@ -9,6 +9,9 @@ internal interface ITensorElement
     /// <summary>C += A·B for A [16, 16] and B [16, 8], in the layouts of <c>mma.m16n8k16</c>.</summary>
     static abstract F4 Multiply(U4 a, U2 b, F4 c);
 
+    /// <summary>See <see cref="Products.WarpgroupOps.MultiplyHalf"/>.</summary>
+    static abstract void MultiplySlice(ref U4 memory, int x, int w);
+
     /// <summary>Two numbers rounded, the first in the low half.</summary>
     static abstract uint Pack(float low, float high);
 

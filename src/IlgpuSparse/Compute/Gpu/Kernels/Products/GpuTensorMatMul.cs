@@ -32,7 +32,7 @@ internal sealed class GpuTensorMatMul(GpuDevice device, MemoryLedger ledger, Pro
     public GpuRowPlanes Operands { get; } = new(device, ledger, precision);
 
     /// <summary>The tiles to choose from.</summary>
-    public IReadOnlyList<ProductTile> Tiles { get; set; } = [.. ProductTile.All.Where(tile => 32 * tile.Warps <= device.MaxGroupSize)];
+    public IReadOnlyList<ProductTile> Tiles { get; set; } = ProductTile.On(device);
 
     /// <summary>Splits of the inputs to use whatever seems best; 0 to choose.</summary>
     public int FixedSplits { get; set; }
@@ -166,7 +166,7 @@ internal sealed class GpuTensorMatMul(GpuDevice device, MemoryLedger ledger, Pro
             first.BiasFormat = 0;
         }
         if (!_launchers.TryGetValue((w.Brain, tile.Type, map, form), out var launch))
-            _launchers[(w.Brain, tile.Type, map, form)] = launch = device.Kernels.Load<Launcher>(TensorProductKernel.Variant(GpuRowPlanes.Element(w.Brain), tile, map, form));
+            _launchers[(w.Brain, tile.Type, map, form)] = launch = device.Kernels.Load<Launcher>(tile.Variant(GpuRowPlanes.Element(w.Brain), map, form));
         var config = new KernelConfig(new Index3D(LaunchShapes.Groups((long)shape.RowTiles * shape.OutputTiles, 1), splits, 1), new Index3D(32 * tile.Warps, 1, 1), SharedMemoryConfig.RequestDynamic<byte>(tile.SharedBytes));
         launch(stream, config, first, second, x.Data, x.Scales, sums, list, shape);
         if (splits == 1) return;

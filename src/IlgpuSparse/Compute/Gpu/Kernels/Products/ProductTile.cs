@@ -1,24 +1,35 @@
+using ILGPU.Runtime.Cuda;
+
 namespace IlgpuSparse.Compute.Gpu.Kernels.Products;
 
-/// <summary>A tile size of <see cref="TensorProductKernel"/> as the launcher sees it.</summary>
+/// <summary>A tile size of <see cref="TensorProductKernel"/> or <see cref="WarpgroupProductKernel"/> as the launcher sees it.</summary>
 /// <param name="Type">The <see cref="IProductTile"/>.</param>
 /// <param name="Rows">Activation rows.</param>
 /// <param name="Outputs">Outputs.</param>
 /// <param name="Warps">Warps a group.</param>
 /// <param name="Stages">Slices in shared memory.</param>
 /// <param name="Resident">Groups that fit on a multiprocessor.</param>
-/// <param name="Rate">Speed of a multiprocessor full of such groups, relative to the best.</param>
-internal sealed record ProductTile(Type Type, int Rows, int Outputs, int Warps, int Stages, int Resident, double Rate)
+/// <param name="Rate">Speed of a multiprocessor full of such groups, relative to that of <see cref="WideTile"/>.</param>
+/// <param name="Warpgroups">Whether it is one of <see cref="WarpgroupProductKernel"/>.</param>
+internal sealed record ProductTile(Type Type, int Rows, int Outputs, int Warps, int Stages, int Resident, double Rate, bool Warpgroups)
 {
     /// <summary>The tile of <typeparamref name="T"/>.</summary>
-    public static ProductTile Of<T>(int resident, double rate) where T : struct, IProductTile => new(typeof(T),
-        TensorProductKernel.TileRows<T>(), TensorProductKernel.TileOutputs<T>(), 1 << (T.RowWarpShift + T.OutputWarpShift), T.Stages, resident, rate);
+    public static ProductTile Of<T>(int resident, double rate, bool warpgroups = false) where T : struct, IProductTile => new(typeof(T),
+        TensorProductKernel.TileRows<T>(), TensorProductKernel.TileOutputs<T>(), 1 << (T.RowWarpShift + T.OutputWarpShift), T.Stages, resident, rate, warpgroups);
 
     /// <summary>The tiles there are.</summary>
-    public static IReadOnlyList<ProductTile> All { get; } = [Of<WideTile>(1, 1.0), Of<SquareTile>(2, 0.95), Of<SmallTile>(4, 0.6)];
+    public static IReadOnlyList<ProductTile> All { get; } = [Of<WarpgroupTile>(1, 1.6, warpgroups: true), Of<WideTile>(1, 1.0), Of<SquareTile>(2, 0.95), Of<SmallTile>(4, 0.6)];
+
+    /// <summary>Those that <paramref name="device"/> can run.</summary>
+    public static IReadOnlyList<ProductTile> On(GpuDevice device) =>
+        [.. All.Where(tile => 32 * tile.Warps <= device.MaxGroupSize && (!tile.Warpgroups || HasWarpgroups(device)))];
 
     /// <summary>Fewest slices a split.</summary>
     private const int MinSlices = 8;
+
+    /// <summary>The kernel of this tile.</summary>
+    public KernelVariant Variant(Type element, Type map, Type outputs) =>
+        Warpgroups ? WarpgroupProductKernel.Variant(element, this, map, outputs) : TensorProductKernel.Variant(element, this, map, outputs);
 
     /// <summary>Dynamic shared memory in bytes.</summary>
     public int SharedBytes => Stages * (Rows + Outputs) * TensorProductKernel.Depth * 2;
@@ -48,6 +59,8 @@ internal sealed record ProductTile(Type Type, int Rows, int Outputs, int Warps, 
         }
         return best ?? throw new ArgumentException("no tile to choose from", nameof(tiles));
     }
+
+    private static bool HasWarpgroups(GpuDevice device) => device.Accelerator is CudaAccelerator { Architecture: { Major: var major, Minor: var minor } } && WarpgroupProductKernel.IsKnownTo(major, minor);
 
     private static int Groups(int total, int each) => (total + each - 1) / each;
 }

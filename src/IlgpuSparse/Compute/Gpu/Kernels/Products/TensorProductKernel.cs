@@ -1,5 +1,4 @@
 using ILGPU;
-using ILGPU.Algorithms;
 using IlgpuSparse.Compute.Gpu.Kernels.Attention;
 
 namespace IlgpuSparse.Compute.Gpu.Kernels.Products;
@@ -39,7 +38,7 @@ internal static class TensorProductKernel
             (typeof(AllRows), typeof(PlainOutputs)), (typeof(AllRows), typeof(GatedOutputs)), // a layer's projections
             (typeof(GatherRows), typeof(GatedOutputs)), (typeof(ScatterRows), typeof(PlainOutputs)), // an expert's
         }
-        select Variant(element, tile, form.Item1, form.Item2);
+        select tile.Variant(element, form.Item1, form.Item2);
 
     /// <summary>Activation rows of a tile.</summary>
     public static int TileRows<TTile>() where TTile : struct, IProductTile => (16 * TTile.RowFragments) << TTile.RowWarpShift;
@@ -59,9 +58,7 @@ internal static class TensorProductKernel
     {
         var memory = SharedMemory.GetDynamic<U4>();
         int count = TMap.Count(list, shape.Matrix.Rows);
-        int bandTiles = Band * shape.OutputTiles, band = Grid.IdxX / bandTiles, inBand = Grid.IdxX - band * bandTiles;
-        int bandRows = IntrinsicMath.Min(Band, shape.RowTiles - band * Band), outputTile = inBand / bandRows;
-        int firstRow = (band * Band + inBand - outputTile * bandRows) * TileRows<TTile>(), firstOutput = outputTile * (TOutputs.Gated ? TileOutputs<TTile>() >> 1 : TileOutputs<TTile>());
+        int rowTile = RowTile(shape, out int outputTile), firstRow = rowTile * TileRows<TTile>(), firstOutput = outputTile * (TOutputs.Gated ? TileOutputs<TTile>() >> 1 : TileOutputs<TTile>());
         if (firstRow < count)
         {
             // lane l of eight copies unit l of a row; rows of a thread are a multiple of eight apart
@@ -110,19 +107,44 @@ internal static class TensorProductKernel
                 Multiply<TElement, TTile>(a1, b1, sum);
             }
             int row = firstRow + warpRow + (lane >> 2), output = firstOutput + (TOutputs.Gated ? warpOutput >> 1 : warpOutput) + 2 * (lane & 3);
-            if (TOutputs.Gated) StoreGated<TTile, TMap>(y, first, second, xScales, list, shape, sum, count, row, output);
-            else Store<TTile, TMap>(y, first, xScales, list, shape, sum, count, row, output);
+            if (TOutputs.Gated)
+            {
+                F2[] gateFactors = new F2[ProductStore.Most], gateBiases = new F2[ProductStore.Most], upFactors = new F2[ProductStore.Most], upBiases = new F2[ProductStore.Most];
+                ProductStore.Columns(first, shape, output, TTile.OutputFragments >> 1, gateFactors, gateBiases);
+                ProductStore.Columns(second, shape, output, TTile.OutputFragments >> 1, upFactors, upBiases);
+                for (int i = 0; i < TTile.RowFragments; i++)
+                {
+                    int gate = i * TTile.OutputFragments, up = gate + (TTile.OutputFragments >> 1);
+                    ProductStore.Gated<TMap>(y, xScales, list, shape, sum, gate, up, TTile.OutputFragments >> 1, gateFactors, gateBiases, upFactors, upBiases, count, row + 16 * i, output);
+                }
+            }
+            else
+            {
+                F2[] factors = new F2[ProductStore.Most], biases = new F2[ProductStore.Most];
+                ProductStore.Columns(first, shape, output, TTile.OutputFragments, factors, biases);
+                for (int i = 0; i < TTile.RowFragments; i++)
+                    ProductStore.Plain<TMap>(y, xScales, list, shape, sum, i * TTile.OutputFragments, TTile.OutputFragments, 4, factors, biases, count, row + 16 * i, output);
+            }
         }
+    }
+
+    /// <summary>The group's tile along the rows and along the outputs.</summary>
+    public static int RowTile(TensorProductShape shape, out int outputTile)
+    {
+        int bandTiles = Band * shape.OutputTiles, band = Grid.IdxX / bandTiles, inBand = Grid.IdxX - band * bandTiles;
+        int bandRows = IntrinsicMath.Min(Band, shape.RowTiles - band * Band);
+        outputTile = inBand / bandRows;
+        return band * Band + inBand - outputTile * bandRows;
     }
 
     // All ones if a is less than b, else zero: without a branch, which would part the loop's loads and products.
     private static int Less(int a, int b) => (a - b) >> 31;
 
-    // The slot after the one at byte at, round the ring.
-    private static int Next(int at, int stage, int stages) => (at + stage) & Less(at, (stages - 1) * stage);
+    /// <summary>The slot after the one at byte <paramref name="at"/>, round the ring.</summary>
+    public static int Next(int at, int stage, int stages) => (at + stage) & Less(at, (stages - 1) * stage);
 
-    // Starts the copies of a slice of x and W; zeros past the last input and the last slice. Rows and outputs past the end repeat the last one: nobody stores what comes of them.
-    private static void Ask<TTile, TOutputs>(
+    /// <summary>Starts the copies of a slice of x and W; zeros past the last input and the last slice. Rows and outputs past the end repeat the last one: nobody stores what comes of them.</summary>
+    public static void Ask<TTile, TOutputs>(
         ArrayView<U4> memory, int at, int slice, int end, ArrayView<ushort> first, ArrayView<ushort> second, ArrayView<ushort> x, int[] from, int firstOutput, TensorProductShape shape)
         where TTile : struct, IProductTile
         where TOutputs : struct, IProductOutputs
@@ -179,99 +201,4 @@ internal static class TensorProductKernel
             }
         }
     }
-
-    // Scales and biases of this lane's outputs 2t and 2t + 1 of the first count fragments.
-    private static void Columns(ProductWeights weights, TensorProductShape shape, int output, int count, F2[] factors, F2[] biases)
-    {
-        for (int j = 0; j < count; j++)
-        {
-            int column = IntrinsicMath.Min(output + 8 * j, shape.Matrix.Outputs - 2);
-            F2 factor, bias;
-            factor.X = weights.Scaled != 0 ? weights.Scales[column] : 1f;
-            factor.Y = weights.Scaled != 0 ? weights.Scales[column + 1] : 1f;
-            bias.X = MatMulEpilogue.Bias(weights.Bias, weights.BiasFormat, column);
-            bias.Y = MatMulEpilogue.Bias(weights.Bias, weights.BiasFormat, column + 1);
-            factors[j] = factor;
-            biases[j] = bias;
-        }
-    }
-
-    // This lane has outputs 2t and 2t + 1 of rows g and g + 8 of each fragment.
-    private static void Store<TTile, TMap>(ArrayView<float> y, ProductWeights weights, ArrayView<float> xScales, RowList list, TensorProductShape shape, F4[] sum, int count, int row, int output)
-        where TTile : struct, IProductTile
-        where TMap : struct, IRowMap
-    {
-        F2[] factors = new F2[TTile.OutputFragments], biases = new F2[TTile.OutputFragments];
-        Columns(weights, shape, output, TTile.OutputFragments, factors, biases);
-        var pairs = y.Cast<F2>();
-        long split = (long)Grid.IdxY * shape.Matrix.Rows * shape.YStride;
-        for (int i = 0; i < TTile.RowFragments; i++)
-        {
-            for (int half = 0; half < 2; half++)
-            {
-                int at = row + 16 * i + 8 * half;
-                if (at < count)
-                {
-                    float scale = shape.XScaled != 0 ? xScales[TMap.Input(list, at)] : 1f, share = TMap.Weight(list, at);
-                    long target = split + (long)TMap.Output(list, at) * shape.YStride + output;
-                    for (int j = 0; j < TTile.OutputFragments; j++)
-                    {
-                        if (output + 8 * j < shape.Matrix.Outputs)
-                        {
-                            var products = sum[i * TTile.OutputFragments + j];
-                            F2 value;
-                            value.X = share * ((half == 0 ? products.X : products.Z) * scale * factors[j].X + biases[j].X);
-                            value.Y = share * ((half == 0 ? products.Y : products.W) * scale * factors[j].Y + biases[j].Y);
-                            long pair = (target >> 1) + 4 * j;
-                            if (shape.Matrix.Accumulate != 0)
-                            {
-                                var before = pairs[pair];
-                                value.X += before.X;
-                                value.Y += before.Y;
-                            }
-                            pairs[pair] = value;
-                        }
-                    }
-                }
-            }
-        }
-    }
-
-    // As Store, with a warp's first fragments of the gate and its last ones of the other matrix.
-    private static void StoreGated<TTile, TMap>(
-        ArrayView<float> y, ProductWeights gate, ProductWeights up, ArrayView<float> xScales, RowList list, TensorProductShape shape, F4[] sum, int count, int row, int output)
-        where TTile : struct, IProductTile
-        where TMap : struct, IRowMap
-    {
-        F2[] gateFactors = new F2[TTile.OutputFragments >> 1], gateBiases = new F2[TTile.OutputFragments >> 1];
-        F2[] upFactors = new F2[TTile.OutputFragments >> 1], upBiases = new F2[TTile.OutputFragments >> 1];
-        Columns(gate, shape, output, TTile.OutputFragments >> 1, gateFactors, gateBiases);
-        Columns(up, shape, output, TTile.OutputFragments >> 1, upFactors, upBiases);
-        var pairs = y.Cast<F2>();
-        for (int i = 0; i < TTile.RowFragments; i++)
-        {
-            for (int half = 0; half < 2; half++)
-            {
-                int at = row + 16 * i + 8 * half;
-                if (at < count)
-                {
-                    float scale = shape.XScaled != 0 ? xScales[TMap.Input(list, at)] : 1f;
-                    long target = (long)TMap.Output(list, at) * shape.YStride + output;
-                    for (int j = 0; j < TTile.OutputFragments >> 1; j++)
-                    {
-                        if (output + 8 * j < shape.Matrix.Outputs)
-                        {
-                            F4 g = sum[i * TTile.OutputFragments + j], u = sum[i * TTile.OutputFragments + (TTile.OutputFragments >> 1) + j];
-                            F2 value;
-                            value.X = Silu((half == 0 ? g.X : g.Z) * scale * gateFactors[j].X + gateBiases[j].X) * ((half == 0 ? u.X : u.Z) * scale * upFactors[j].X + upBiases[j].X);
-                            value.Y = Silu((half == 0 ? g.Y : g.W) * scale * gateFactors[j].Y + gateBiases[j].Y) * ((half == 0 ? u.Y : u.W) * scale * upFactors[j].Y + upBiases[j].Y);
-                            pairs[(target >> 1) + 4 * j] = value;
-                        }
-                    }
-                }
-            }
-        }
-    }
-
-    private static float Silu(float x) => x / (1f + XMath.Exp(-x));
 }
