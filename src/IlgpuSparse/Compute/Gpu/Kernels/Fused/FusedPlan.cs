@@ -10,11 +10,11 @@ namespace IlgpuSparse.Compute.Gpu.Kernels.Fused;
 /// <param name="KvBytes">Bytes of a token's K and V of a kv head.</param>
 internal readonly record struct FusedPlan(int Clusters, int Span, int Budget, int LabelBytes, int KvBytes)
 {
-    /// <summary>Longest context, in tokens, that <see cref="FusedSteps.Auto"/> fuses: 0, none, until it has been measured (docs/kernels.md has what is expected, and of which contexts).</summary>
-    public static int AutoTokens => 0;
+    /// <summary>Longest context, in tokens, that <see cref="FusedSteps.Auto"/> fuses: behind it kernels of their own score and attend faster than the groups of a cluster, half of which a multiprocessor's registers and memory hold.</summary>
+    public static int AutoTokens => 32 << 10;
 
-    /// <summary>What is worth a further group, in bytes: about a microsecond and a half of a multiprocessor's share of 3 TB/s.</summary>
-    private const int GroupBytes = 32 << 10;
+    // Microseconds of a step that has nothing to read, what each group more adds to them, and the bytes that a group reads in one, as measured on an H100 with K and V of 16 bits.
+    private const float Latency = 10f, GroupLatency = 0.4f, GroupRate = 20_000f;
 
     /// <summary>Tokens of a set's slice with clusters of <paramref name="groups"/>.</summary>
     public int Slice(int groups, int unit) => FusedLayout.Slice(Span, Shift(groups), unit);
@@ -31,17 +31,21 @@ internal readonly record struct FusedPlan(int Clusters, int Span, int Budget, in
 
     /// <summary>
     /// Groups of a cluster, one of <paramref name="sizes"/> in ascending order, or 0 for kernels one after another. <paramref name="active"/> says for a size how many clusters with this plan's memory the device runs at once, 0 where there
-    /// is no such kernel: all sets have to, because a cluster that waits for another doubles the time. With <see cref="FusedSteps.On"/> they need not, if they cannot.
+    /// is no such kernel. Taken is what is done soonest, the smaller of two that are done at the same time.
     /// </summary>
     public int Groups(FusedSteps steps, IReadOnlyList<int> sizes, Func<int, int> active)
     {
         if (steps == FusedSteps.Off || (steps == FusedSteps.Auto && Span > AutoTokens)) return 0;
-        // as few groups as have little enough to read, or as many as there is room for
-        long bytes = (long)Span * LabelBytes + (long)Budget * KvBytes;
-        int wanted = 0, clusters = Clusters;
-        while (wanted < sizes.Count - 1 && bytes / sizes[wanted] > GroupBytes) wanted++;
-        int chosen = sizes.Take(wanted + 1).LastOrDefault(groups => active(groups) >= clusters);
-        return chosen == 0 && steps == FusedSteps.On ? sizes.FirstOrDefault(groups => active(groups) > 0) : chosen;
+        int chosen = 0;
+        float soonest = float.PositiveInfinity;
+        foreach (int groups in sizes)
+        {
+            int atOnce = active(groups);
+            if (atOnce == 0) continue;
+            float done = (Clusters + atOnce - 1) / atOnce * (Latency + GroupLatency * groups + ((float)Span * LabelBytes + (float)Budget * KvBytes) / groups / GroupRate);
+            if (done < soonest) (chosen, soonest) = (groups, done);
+        }
+        return chosen;
     }
 
     private static int Shift(int groups) => System.Numerics.BitOperations.Log2((uint)groups);

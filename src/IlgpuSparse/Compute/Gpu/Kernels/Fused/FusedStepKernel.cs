@@ -34,7 +34,7 @@ internal static class FusedStepKernel
 
     /// <summary>As the one before, with another pipeline.</summary>
     public static KernelVariant Variant(LabelFormat format, int queries, Type element, int channels, int groups, Type pipeline, int threads) =>
-        KernelVariant.Of(typeof(FusedStepKernel), nameof(Run), threads, typeof(IntegerProduct<>).MakeGenericType(LabelBits.Of(format)), KernelCounts.Of(Units(format)), KernelCounts.Of(queries == 1 ? 0 : 2), element,
+        KernelVariant.Of(typeof(FusedStepKernel), nameof(Run), threads, typeof(IntegerProduct<>).MakeGenericType(LabelBits.Of(format)), KernelCounts.Of(Units(format, queries)), KernelCounts.Of(queries == 1 ? 0 : 2), element,
             HeadSizes.Of(channels), pipeline, ClusterSizes.Of(groups)) with
         {
             CudaOnly = true,
@@ -43,8 +43,8 @@ internal static class FusedStepKernel
             DynamicSharedBytes = MaxSharedBytes,
         };
 
-    /// <summary>Units of 32 tokens that a warp scores at once.</summary>
-    public static int Units(LabelFormat format) => ScoreKernel.Units(format, ScoreKernel.WithBins, LaneWords);
+    /// <summary>Units of 32 tokens that a warp scores at once: fewer for sets of several <paramref name="queries"/>, whose scores take the registers.</summary>
+    public static int Units(LabelFormat format, int queries) => ScoreKernel.Units(format, ScoreKernel.WithBins, LaneWords) >> (queries == 1 ? 0 : 1);
 
     /// <summary>Every variant.</summary>
     public static IEnumerable<KernelVariant> Variants =>
@@ -86,30 +86,45 @@ internal static class FusedStepKernel
         // the kernel before this one appends the newest labels: what else is read here has been there for longer
         var range = VisibleRange.Of(select, row);
         int origin = range.First & ~(unit - 1);
-        ClusterSelect selection;
-        selection.Number = (long)row * Grid.DimY + set;
-        selection.Budget = range.Budget(select, selection.Number);
-        selection.Slice = FusedLayout.Slice(range.Last + 1 - origin, TCluster.Shift, unit);
-        selection.Start = origin + Grid.IdxX * selection.Slice;
-        selection.End = Math.Min(selection.Start + selection.Slice, range.Last + 1);
-        var place = SplitPlace.Of(default, attention, (selection.Budget + TensorDecodeKernel.TileTokens - 1) >> 4, 1 << TCluster.Shift);
-        selection.KvHead = place.KvHead;
-        selection.Ahead = TPipeline.Stages * TensorDecodeKernel.TileTokens << TPipeline.WarpShift;
-        selection.Inverse = 1f;
-        selection.Own.List = list;
-        selection.Own.Indices = select.Indices;
-        selection.Own.Output = selection.Number * select.SetCapacity;
-        selection.Own.Before = 0;
-        selection.Own.First = place.Begin << 4;
-        selection.Own.Count = Math.Min(selection.Budget, place.End << 4) - selection.Own.First;
-
+        long number = (long)row * Grid.DimY + set;
+        int budget = range.Budget(select, number), slice = FusedLayout.Slice(range.Last + 1 - origin, TCluster.Shift, unit);
+        int start = origin + Grid.IdxX * slice, end = Math.Min(start + slice, range.Last + 1);
         var queries = QuerySet.Of(labels, score, row, set);
-        AskForLabels(labels, queries, selection, unit);
+        AskForLabels(labels, queries, start, end, unit);
+        AskForQueries<THead>(q, attention, score, queries);
         DependentLaunch.AwaitEarlier();
         var scores = work.Cast<float>();
-        selection.Inverse = SliceScores.Of<TProduct, KernelCounts.N1, TUnits, TTiles, KernelCounts.N16>(labels, score, queries, range, range.First, selection.Start, selection.End, scores, -(long)selection.Start, counts, fragments, columns).Inverse;
+        float inverse = SliceScores.Of<TProduct, KernelCounts.N1, TUnits, TTiles, KernelCounts.N16>(labels, score, queries, range, range.First, start, end, scores, -(long)start, counts, fragments, columns).Inverse;
         Group.Barrier();
-        var masks = work.SubView(selection.Slice >> 2, args.WorkUnits - (selection.Slice >> 2)).Cast<uint>();
+
+        // found out here and not before the scores, whose loop needs the registers
+        SplitPlace place;
+        place.Row = row;
+        place.FirstHead = queries.FirstHead;
+        place.Slots = score.HeadsPerSet;
+        place.Split = Grid.IdxX;
+        place.Splits = 1 << TCluster.Shift;
+        place.Set = (int)number;
+        place.KvHead = queries.KvHead;
+        int tiles = (budget + TensorDecodeKernel.TileTokens - 1) >> 4;
+        place.Begin = tiles * Grid.IdxX >> TCluster.Shift;
+        place.End = tiles * (Grid.IdxX + 1) >> TCluster.Shift;
+        ClusterSelect selection;
+        selection.Number = number;
+        selection.Budget = budget;
+        selection.Slice = slice;
+        selection.Start = start;
+        selection.End = end;
+        selection.Inverse = inverse;
+        selection.KvHead = queries.KvHead;
+        selection.Ahead = TPipeline.Stages * TensorDecodeKernel.TileTokens << TPipeline.WarpShift;
+        selection.Own.List = list;
+        selection.Own.Indices = select.Indices;
+        selection.Own.Output = number * select.SetCapacity;
+        selection.Own.Before = 0;
+        selection.Own.First = place.Begin << 4;
+        selection.Own.Count = Math.Min(budget, place.End << 4) - selection.Own.First;
+        var masks = work.SubView(slice >> 2, args.WorkUnits - (slice >> 2)).Cast<uint>();
         selection.Run<TCluster, THead>(select, range, cache, attention, counts, open, scores, masks, totals, args.KeepsScores);
 
         place.Begin = 0;
@@ -119,11 +134,18 @@ internal static class FusedStepKernel
         ClusterMerge.Run<THead, TPipeline, TCluster>(work.Cast<float>(), counts.Cast<float>(), y, attention, place);
     }
 
-    // The group's first labels on their way from memory, as far as the loop that scores them does not do it itself.
-    private static void AskForLabels(LabelView labels, QuerySet queries, ClusterSelect selection, int unit)
+    // The group's first labels on their way from memory, as far as the loop that scores them does not ask for them itself.
+    private static void AskForLabels(LabelView labels, QuerySet queries, int start, int end, int unit)
     {
-        int end = Math.Min(selection.Start + LabelWords.StepsAhead * unit * (Group.DimX >> 5), selection.End);
-        for (int part = Group.IdxX; selection.Start + (part >> 1) * LabelLayer.TileTokens < end; part += Group.DimX)
-            LabelWords.Ahead(labels, queries.Row * labels.MaxBlocks, queries.KvHead, selection.Start, end, part);
+        end = Math.Min(start + LabelWords.StepsAhead * unit * (Group.DimX >> 5), end);
+        for (int part = Group.IdxX; start + (part >> 1) * LabelLayer.TileTokens < end; part += Group.DimX) LabelWords.Ahead(labels, queries.Row * labels.MaxBlocks, queries.KvHead, start, end, part);
+    }
+
+    private static void AskForQueries<THead>(ArrayView<float> q, AttentionArgs attention, ScoreView score, QuerySet queries)
+        where THead : struct, IHeadSize
+    {
+        const int line = 32; // numbers
+        int own = Group.IdxX * line;
+        if (own < score.HeadsPerSet * THead.Channels) Loads.Ahead(ref q.Cast<uint>()[(long)(queries.Row * attention.Heads + queries.FirstHead) * THead.Channels + own]);
     }
 }

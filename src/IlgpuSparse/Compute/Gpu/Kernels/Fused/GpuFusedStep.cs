@@ -33,7 +33,7 @@ internal sealed class GpuFusedStep(GpuDevice device, bool tensorCores)
     public bool TryRun(AttentionShape shape, KvLayer cache, StepBatch batch, DeviceSpan q, LabelChoice choice, DeviceSpan y, AcceleratorStream stream)
     {
         if (Steps == FusedSteps.Off || !Serves(shape, cache, batch, choice)) return false;
-        int unit = FusedStepKernel.Units(choice.Labels.Format) * ScoreKernel.UnitTokens;
+        int queries = choice.Reduction == GroupReduction.Sum ? 1 : shape.Heads / choice.Scores.Sets, unit = FusedStepKernel.Units(choice.Labels.Format, queries) * ScoreKernel.UnitTokens;
         int visible = shape.Window > 0 ? Math.Min(batch.GridLength, shape.Window) : batch.GridLength;
         var plan = new FusedPlan(
             choice.Scores.Sets * batch.Rows,
@@ -42,7 +42,6 @@ internal sealed class GpuFusedStep(GpuDevice device, bool tensorCores)
             Math.Min(choice.Sets.Factors is null ? choice.Rule.Budget(visible) : visible, choice.Sets.Capacity),
             choice.Labels.Words * sizeof(uint),
             2 * shape.HeadDim * cache.Format.ElementBytes());
-        int queries = choice.Reduction == GroupReduction.Sum ? 1 : shape.Heads / choice.Scores.Sets;
         int groups = plan.Groups(Steps, Sizes, size => Active(plan, size, unit, queries, shape, cache, choice));
         if (groups == 0) return false;
 

@@ -32,9 +32,17 @@ internal sealed class SelectMemory : IDisposable
             return buffer;
         };
         _filterChunks = scores.Capacity / SetFilterKernel.ShortestChunk(filterThreads) + 1;
-        _counters = _allocate((long)_sets * (ScoreBins.Counts + 3 + _filterChunks) * sizeof(uint));
-        _open = _allocate((long)_sets * SetFilter.MaxOpen * sizeof(ulong));
-        _counters.Clear();
+        try
+        {
+            _counters = _allocate((long)_sets * (ScoreBins.Counts + 3 + _filterChunks) * sizeof(uint));
+            _open = _allocate((long)_sets * SetFilter.MaxOpen * sizeof(ulong));
+            _counters.Clear();
+        }
+        catch
+        {
+            Dispose();
+            throw;
+        }
     }
 
     /// <summary>The kernels' view; selections by <paramref name="mass"/> need more, which is allocated at the first of them.</summary>
