@@ -55,6 +55,23 @@ public sealed class TensorProductTests(Accelerators accelerators)
     }
 
     [Theory]
+    [InlineData(16, 130)]
+    [InlineData(33, 126)]
+    public void EmulatedSlimTile(int rows, int outputs)
+    {
+        using var backend = GpuBackend.CreateEmulatingTensorCores(accelerators.Open(GpuKind.CpuAccelerator), ProductPrecision.Half);
+        backend.TensorMatMul!.Tiles = [ProductTile.Of<SlimTile>(1, 1)];
+        Check(backend, WeightFormat.F16, ProductPrecision.Half, rows, outputs, inputs: 328);
+    }
+
+    [Theory]
+    [InlineData(9)]
+    [InlineData(16)]
+    [InlineData(32)]
+    public void RowsOfAFewSequencesTakeASlimTile(int rows) =>
+        Assert.All(new[] { (4096, 4096), (22_016, 4096), (4096, 11_008), (32_000, 4096) }, matrix => Assert.Equal(typeof(SlimTile), ProductTile.Choose(ProductTile.All, rows, matrix.Item1, matrix.Item2 / 64, 132, 16).Tile.Type));
+
+    [Theory]
     [InlineData(WeightFormat.F16, ProductPrecision.Half, 0, 70, 390, 328)]
     [InlineData(WeightFormat.BF16, ProductPrecision.Single, 0, 65, 262, 72)]
     [InlineData(WeightFormat.Q8_0, ProductPrecision.Single, 3, 33, 18, 328)]

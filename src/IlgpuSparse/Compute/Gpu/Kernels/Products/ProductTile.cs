@@ -18,7 +18,7 @@ internal sealed record ProductTile(Type Type, int Rows, int Outputs, int Warps, 
         TensorProductKernel.TileRows<T>(), TensorProductKernel.TileOutputs<T>(), 1 << (T.RowWarpShift + T.OutputWarpShift), T.Stages, resident, rate, warpgroups);
 
     /// <summary>The tiles there are.</summary>
-    public static IReadOnlyList<ProductTile> All { get; } = [Of<WarpgroupTile>(1, 1.6, warpgroups: true), Of<WideTile>(1, 1.0), Of<SquareTile>(2, 0.95), Of<SmallTile>(4, 0.6)];
+    public static IReadOnlyList<ProductTile> All { get; } = [Of<WarpgroupTile>(1, 1.6, warpgroups: true), Of<WideTile>(1, 1.0), Of<SquareTile>(2, 0.95), Of<SmallTile>(4, 0.6), Of<SlimTile>(2, 0.55)];
 
     /// <summary>Those that <paramref name="device"/> can run.</summary>
     public static IReadOnlyList<ProductTile> On(GpuDevice device) =>
