@@ -65,6 +65,28 @@ public sealed class TensorProductTests(Accelerators accelerators)
     }
 
     [Theory]
+    [InlineData(ProductPrecision.Half, WeightFormat.F16, 16, nameof(TensorProductKernel))]
+    [InlineData(ProductPrecision.Half, WeightFormat.F16, 8, "LinearKernel")]
+    [InlineData(ProductPrecision.Half, WeightFormat.Q8_0, 16, "LinearKernel")]
+    [InlineData(ProductPrecision.Single, WeightFormat.F16, 16, "LinearKernel")]
+    public void FewRowsAreRoundedWhereThatIsAskedFor(ProductPrecision precision, WeightFormat format, int rows, string kernel)
+    {
+        var kernels = new List<string>();
+        using var backend = GpuBackend.CreateEmulatingTensorCores(accelerators.Open(GpuKind.CpuAccelerator), precision);
+        backend.TensorMatMul!.Tiles = [ProductTile.Of<TinyTile>(1, 1)];
+        backend.Device.Before = kernels.Add;
+        try
+        {
+            Check(backend, format, precision, rows, outputs: 32, inputs: 256);
+        }
+        finally
+        {
+            backend.Device.Before = null;
+        }
+        Assert.Contains(kernels, name => name.StartsWith(kernel, StringComparison.Ordinal));
+    }
+
+    [Theory]
     [InlineData(9)]
     [InlineData(16)]
     [InlineData(32)]

@@ -200,13 +200,13 @@ public sealed class GpuBackend : ComputeBackend
     /// <inheritdoc/>
     public override void MatMul(WeightMatrix weight, DeviceSpan x, int rows, DeviceSpan y, WeightMatrix? bias = null, bool accumulate = false)
     {
-        if (!_linear.TryProduct(weight, new LinearInputs(x, rows), y, bias, accumulate, Stream)) _matMul.Run(weight, x, rows, y, bias, accumulate, Stream);
+        if (Prefers(rows, weight) || !_linear.TryProduct(weight, new LinearInputs(x, rows), y, bias, accumulate, Stream)) _matMul.Run(weight, x, rows, y, bias, accumulate, Stream);
     }
 
     /// <inheritdoc/>
     public override void NormMatMul(WeightMatrix weight, NormedInput input, int rows, DeviceSpan y, WeightMatrix? bias = null)
     {
-        if (_linear.TryProduct(weight, Inputs(input, rows), y, bias, accumulate: false, Stream)) return;
+        if (!Prefers(rows, weight) && _linear.TryProduct(weight, Inputs(input, rows), y, bias, accumulate: false, Stream)) return;
         if (_tensorMatMul is { } tensor && GpuTensorMatMul.Serves(rows, weight)) tensor.Run(weight, tensor.Operands.Round(input, rows, weight.Columns, weight.Format, Stream), y, bias, accumulate: false, Stream);
         else base.NormMatMul(weight, input, rows, y, bias);
     }
@@ -220,7 +220,7 @@ public sealed class GpuBackend : ComputeBackend
             offload.Owner.Store(cache, batch);
             return;
         }
-        if (_linear.TryQkv(weights, Inputs(input, batch.Rows), rope, shape, cache, batch, q, k, v, Stream, out bool appended))
+        if (!Prefers(batch.Rows, weights.Q, weights.K, weights.V) && _linear.TryQkv(weights, Inputs(input, batch.Rows), rope, shape, cache, batch, q, k, v, Stream, out bool appended))
         {
             if (!appended) AppendKv(shape, cache, batch, k, v);
             return;
@@ -242,7 +242,7 @@ public sealed class GpuBackend : ComputeBackend
     /// <inheritdoc/>
     public override void GateUp(GateUpWeights weights, NormedInput input, int rows, DeviceSpan gate, DeviceSpan up)
     {
-        if (_linear.TryGateUp(weights, Inputs(input, rows), gate, Stream)) return;
+        if (!Prefers(rows, weights.Gate, weights.Up) && _linear.TryGateUp(weights, Inputs(input, rows), gate, Stream)) return;
         if (_tensorMatMul is not { } tensor || !GpuTensorMatMul.ServesGated(rows, weights.Gate, weights.Up))
         {
             base.GateUp(weights, input, rows, gate, up);
@@ -250,6 +250,8 @@ public sealed class GpuBackend : ComputeBackend
         }
         tensor.RunGated(weights, tensor.Operands.Round(input, rows, weights.Gate.Columns, weights.Gate.Format, Stream), gate, Stream);
     }
+
+    private bool Prefers(int rows, params ReadOnlySpan<WeightMatrix> weights) => _tensorMatMul is { } tensor && tensor.Prefers(rows, weights);
 
     private static LinearInputs Inputs(NormedInput input, int rows) => new(input.X, rows, input.Norm, input.Epsilon);
 

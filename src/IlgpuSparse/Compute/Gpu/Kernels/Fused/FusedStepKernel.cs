@@ -81,13 +81,16 @@ internal static class FusedStepKernel
         var fragments = SharedMemory.Allocate<U2>(SliceScores.Fragments<TProduct, KernelCounts.N1>(TTiles.Slots));
         var columns = SharedMemory.Allocate<float>(3 * TTiles.Slots * ScoreKernel.TileHeads);
         var totals = SharedMemory.Allocate<uint>(GroupScan.MaxWarps);
+        var tokens = SharedMemory.Allocate<int>(1);
 
         int row = Grid.IdxZ, set = Grid.IdxY, unit = TUnits.Value * ScoreKernel.UnitTokens;
         // the kernel before this one appends the newest labels: what else is read here has been there for longer
         var range = VisibleRange.Of(select, row);
         int origin = range.First & ~(unit - 1);
         long number = (long)row * Grid.DimY + set;
-        int budget = range.Budget(select, number), slice = FusedLayout.Slice(range.Last + 1 - origin, TCluster.Shift, unit);
+        // kept there and not in a register while the scores are made
+        if (Group.IdxX == 0) tokens[0] = range.Budget(select, number);
+        int slice = FusedLayout.Slice(range.Last + 1 - origin, TCluster.Shift, unit);
         int start = origin + Grid.IdxX * slice, end = Math.Min(start + slice, range.Last + 1);
         var queries = QuerySet.Of(labels, score, row, set);
         AskForLabels(labels, queries, start, end, unit);
@@ -106,7 +109,7 @@ internal static class FusedStepKernel
         place.Splits = 1 << TCluster.Shift;
         place.Set = (int)number;
         place.KvHead = queries.KvHead;
-        int tiles = (budget + TensorDecodeKernel.TileTokens - 1) >> 4;
+        int budget = tokens[0], tiles = (budget + TensorDecodeKernel.TileTokens - 1) >> 4;
         place.Begin = tiles * Grid.IdxX >> TCluster.Shift;
         place.End = tiles * (Grid.IdxX + 1) >> TCluster.Shift;
         ClusterSelect selection;

@@ -51,6 +51,19 @@ internal sealed class GpuTensorMatMul(GpuDevice device, MemoryLedger ledger, Pro
         return true;
     }
 
+    /// <summary>
+    /// Whether it is faster than <see cref="Linear.GpuLinear"/>, which multiplies numbers of more than 16 bits, also where that serves: where weights are multiplied as they are stored and activations are rounded.
+    /// </summary>
+    public bool Prefers(int rows, params ReadOnlySpan<WeightMatrix> weights)
+    {
+        if (precision != ProductPrecision.Half || !Serves(rows, weights)) return false;
+        foreach (var weight in weights)
+        {
+            if (!GpuRowPlanes.IsStored(weight.Format)) return false;
+        }
+        return true;
+    }
+
     /// <summary>Whether <see cref="RunGated(GateUpWeights, RowPlanes, DeviceSpan, AcceleratorStream)"/> can be used.</summary>
     public static bool ServesGated(int rows, WeightMatrix gate, WeightMatrix up) => gate.Format == up.Format && Serves(rows, gate, up);
 
