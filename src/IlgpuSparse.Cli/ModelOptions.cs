@@ -103,7 +103,7 @@ internal static class ModelOptions
 
     /// <summary>Precision of products of many rows.</summary>
     public static Option<ProductPrecision?> Precision(ProductPrecision standard) =>
-        NameOption.Create("--precision", "What tensor cores make of the activations of prompts, and of steps of nine sequences and more: half rounds them to 16 bits, single is as accurate as fp32 at half the speed or less.", standard);
+        NameOption.Create("--precision", "What tensor cores make of the activations of prompts, and, with 16-bit weights, of steps of nine sequences and more: half rounds them to 16 bits, single is as accurate as fp32 at half the speed or less.", standard);
 
     /// <summary>Element type of K and V.</summary>
     public static Option<KvFormat?> KvType(KvFormat standard) =>

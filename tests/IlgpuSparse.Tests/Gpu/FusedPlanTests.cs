@@ -25,15 +25,27 @@ public sealed class FusedPlanTests
     // not all at once: fewer groups, so that more are
     [InlineData(67, 4096, 2)]
     [InlineData(512, 4096, 1)]
-    public void SetsGetTheGroupsThatAreDoneSoonest(int sets, int context, int groups) => Assert.Equal(groups, Plan(sets, context).Groups(FusedSteps.On, ClusterSizes.All, Active));
+    public void SetsGetTheGroupsThatAreDoneSoonest(int sets, int context, int groups) => Assert.Equal(groups, Plan(sets, context).Groups(FusedSteps.On, ClusterSizes.All, groups => 264 / groups, Active));
 
     [Fact]
     public void WhatADeviceCannotRunIsNotChosen()
     {
-        Assert.Equal(8, Plan(8, 65_536).Groups(FusedSteps.On, [4, 8, 16], groups => groups == 16 ? 0 : Active(groups)));
-        Assert.Equal(0, Plan(8, 65_536).Groups(FusedSteps.On, [4, 8, 16], _ => 0));
-        Assert.Equal(0, Plan(1, 100).Groups(FusedSteps.Off, [4, 8, 16], Active));
-        Assert.Equal(0, Plan(1, FusedPlan.AutoTokens + 1).Groups(FusedSteps.Auto, [4, 8, 16], Active));
+        Assert.Equal(8, Plan(8, 65_536).Groups(FusedSteps.On, [4, 8, 16], groups => 264 / groups, groups => groups == 16 ? 0 : Active(groups)));
+        Assert.Equal(0, Plan(8, 65_536).Groups(FusedSteps.On, [4, 8, 16], groups => 264 / groups, _ => 0));
+        Assert.Equal(0, Plan(1, 100).Groups(FusedSteps.Off, [4, 8, 16], groups => 264 / groups, Active));
+        Assert.Equal(0, Plan(1, FusedPlan.AutoTokens + 1).Groups(FusedSteps.Auto, [4, 8, 16], groups => 264 / groups, Active));
+    }
+
+    [Fact]
+    public void KernelsAreLoadedOnlyForSizesThatMayBeChosen()
+    {
+        var asked = new List<int>();
+        Assert.Equal(1, Plan(512, 4096).Groups(FusedSteps.On, ClusterSizes.All, groups => 264 / groups, groups =>
+        {
+            asked.Add(groups);
+            return Active(groups);
+        }));
+        Assert.Equal([1], asked);
     }
 
     [Fact]
@@ -43,9 +55,9 @@ public sealed class FusedPlanTests
         var random = new Random(seed);
         for (int i = 0; i < 300; i++)
         {
-            int groups = 1 << random.Next(5), unit = 64 << random.Next(2), context = random.Next(1, 300_000), warps = 4 << random.Next(2);
+            int groups = 1 << random.Next(5), unit = 32 << random.Next(3), context = random.Next(1, 300_000), warps = 4 << random.Next(2);
             var plan = Plan(1, context);
-            var args = plan.Args(groups, unit, 128, DecodeTuning.Selected with { Warps = warps });
+            var args = plan.Args(groups, unit, 128, FusedStepKernel.Tuning with { Warps = warps });
             int slice = plan.Slice(groups, unit), stretch = FusedLayout.Stretch(slice, warps), parts = (stretch + 1023) / 1024;
             string what = $"seed {seed}: {context} tokens, {groups} groups of {warps} warps, units of {unit}";
             Assert.True((long)slice * groups >= context && slice % unit == 0 && (long)stretch * warps >= slice, what);

@@ -237,6 +237,8 @@ public sealed class KernelCodeTests
             // histograms are read twice of every rank; tokens of either kind are sent, and outputs, with their maxima and sums to every rank
             Assert.Equal(2 * variant.ClusterSize, Regex.Count(entry, @"mapa\.shared::cluster\.u32 at, \w+, \S+; ld\.shared::cluster\."));
             Assert.Equal(3 + 2 * variant.ClusterSize, Regex.Count(entry, @"mapa\.shared::cluster\.u32 at, \w+, \S+; st\.shared::cluster\."));
+            // before it waits it reads its position, a factor, places and steps of four channels (the blocks of labels to ask for stand in a loop further down); no labels and no queries
+            Assert.Equal(10, Regex.Count(entry[..entry.IndexOf("griddepcontrol.wait;", StringComparison.Ordinal)], @"\sld\.global\."));
             // labels as wide as can be, the first and the next; rings of K and V past the registers
             int units = (int)variant.Method.GetGenericArguments()[1].GetProperty(nameof(IKernelCount.Value))!.GetValue(null)!;
             Assert.Equal(2 * units, KernelCode.Count(ptx, "ld.global.nc.L1::no_allocate.L2::cache_hint.v4.u32"));

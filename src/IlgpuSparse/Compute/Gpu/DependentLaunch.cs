@@ -16,7 +16,7 @@ internal static partial class DependentLaunch
     private const string Wait = "griddepcontrol.wait;", Launch = "griddepcontrol.launch_dependents;";
 
     /// <summary>
-    /// From here on the kernel reads what earlier kernels have written, and writes. Before it may be read what no kernel writes: weights. Kernels that do not say it wait at their beginning.
+    /// From here on the kernel reads what earlier kernels have written, and writes. Before it may be read what no kernel of the graph writes, weights for one, or only its last. Kernels that do not say it wait at their beginning.
     /// </summary>
     [IntrinsicImplementation, PtxOp(Wait)]
     public static void AwaitEarlier() { }

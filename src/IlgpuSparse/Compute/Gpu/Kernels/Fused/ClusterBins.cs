@@ -22,9 +22,9 @@ internal struct ClusterBins
     public int EarlierOpen;
 
     /// <summary>
-    /// Of the set's token of rank <paramref name="rank"/> (1 or more), from the histograms in <paramref name="counts"/> with their groups of bins behind them. Every warp finds it out for itself: telling each other would take longer.
+    /// Of the set's token of rank <paramref name="wanted"/> (1 or more), from the histograms in <paramref name="counts"/> with their groups of bins behind them. Every warp finds it out for itself: telling each other would take longer.
     /// </summary>
-    public static ClusterBins Find<TCluster>(ArrayView<uint> counts, uint rank)
+    public static ClusterBins Find<TCluster>(ArrayView<uint> counts, uint wanted)
         where TCluster : struct, IClusterSize
     {
         int lane = ILGPU.Group.IdxX & 31;
@@ -40,7 +40,7 @@ internal struct ClusterBins
         }
         uint upTo = GroupScan.WarpInclusive(all), before = upTo - all;
         // one lane alone has the rank
-        bool isMine = before < rank && rank <= upTo;
+        bool isMine = before < wanted && wanted <= upTo;
         int found = (int)GroupScan.WarpSum(isMine ? (uint)lane : 0u);
         before = GroupScan.WarpSum(isMine ? before : 0u);
 
@@ -59,8 +59,8 @@ internal struct ClusterBins
         }
         upTo = before + GroupScan.WarpInclusive(sum.X + sum.Y);
         uint start = upTo - sum.X - sum.Y;
-        isMine = start < rank && rank <= upTo;
-        bool isHigh = rank > start + sum.X;
+        isMine = start < wanted && wanted <= upTo;
+        bool isHigh = wanted > start + sum.X;
         ClusterBins result;
         result.Bin = (int)GroupScan.WarpSum(isMine ? (uint)low + (isHigh ? 1u : 0u) : 0u);
         result.Before = (int)GroupScan.WarpSum(isMine ? isHigh ? start + sum.X : start : 0u);

@@ -31,22 +31,26 @@ internal readonly record struct FusedPlan(int Clusters, int Span, int Budget, in
 
     /// <summary>
     /// Groups of a cluster, one of <paramref name="sizes"/> in ascending order, or 0 for kernels one after another. <paramref name="active"/> says for a size how many clusters with this plan's memory the device runs at once, 0 where there
-    /// is no such kernel. Taken is what is done soonest, the smaller of two that are done at the same time.
+    /// is no such kernel; <paramref name="room"/>, which takes no time, a number that is not less. Taken is what is done soonest, the smaller of two that are done at the same time.
     /// </summary>
-    public int Groups(FusedSteps steps, IReadOnlyList<int> sizes, Func<int, int> active)
+    public int Groups(FusedSteps steps, IReadOnlyList<int> sizes, Func<int, int> room, Func<int, int> active)
     {
         if (steps == FusedSteps.Off || (steps == FusedSteps.Auto && Span > AutoTokens)) return 0;
+        var plan = this;
         int chosen = 0;
         float soonest = float.PositiveInfinity;
-        foreach (int groups in sizes)
+        foreach (var (groups, hoped) in sizes.Select(groups => (Groups: groups, Done: plan.Done(groups, room(groups)))).OrderBy(size => size.Done))
         {
-            int atOnce = active(groups);
-            if (atOnce == 0) continue;
-            float done = (Clusters + atOnce - 1) / atOnce * (Latency + GroupLatency * groups + ((float)Span * LabelBytes + (float)Budget * KvBytes) / groups / GroupRate);
-            if (done < soonest) (chosen, soonest) = (groups, done);
+            if (hoped >= soonest) break;
+            float done = Done(groups, active(groups));
+            if (done < soonest || (done == soonest && groups < chosen)) (chosen, soonest) = (groups, done);
         }
         return chosen;
     }
+
+    // When all are, in microseconds: clusters that do not run at once run one after another.
+    private float Done(int groups, int atOnce) => atOnce == 0 ? float.PositiveInfinity
+        : (Clusters + atOnce - 1) / atOnce * (Latency + GroupLatency * groups + ((float)Span * LabelBytes + (float)Budget * KvBytes) / groups / GroupRate);
 
     private static int Shift(int groups) => System.Numerics.BitOperations.Log2((uint)groups);
 }

@@ -8,7 +8,7 @@ namespace IlgpuSparse.Compute.Gpu.Kernels.Fused;
 /// Scores, selection and attention of a sparse decode step in one kernel: a thread-block cluster for each set. Each group scores a slice of the tokens into its shared memory, the groups add up their histograms and send each
 /// other the selected tokens, each attends to as many of them, and their results are merged: what the kernels one after another tell each other by way of memory goes from shared memory to shared memory.
 /// </summary>
-/// <remarks>Scores, sets and outputs are to the last bit those of <see cref="ScoreKernel"/> and <see cref="SetFilterKernel"/>, and the outputs those of <see cref="TensorDecodeKernel"/> up to the order of sums.</remarks>
+/// <remarks>Scores and sets are to the last bit those of <see cref="ScoreKernel"/> and <see cref="SetFilterKernel"/>, and the outputs those of <see cref="TensorDecodeKernel"/> up to the order of sums.</remarks>
 internal static class FusedStepKernel
 {
     /// <summary>Most query heads a set: those that share one tile of attention.</summary>
@@ -84,7 +84,7 @@ internal static class FusedStepKernel
         var tokens = SharedMemory.Allocate<int>(1);
 
         int row = Grid.IdxZ, set = Grid.IdxY, unit = TUnits.Value * ScoreKernel.UnitTokens;
-        // the kernel before this one appends the newest labels: what else is read here has been there for longer
+        // Kernels before this one in a graph may still run. None of them writes what is read here: positions advance at the end of a step, which is the end of its graph, and tables, factors and channels are the host's.
         var range = VisibleRange.Of(select, row);
         int origin = range.First & ~(unit - 1);
         long number = (long)row * Grid.DimY + set;

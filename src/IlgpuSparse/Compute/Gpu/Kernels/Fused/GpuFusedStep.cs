@@ -42,7 +42,7 @@ internal sealed class GpuFusedStep(GpuDevice device, bool tensorCores)
             Math.Min(choice.Sets.Factors is null ? choice.Rule.Budget(visible) : visible, choice.Sets.Capacity),
             choice.Labels.Words * sizeof(uint),
             2 * shape.HeadDim * cache.Format.ElementBytes());
-        int groups = plan.Groups(Steps, Sizes, size => Active(plan, size, unit, queries, shape, cache, choice));
+        int groups = plan.Groups(Steps, Sizes, size => Room(plan, size, unit, shape.HeadDim), size => Active(plan, size, unit, queries, shape, cache, choice));
         if (groups == 0) return false;
 
         AttentionLaunch.Check(shape, cache);
@@ -62,7 +62,7 @@ internal sealed class GpuFusedStep(GpuDevice device, bool tensorCores)
 
     // What there are kernels for. Selection by mass needs sums of all weights, K and V in host memory are brought between selection and attention.
     private bool Serves(AttentionShape shape, KvLayer cache, StepBatch batch, LabelChoice choice) =>
-        tensorCores && (device.Accelerator is CudaAccelerator { Architecture.Major: var major } ? ThreadCluster.IsKnownTo(major) : device.Kind == GpuKind.CpuAccelerator)
+        tensorCores && (device.Accelerator is CudaAccelerator { Architecture.Major: var major } ? ThreadCluster.IsKnownTo(major) && device.MaxSharedBytes >= TensorDecodeKernel.HopperSharedBytes : device.Kind == GpuKind.CpuAccelerator)
         && batch is { IsPrefill: false, Rows: > 0 }
         && cache is { Format: KvFormat.F16 or KvFormat.BF16, Offload: null, Table: null }
         && (device.IsCuda ? FusedStepKernel.HeadDims : HeadSizes.All).Contains(shape.HeadDim)
@@ -70,17 +70,21 @@ internal sealed class GpuFusedStep(GpuDevice device, bool tensorCores)
         && choice.Rule.Share == 0 && choice.Sets.Shares is null
         && shape.Heads / choice.Scores.Sets <= FusedStepKernel.MaxHeads;
 
-    // Clusters that run at once; on the CPU accelerator, which has no others, the one that it can.
-    private int Active(FusedPlan plan, int groups, int unit, int queries, AttentionShape shape, KvLayer cache, LabelChoice choice)
+    // Clusters that shared memory has room for, at most; 0 where a slice is too long. On the CPU accelerator, which has no others, the one that it can.
+    private int Room(FusedPlan plan, int groups, int unit, int headDim)
     {
-        int shared = FusedPlan.SharedBytes(plan.Args(groups, unit, shape.HeadDim, _tuning));
+        int shared = FusedPlan.SharedBytes(plan.Args(groups, unit, headDim, _tuning));
         if (plan.Slice(groups, unit) > FusedLayout.MaxSlice || shared > FusedStepKernel.MaxSharedBytes) return 0;
         if (!device.IsCuda) return groups == 1 || plan.Clusters == 1 ? plan.Clusters : 0;
-        // what shared memory alone rules out has no kernel loaded for the question
-        int most = device.Multiprocessors * (TensorDecodeKernel.HopperSharedBytes / shared) / groups;
-        if (most < plan.Clusters) return groups <= ThreadCluster.PortableSize ? most : 0;
-        var key = (Variant(choice.Labels.Format, queries, cache.Format, shape.HeadDim, groups), shared);
-        if (!_active.TryGetValue(key, out int active)) _active[key] = active = device.Kernels.ActiveClusters(key.Item1, shared);
+        return device.Multiprocessors * (TensorDecodeKernel.HopperSharedBytes / shared) / groups;
+    }
+
+    // Clusters that run at once, as the driver says: it knows registers, and which multiprocessors can be a cluster. The kernel is loaded for the question.
+    private int Active(FusedPlan plan, int groups, int unit, int queries, AttentionShape shape, KvLayer cache, LabelChoice choice)
+    {
+        if (!device.IsCuda) return Room(plan, groups, unit, shape.HeadDim);
+        var key = (Variant(choice.Labels.Format, queries, cache.Format, shape.HeadDim, groups), FusedPlan.SharedBytes(plan.Args(groups, unit, shape.HeadDim, _tuning)));
+        if (!_active.TryGetValue(key, out int active)) _active[key] = active = device.Kernels.ActiveClusters(key.Item1, key.Item2);
         return active;
     }
 

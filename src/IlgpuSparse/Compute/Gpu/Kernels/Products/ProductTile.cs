@@ -22,7 +22,7 @@ internal sealed record ProductTile(Type Type, int Rows, int Outputs, int Warps, 
 
     /// <summary>Those that <paramref name="device"/> can run.</summary>
     public static IReadOnlyList<ProductTile> On(GpuDevice device) =>
-        [.. All.Where(tile => 32 * tile.Warps <= device.MaxGroupSize && (!tile.Warpgroups || HasWarpgroups(device)))];
+        [.. All.Where(tile => 32 * tile.Warps <= device.MaxGroupSize && (!device.IsCuda || tile.SharedBytes <= device.MaxSharedBytes) && (!tile.Warpgroups || HasWarpgroups(device)))];
 
     /// <summary>Fewest slices a split.</summary>
     private const int MinSlices = 8;

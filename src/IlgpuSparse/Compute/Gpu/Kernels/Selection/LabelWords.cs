@@ -17,7 +17,7 @@ internal static class LabelWords
         int word = (part & 1) * ((labels.Words + 1) >> 1);
         if (token < end && word < labels.Words)
         {
-            int block = labels.BlockTable[table + Math.Min(token >> KvLayer.BlockShift, labels.MaxBlocks - 1)];
+            int block = labels.BlockTable[table + (token >> KvLayer.BlockShift)];
             Loads.Ahead(ref labels.Codes[labels.FirstWord(block, kvHead) + (((token & (KvLayer.BlockTokens - 1)) >> 4) * labels.Words + word) * LabelLayer.TileTokens]);
         }
     }

@@ -89,16 +89,15 @@ internal static class ScoreBins
     }
 
     /// <summary>
-    /// Leaves in <paramref name="found"/> the bin of the token of rank <paramref name="rank"/> (1 or more) of the set whose counts begin at <paramref name="first"/>, and the number of tokens in the bins before it. One warp
-    /// searches; all threads see the result after a barrier.
+    /// Leaves in <paramref name="found"/> the bin of the token of rank <paramref name="rank"/> (1 or more) of the set whose counts begin at <paramref name="first"/> of <paramref name="counts"/>, which other groups have added to, and
+    /// the number of tokens in the bins before it. One warp searches; all threads see the result after a barrier.
     /// </summary>
-    public static void Find<TCounts>(ArrayView<uint> counts, long first, uint rank, ArrayView<uint> found)
-        where TCounts : struct, IBinCounts
+    public static void Find(ArrayView<uint> counts, long first, uint rank, ArrayView<uint> found)
     {
         if (Group.IdxX < 32)
         {
             int lane = Group.IdxX;
-            uint count = TCounts.One(counts, first + Bins + lane);
+            uint count = Loads.Fresh(ref counts[first + Bins + lane]);
             uint upTo = GroupScan.WarpInclusive(count), before = upTo - count;
             if (before < rank && rank <= upTo)
             {
@@ -109,7 +108,7 @@ internal static class ScoreBins
             int group = (int)found[0];
             before = found[1];
             Warp.Barrier();
-            var pair = TCounts.Two(counts, first + group * GroupBins + 2 * lane);
+            var pair = Loads.Fresh(ref counts.Cast<U2>()[(first + group * GroupBins + 2 * lane) >> 1]);
             upTo = before + GroupScan.WarpInclusive(pair.X + pair.Y);
             uint start = upTo - pair.X - pair.Y;
             if (start < rank && rank <= upTo)

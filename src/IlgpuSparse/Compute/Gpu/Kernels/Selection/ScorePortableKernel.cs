@@ -37,7 +37,7 @@ internal static class ScorePortableKernel
             code = labels.FirstWord(block, kvHead) + (long)(inBlock >> 4) * labels.Words * LabelLayer.TileTokens + (inBlock & (LabelLayer.TileTokens - 1));
             if (labels.PerToken != 0)
             {
-                uint packed = labels.TokenScales[((long)block * labels.KvHeads + kvHead) * KvLayer.BlockTokens + inBlock];
+                uint packed = labels.TokenScales[labels.Scale(block, kvHead, token)];
                 step = Ptx.HalfLow(packed);
                 offset = Ptx.HalfHigh(packed);
             }

@@ -73,10 +73,22 @@ internal sealed class SelectMemory : IDisposable
         if (_mass is null)
         {
             long all = (long)_sets * _chunksPerSet;
-            _mass = (_allocate((long)_sets * (SortableKey.TopCounts + 2) * sizeof(uint)), _allocate(all * 4 * sizeof(uint)), _allocate(all * _chunkTokens * 2 * sizeof(uint)),
-                _allocate(all * _chunkTokens * sizeof(uint)), _allocate((long)_sets * (cutWords + SortableKey.TopBins + 2) * sizeof(ulong)));
-            _mass.Value.Counters.Clear();
-            _mass.Value.Masses.Clear();
+            int known = _buffers.Count;
+            try
+            {
+                _mass = (_allocate((long)_sets * (SortableKey.TopCounts + 2) * sizeof(uint)), _allocate(all * 4 * sizeof(uint)), _allocate(all * _chunkTokens * 2 * sizeof(uint)),
+                    _allocate(all * _chunkTokens * sizeof(uint)), _allocate((long)_sets * (cutWords + SortableKey.TopBins + 2) * sizeof(ulong)));
+                _mass.Value.Counters.Clear();
+                _mass.Value.Masses.Clear();
+            }
+            catch
+            {
+                // the next selection asks anew
+                _mass = null;
+                foreach (var buffer in _buffers[known..]) buffer.Dispose();
+                _buffers.RemoveRange(known, _buffers.Count - known);
+                throw;
+            }
         }
         var memory = _mass.Value;
         var counters = GpuBuffer.View<uint>(memory.Counters);

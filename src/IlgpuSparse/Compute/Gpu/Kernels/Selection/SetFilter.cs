@@ -58,7 +58,7 @@ internal static class SetFilter
         // on their way while the bin is found
         var first = Load<FreshScores>(quads, scores, token, end);
         var second = Load<FreshScores>(quads, scores, token + WarpStep, end);
-        ScoreBins.Find<ScratchBins>(scratch.Bins, set * ScoreBins.Counts, (uint)budget, memory.Word);
+        ScoreBins.Find(scratch.Bins, set * ScoreBins.Counts, (uint)budget, memory.Word);
         Group.Barrier();
         int bin = (int)memory.Word[Bin];
 

@@ -12,7 +12,7 @@ internal static class WholeSet
 
     /// <summary>
     /// Selects set number <paramref name="set"/>, positions ascending. The whole group calls, with <see cref="Words"/> words of <paramref name="shared"/> memory for <paramref name="threads"/>
-    /// (a constant, at least the group's size).
+    /// (at least the group's size).
     /// </summary>
     public static void Select(SelectView select, VisibleRange range, long set, ArrayView<uint> shared, int threads)
     {
