@@ -11,7 +11,7 @@ namespace IlgpuSparse.Compute.Cpu;
 internal static unsafe class CpuMatMul
 {
     // From here on the blocked product wins although it has to transpose the decoded weights.
-    private const int GemmRows = 9;
+    private const int GemmRows = 21;
 
     public static void Run(WorkerPool pool, WeightMatrix weight, DeviceSpan x, int rows, DeviceSpan y, WeightMatrix? bias, bool accumulate)
     {

@@ -6,16 +6,19 @@ using IlgpuSparse.Model;
 namespace IlgpuSparse.Compute.Cpu;
 
 /// <summary>
-/// Two to eight rows of X: a decode batch. Each number of W is read and decoded once and multiplied with all rows of X. A group of rows of W is gone over a block of columns at a time, so
+/// Two to twenty rows of X: a decode batch. Each number of W is read and decoded once and multiplied with all rows of X. A group of rows of W is gone over a block of columns at a time, so
 /// that the part of X in use and two decoded pieces of W stay in the first-level cache; the sums wait beside as vectors. The next group is fetched meanwhile, in the order in which it lies in memory.
 /// </summary>
 internal unsafe struct FewRowsJob<V, F> : IParallelJob where V : struct, ISimd<V> where F : struct, IWeightFormat
 {
-    // A multiple of every format's block; with eight rows of X 16 KiB of it.
+    // A multiple of every format's block; with sixteen rows of X 32 KiB of it.
     private const int BlockColumns = 512;
 
     // Rows of W a group: they and the next ones share the second-level cache with X.
     private const int GroupBytes = 32 * 1024;
+
+    // Sums of a group: with narrow matrices they are more than the rows of W, and leave the first-level cache to X and the decoded pieces.
+    private const int SumBytes = 16 * 1024;
 
     private MatMulOperands _operands;
     private WorkerPool _pool;
@@ -30,14 +33,15 @@ internal unsafe struct FewRowsJob<V, F> : IParallelJob where V : struct, ISimd<V
 
     public void Execute(int task, int worker)
     {
-        int end = Math.Min((task + 1) * _taskOutputs, _operands.Outputs), group = (int)Math.Max(2, GroupBytes / _operands.RowBytes & ~1);
-        long sumFloats = (long)group * _operands.Rows * V.Count;
-        float* sums = _pool.Scratch.Worker(worker).Floats(sumFloats + 2 * BlockColumns);
+        int end = Math.Min((task + 1) * _taskOutputs, _operands.Outputs), perOutput = _operands.Rows * V.Count;
+        int group = (int)Math.Max(2, Math.Min(GroupBytes / _operands.RowBytes, SumBytes / sizeof(float) / perOutput) & ~1);
+        float* sums = _pool.Scratch.Worker(worker).Floats(group * perOutput + 2 * BlockColumns);
         for (int first = task * _taskOutputs; first < end; first += group)
         {
             int outputs = Math.Min(group, end - first);
-            new Span<float>(sums, checked((int)sumFloats)).Clear();
-            Multiply(first, outputs, sums, sums + sumFloats);
+            // an odd last output has the sums of two
+            new Span<float>(sums, (outputs + 1 & ~1) * perOutput).Clear();
+            Multiply(first, outputs, sums, sums + group * perOutput);
             float* sum = sums;
             for (int output = first; output < first + outputs; output++)
                 for (int row = 0; row < _operands.Rows; row++, sum += V.Count) _operands.YRow(row)[output] = _operands.Start(row, output) + V.Sum(V.Load(sum));
