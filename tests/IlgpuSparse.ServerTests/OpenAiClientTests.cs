@@ -51,6 +51,8 @@ public class OpenAiClientTests(ServerFixture server)
     public async Task Stops_at_a_text_that_is_not_part_of_the_answer()
     {
         var options = Options(3, 30);
+        // twice, so that the second goes on from the prompt as this one has left it, as the third does: sums of another order turn a draw that lies on an edge
+        await Client().CompleteChatAsync([new UserChatMessage(Question)], options);
         string free = (await Client().CompleteChatAsync([new UserChatMessage(Question)], options)).Value.Content[0].Text;
         string stop = free[(free.Length / 2)..(free.Length / 2 + 5)];
         options.StopSequences.Add(stop);
