@@ -74,7 +74,8 @@ internal sealed class ActiveText
     /// <summary>Ends it.</summary>
     public void Finish(FinishReason reason, Exception? error = null)
     {
+        // told of before whoever reads the ticket goes on: its span ends within the reader's own, and before a server that stops now
+        EngineTelemetry.Finished(Ticket, reason, _activity);
         Ticket.Finish(reason, error);
-        EngineTelemetry.Finished(Ticket, _activity);
     }
 }

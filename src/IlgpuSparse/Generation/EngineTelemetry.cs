@@ -65,23 +65,23 @@ public sealed class EngineTelemetry : IDisposable
         s_batch.Record(sequences);
     }
 
-    internal static void Finished(GenerationTicket ticket, Activity? activity)
+    internal static void Finished(GenerationTicket ticket, FinishReason reason, Activity? activity)
     {
         var s = ticket.Statistics;
-        string reason = ticket.FinishReason.ToString().ToLowerInvariant();
-        s_requests.Add(1, new KeyValuePair<string, object?>("outcome", reason));
+        string outcome = reason.ToString().ToLowerInvariant();
+        s_requests.Add(1, new KeyValuePair<string, object?>("outcome", outcome));
         s_newTokens.Add(s.NewTokens);
         s_bytesRead.Add(s.CacheBytesRead);
         s_denseBytes.Add(s.DenseBytesRead);
         if (activity is null) return;
-        activity.SetTag("ilgpusparse.outcome", reason);
+        activity.SetTag("ilgpusparse.outcome", outcome);
         activity.SetTag("ilgpusparse.new_tokens", s.NewTokens);
         activity.SetTag("ilgpusparse.reused_tokens", s.ReusedTokens);
         activity.SetTag("ilgpusparse.density", s.Density);
         activity.SetTag("ilgpusparse.cache_bytes_read", s.CacheBytesRead);
         activity.SetTag("ilgpusparse.queue_seconds", s.QueueSeconds);
         activity.SetTag("ilgpusparse.first_token_seconds", s.FirstTokenSeconds);
-        if (ticket.FinishReason == FinishReason.Failed) activity.SetStatus(ActivityStatusCode.Error);
+        if (reason == FinishReason.Failed) activity.SetStatus(ActivityStatusCode.Error);
         activity.Dispose();
     }
 
