@@ -22,7 +22,7 @@ public sealed class CpuMatMulTests : IDisposable
     public void ProductsMatchDoublePrecision(WeightFormat format)
     {
         foreach (int outputs in (int[])[1, 3, 33, 200])
-            foreach (int rows in (int[])[1, 2, 3, 5, 8, 9, 12, 13, 17, 20, 21, 24, 30, 33])
+            foreach (int rows in (int[])[1, 2, 3, 5, 8, 9, 12, 13, 16, 17, 20, 32, 33, 49])
                 Check(format, outputs, RandomWeights.ColumnsFor(format, _random.Next(1, 1400)), rows, bias: _random.Next(2) == 0, accumulate: _random.Next(2) == 0);
     }
 
@@ -48,7 +48,7 @@ public sealed class CpuMatMulTests : IDisposable
     public unsafe void EveryVectorWidth(WeightFormat format, int bits)
     {
         Assert.SkipWhen(bits == 512 && !Vector512.IsHardwareAccelerated || bits == 256 && !Vector256.IsHardwareAccelerated, $"no {bits}-bit vectors here");
-        foreach (int rows in (int[])[1, 3, 14])
+        foreach (int rows in (int[])[1, 3, 14, 23])
         {
             var weights = new RandomWeights(_random, format, 37, RandomWeights.ColumnsFor(format, 700));
             using var matrix = weights.Load(_backend);
@@ -70,19 +70,27 @@ public sealed class CpuMatMulTests : IDisposable
     {
         var weights = new RandomWeights(_random, format, 45, RandomWeights.ColumnsFor(format, 600));
         using var matrix = weights.Load(_backend);
-        float[] x = RandomWeights.Normals(_random, 17 * weights.Columns);
-        float[] all = Product(matrix, x, 17), nine = Product(matrix, x[..(9 * weights.Columns)], 9), eight = Product(matrix, x[..(8 * weights.Columns)], 8);
-        float[] two = Product(matrix, x[..(2 * weights.Columns)], 2);
-        // within a kernel to the bit, between kernels to rounding
-        Assert.Equal(all[..nine.Length], nine);
-        Assert.Equal(eight[..two.Length], two);
-        AssertProduct(weights, x, 8, eight, new float[eight.Length], "eight rows");
+        float[] x = RandomWeights.Normals(_random, 200 * weights.Columns);
+        // within a kernel to the bit, between kernels to rounding: 200 rows are two parts, 40 rows a panel of two vectors and one of one
+        float[] all = Product(matrix, x, 200), twelve = Product(matrix, x[..(12 * weights.Columns)], 12);
+        foreach (int rows in (int[])[13, 17, 40])
+        {
+            float[] some = Product(matrix, x[..(rows * weights.Columns)], rows);
+            Assert.Equal(all[..some.Length], some);
+        }
+        foreach (int rows in (int[])[2, 5, 9])
+        {
+            float[] some = Product(matrix, x[..(rows * weights.Columns)], rows);
+            Assert.Equal(twelve[..some.Length], some);
+        }
+        AssertProduct(weights, x, 12, twelve, new float[twelve.Length], "twelve rows");
+        AssertProduct(weights, x, 200, all, new float[all.Length], "200 rows");
         for (int row = 0; row < 17; row++)
         {
             float[] alone = Product(matrix, x[(row * weights.Columns)..((row + 1) * weights.Columns)], 1);
             AssertProduct(weights, x[(row * weights.Columns)..], 1, alone, new float[alone.Length], $"row {row}");
         }
-        Assert.Equal(all, Product(matrix, x, 17));
+        Assert.Equal(all, Product(matrix, x, 200));
     }
 
     [Fact]

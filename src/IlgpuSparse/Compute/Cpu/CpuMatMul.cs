@@ -10,8 +10,8 @@ namespace IlgpuSparse.Compute.Cpu;
 /// </summary>
 internal static unsafe class CpuMatMul
 {
-    // From here on the blocked product wins although it has to transpose the decoded weights.
-    private const int GemmRows = 21;
+    // From here on the blocked product wins, whose vectors have room for sixteen rows.
+    private const int GemmRows = 13;
 
     public static void Run(WorkerPool pool, WeightMatrix weight, DeviceSpan x, int rows, DeviceSpan y, WeightMatrix? bias, bool accumulate)
     {

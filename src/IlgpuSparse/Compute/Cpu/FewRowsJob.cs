@@ -1,17 +1,17 @@
 using System.Runtime.CompilerServices;
-using System.Runtime.Intrinsics.X86;
+using System.Runtime.Intrinsics;
 using IlgpuSparse.Compute.Cpu.Weights;
 using IlgpuSparse.Model;
 
 namespace IlgpuSparse.Compute.Cpu;
 
 /// <summary>
-/// Two to twenty rows of X: a decode batch. Each number of W is read and decoded once and multiplied with all rows of X. A group of rows of W is gone over a block of columns at a time, so
+/// Two to twelve rows of X: a decode batch. Each number of W is read and decoded once and multiplied with all rows of X. A group of rows of W is gone over a block of columns at a time, so
 /// that the part of X in use and two decoded pieces of W stay in the first-level cache; the sums wait beside as vectors. The next group is fetched meanwhile, in the order in which it lies in memory.
 /// </summary>
 internal unsafe struct FewRowsJob<V, F> : IParallelJob where V : struct, ISimd<V> where F : struct, IWeightFormat
 {
-    // A multiple of every format's block; with sixteen rows of X 32 KiB of it.
+    // A multiple of every format's block; with twelve rows of X 24 KiB of it.
     private const int BlockColumns = 512;
 
     // Rows of W a group: they and the next ones share the second-level cache with X.
@@ -35,16 +35,22 @@ internal unsafe struct FewRowsJob<V, F> : IParallelJob where V : struct, ISimd<V
     {
         int end = Math.Min((task + 1) * _taskOutputs, _operands.Outputs), perOutput = _operands.Rows * V.Count;
         int group = (int)Math.Max(2, Math.Min(GroupBytes / _operands.RowBytes, SumBytes / sizeof(float) / perOutput) & ~1);
-        float* sums = _pool.Scratch.Worker(worker).Floats(group * perOutput + 2 * BlockColumns);
+        float* sums = _pool.Scratch.Worker(worker).Floats(group * perOutput + 2 * BlockColumns + group);
+        float* decoded = sums + group * perOutput, row = decoded + 2 * BlockColumns;
         for (int first = task * _taskOutputs; first < end; first += group)
         {
             int outputs = Math.Min(group, end - first);
             // an odd last output has the sums of two
             new Span<float>(sums, (outputs + 1 & ~1) * perOutput).Clear();
-            Multiply(first, outputs, sums, sums + group * perOutput);
-            float* sum = sums;
-            for (int output = first; output < first + outputs; output++)
-                for (int row = 0; row < _operands.Rows; row++, sum += V.Count) _operands.YRow(row)[output] = _operands.Start(row, output) + V.Sum(V.Load(sum));
+            Multiply(first, outputs, sums, decoded);
+            for (int i = 0; i < _operands.Rows; i++)
+            {
+                float* sum = sums + i * V.Count;
+                int output = 0;
+                for (; output <= outputs - 4; output += 4, sum += 4 * perOutput) V.Sum4(V.Load(sum), V.Load(sum + perOutput), V.Load(sum + 2 * perOutput), V.Load(sum + 3 * perOutput)).Store(row + output);
+                for (; output < outputs; output++, sum += perOutput) row[output] = V.Sum(V.Load(sum));
+                _operands.Store<V>(i, first, row, outputs);
+            }
         }
     }
 
@@ -63,7 +69,7 @@ internal unsafe struct FewRowsJob<V, F> : IParallelJob where V : struct, ISimd<V
                 // an odd last row is taken twice, and its second sums are left
                 byte* other = output + 1 < outputs ? weight + rowBytes : weight;
                 float* a = (float*)weight, b = (float*)other;
-                for (byte* fetched = ahead + 2 * bytes; Sse.IsSupported && ahead < fetched; ahead += 64) Sse.Prefetch1(ahead);
+                ahead = Prefetch.Lines(ahead, 2 * bytes);
                 if (typeof(F) != typeof(F32Weights))
                 {
                     a = decoded;

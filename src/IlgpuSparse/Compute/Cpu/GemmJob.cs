@@ -4,75 +4,83 @@ using IlgpuSparse.Model;
 namespace IlgpuSparse.Compute.Cpu;
 
 /// <summary>
-/// Many rows of X: blocked multiplication. A task owns <see cref="GemmTile.PanelVectors"/> vectors of outputs: it decodes a block of columns of their weights into a panel in the second-level cache
-/// and runs all rows of X against it in register tiles, one block of columns after the other. Nothing depends on which worker does it, or when.
+/// Many rows of X: blocked multiplication. X is transposed once (<see cref="LanePanelsJob{V}"/>), so that its rows lie in the lanes of vectors, and the weights, decoded as they lie, are what the
+/// register tile broadcasts: no weight is transposed and no vector summed up, only the sums are transposed at the end. Nothing depends on which worker does a task, or when.
 /// </summary>
 internal unsafe struct GemmJob<V, F> : IParallelJob where V : struct, ISimd<V> where F : struct, IWeightFormat
 {
-    // Columns a panel: a multiple of every format's block. A tile's rows of X by 512 columns are half a first-level cache.
-    private const int PanelColumns = 512;
+    // A multiple of every format's block. Decoded rows lie a little further apart than a power of two, or they would compete for the same lines of the cache.
+    private const int BlockColumns = 512, DecodedStride = BlockColumns + 16;
 
-    // Rows at a time: bounds the copy of X.
-    private const int MaxRows = 768;
+    // Outputs a group: a few tiles, so that a block of X stays near for them, but no more than what is fetched for the next group stays in the second-level cache.
+    private const int MostOutputs = 4 * GemmTile.LaneOutputs, GroupBytes = 64 * 1024;
+
+    // Rows at a time: by 512 columns they are read again for every tile, and are to stay in the second-level cache. More are cut into even parts.
+    private const int MostRows = 192;
 
     private MatMulOperands _operands;
     private WorkerPool _pool;
-    private float* _x;
-    private long _xStride;
-
-    private static int TileRows => GemmTile.Rows<V>();
-
-    private static int PanelOutputs => GemmTile.PanelVectors * V.Count;
+    private LanePanels _panels;
+    private int _taskOutputs;
 
     public static void Run(WorkerPool pool, in MatMulOperands operands)
     {
-        for (int row = 0; row < operands.Rows; row += MaxRows)
+        int panel = GemmTile.PanelVectors * V.Count, parts = (operands.Rows + MostRows - 1) / MostRows;
+        int partRows = ((operands.Rows + parts - 1) / parts + panel - 1) / panel * panel, taskOutputs = Tiles(MatVecJob<V, F>.TaskOutputs(pool, operands));
+        for (int row = 0; row < operands.Rows; row += partRows)
         {
-            var part = operands with { X = (nint)operands.XRow(row), Y = (nint)operands.YRow(row), Rows = Math.Min(MaxRows, operands.Rows - row) };
-            var job = new GemmJob<V, F>
-            {
-                _operands = part,
-                _pool = pool,
-                _x = TiledRowsJob.Copy(pool, (float*)part.X, part.Rows, part.Columns, TileRows, out long stride),
-                _xStride = stride,
-            };
-            pool.Run(ref job, (operands.Outputs + PanelOutputs - 1) / PanelOutputs);
+            var part = operands with { X = (nint)operands.XRow(row), Y = (nint)operands.YRow(row), Rows = Math.Min(partRows, operands.Rows - row) };
+            var job = new GemmJob<V, F> { _operands = part, _pool = pool, _panels = LanePanelsJob<V>.Pack(pool, part), _taskOutputs = taskOutputs };
+            pool.Run(ref job, (operands.Outputs + taskOutputs - 1) / taskOutputs);
         }
     }
 
+    private static int Tiles(long outputs) => (int)((outputs + GemmTile.LaneOutputs - 1) / GemmTile.LaneOutputs) * GemmTile.LaneOutputs;
+
     public readonly void Execute(int task, int worker)
     {
-        int first = task * PanelOutputs, outputs = Math.Min(PanelOutputs, _operands.Outputs - first), panelColumns = Math.Min(PanelColumns, _operands.Columns);
-        float* panel = _pool.Scratch.Worker(worker).Floats((long)panelColumns * PanelOutputs + PanelPacking.DecodedFloats(PanelOutputs) + TileRows * PanelOutputs);
-        float* decoded = panel + (long)panelColumns * PanelOutputs, edge = decoded + PanelPacking.DecodedFloats(PanelOutputs);
-
-        for (int row = 0; row < _operands.Rows; row++)
+        int end = Math.Min((task + 1) * _taskOutputs, _operands.Outputs), group = Math.Min(MostOutputs, Tiles(GroupBytes / _operands.RowBytes));
+        float* sums = _pool.Scratch.Worker(worker).Floats(2 * group * _panels.Lanes + DecodedStride * GemmTile.LaneOutputs);
+        float* transposed = sums + group * _panels.Lanes, decoded = transposed + group * _panels.Lanes;
+        for (int first = task * _taskOutputs; first < end; first += group)
         {
-            float* y = _operands.YRow(row);
-            for (int output = first; output < first + outputs; output++) y[output] = _operands.Start(row, output);
-        }
-        for (int column = 0; column < _operands.Columns; column += panelColumns)
-        {
-            int columns = Math.Min(panelColumns, _operands.Columns - column);
-            byte* weight = _operands.WeightRow(first) + _operands.Format.ByteLength(column);
-            PanelPacking.Pack<V, F>(weight, _operands.Format, _operands.RowBytes, outputs, columns, decoded, panel, PanelOutputs);
-            for (int row = 0; row < _operands.Rows; row += TileRows)
+            int outputs = Math.Min(group, end - first);
+            new Span<float>(sums, group * _panels.Lanes).Clear();
+            Multiply(first, outputs, group, sums, decoded);
+            for (int lane = 0; lane < _operands.Rows; lane += _panels.Width(lane))
             {
-                float* x = _x + row * _xStride + column, y = _operands.YRow(row) + first;
-                int rows = Math.Min(TileRows, _operands.Rows - row);
-                if (rows == TileRows && outputs == PanelOutputs) GemmTile.Run<V>(x, _xStride, panel, columns, y, _operands.Outputs);
-                else RunEdge(x, panel, columns, edge, y, rows, outputs);
+                int width = _panels.Width(lane), rows = Math.Min(width, _operands.Rows - lane);
+                PanelPacking.Transpose(sums + lane * group, width, rows, transposed, group);
+                for (int row = 0; row < rows; row++) _operands.Store<V>(lane + row, first, transposed + row * group, outputs);
             }
         }
     }
 
-    // A tile of which Y has only a part: computed whole beside it, then taken in part.
-    private readonly void RunEdge(float* x, float* panel, int columns, float* edge, float* y, int rows, int outputs)
+    // Sums are [panel, output, lane].
+    private readonly void Multiply(int first, int outputs, int group, float* sums, float* decoded)
     {
-        new Span<float>(edge, TileRows * PanelOutputs).Clear();
-        if (rows <= GemmTile.FewRows) GemmTile.RunFew<V>(x, _xStride, panel, columns, edge, PanelOutputs);
-        else GemmTile.Run<V>(x, _xStride, panel, columns, edge, PanelOutputs);
-        for (int row = 0; row < rows; row++, y += _operands.Outputs, edge += PanelOutputs)
-            for (int output = 0; output < outputs; output++) y[output] += edge[output];
+        long rowBytes = _operands.RowBytes;
+        byte* ahead = _operands.WeightRow(first + outputs);
+        for (int column = 0; column < _operands.Columns; column += BlockColumns)
+        {
+            int columns = Math.Min(BlockColumns, _operands.Columns - column);
+            long bytes = _operands.Format.ByteLength(columns);
+            byte* weight = _operands.WeightRow(first) + _operands.Format.ByteLength(column);
+            for (int tile = 0; tile < outputs; tile += GemmTile.LaneOutputs)
+            {
+                // outputs that a last tile lacks get sums of what lies there, which nobody reads
+                int count = Math.Min(GemmTile.LaneOutputs, outputs - tile);
+                for (int output = 0; output < count; output++, weight += rowBytes)
+                {
+                    ahead = Prefetch.Lines(ahead, bytes);
+                    F.Dequantise<V>(weight, decoded + output * DecodedStride, columns);
+                }
+                for (int lane = 0; lane < _panels.Lanes; lane += _panels.Width(lane))
+                {
+                    int width = _panels.Width(lane);
+                    GemmTile.RunLanes<V>(decoded, DecodedStride, _panels.At(lane, column), columns, sums + lane * group + tile * width, width);
+                }
+            }
+        }
     }
 }

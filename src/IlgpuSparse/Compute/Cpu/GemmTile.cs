@@ -10,7 +10,7 @@ namespace IlgpuSparse.Compute.Cpu;
 /// </summary>
 internal static unsafe class GemmTile
 {
-    /// <summary>Vectors of outputs side by side.</summary>
+    /// <summary>Vectors of a panel side by side.</summary>
     public const int PanelVectors = 2;
 
     /// <summary>Rows of a tile of vectors <typeparamref name="V"/>.</summary>
@@ -26,11 +26,15 @@ internal static unsafe class GemmTile
         else RunNarrow<V>(x, (nint)stride, panel, columns, y, (nint)yStride);
     }
 
-    /// <summary>Rows of the smaller tile, for what is left of a batch.</summary>
-    public const int FewRows = 6;
+    /// <summary>Rows of x in <see cref="RunLanes{V}"/>.</summary>
+    public const int LaneOutputs = 12;
 
-    /// <summary>As <see cref="Run{V}"/> for the first <see cref="FewRows"/> rows alone.</summary>
-    public static void RunFew<V>(float* x, long stride, float* panel, int columns, float* y, long yStride) where V : struct, ISimd<V> => RunNarrow<V>(x, (nint)stride, panel, columns, y, (nint)yStride);
+    /// <summary>As <see cref="Run{V}"/> for <see cref="LaneOutputs"/> rows of x and a panel of one or of two vectors (<paramref name="width"/> numbers, as far apart as the rows of y).</summary>
+    public static void RunLanes<V>(float* x, long stride, float* panel, int columns, float* y, int width) where V : struct, ISimd<V>
+    {
+        if (width == V.Count) RunOneVector<V>(x, (nint)stride, panel, columns, y);
+        else for (int row = 0; row < LaneOutputs; row += Rows<V>()) Run<V>(x + row * stride, stride, panel, columns, y + row * width, width);
+    }
 
     // Written with the vector type itself: through ISimd the compiler copies every other sum once a step.
     [MethodImpl(MethodImplOptions.AggressiveOptimization | MethodImplOptions.NoInlining)]
@@ -128,6 +132,44 @@ internal static unsafe class GemmTile
         AddTo(a4, b4, y + 4 * yStride);
         AddTo(a5, b5, y + 5 * yStride);
     }
+
+    [MethodImpl(MethodImplOptions.AggressiveOptimization | MethodImplOptions.NoInlining)]
+    private static void RunOneVector<V>(float* x, nint stride, float* panel, int columns, float* y) where V : struct, ISimd<V>
+    {
+        V a0 = V.Zero, a1 = V.Zero, a2 = V.Zero, a3 = V.Zero, a4 = V.Zero, a5 = V.Zero, a6 = V.Zero, a7 = V.Zero, a8 = V.Zero, a9 = V.Zero, a10 = V.Zero, a11 = V.Zero;
+        float* x0 = x, x3 = x + 3 * stride, x6 = x + 6 * stride, x9 = x + 9 * stride;
+        for (; columns > 0; columns--, panel += V.Count, x0++, x3++, x6++, x9++)
+        {
+            V p = V.Load(panel);
+            a0 = V.MultiplyAdd(V.Create(*x0), p, a0);
+            a1 = V.MultiplyAdd(V.Create(x0[stride]), p, a1);
+            a2 = V.MultiplyAdd(V.Create(x0[2 * stride]), p, a2);
+            a3 = V.MultiplyAdd(V.Create(*x3), p, a3);
+            a4 = V.MultiplyAdd(V.Create(x3[stride]), p, a4);
+            a5 = V.MultiplyAdd(V.Create(x3[2 * stride]), p, a5);
+            a6 = V.MultiplyAdd(V.Create(*x6), p, a6);
+            a7 = V.MultiplyAdd(V.Create(x6[stride]), p, a7);
+            a8 = V.MultiplyAdd(V.Create(x6[2 * stride]), p, a8);
+            a9 = V.MultiplyAdd(V.Create(*x9), p, a9);
+            a10 = V.MultiplyAdd(V.Create(x9[stride]), p, a10);
+            a11 = V.MultiplyAdd(V.Create(x9[2 * stride]), p, a11);
+        }
+        AddTo(a0, y);
+        AddTo(a1, y + V.Count);
+        AddTo(a2, y + 2 * V.Count);
+        AddTo(a3, y + 3 * V.Count);
+        AddTo(a4, y + 4 * V.Count);
+        AddTo(a5, y + 5 * V.Count);
+        AddTo(a6, y + 6 * V.Count);
+        AddTo(a7, y + 7 * V.Count);
+        AddTo(a8, y + 8 * V.Count);
+        AddTo(a9, y + 9 * V.Count);
+        AddTo(a10, y + 10 * V.Count);
+        AddTo(a11, y + 11 * V.Count);
+    }
+
+    [MethodImpl(MethodImplOptions.AggressiveInlining)]
+    private static void AddTo<V>(V a, float* y) where V : struct, ISimd<V> => V.Store(V.Add(V.Load(y), a), y);
 
     [MethodImpl(MethodImplOptions.AggressiveInlining)]
     private static void AddTo<V>(V a, V b, float* y) where V : struct, ISimd<V>

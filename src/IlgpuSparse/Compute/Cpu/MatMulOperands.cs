@@ -29,4 +29,19 @@ internal readonly unsafe record struct MatMulOperands(
 
     /// <summary>What the product with <paramref name="output"/> is added to in row <paramref name="row"/>.</summary>
     public float Start(int row, int output) => (Accumulate ? YRow(row)[output] : 0) + (Bias != 0 ? ((float*)Bias)[output] : 0);
+
+    /// <summary>Writes <paramref name="count"/> sums of row <paramref name="row"/> from output <paramref name="output"/> on, added to what they are to be added to.</summary>
+    public void Store<V>(int row, int output, float* sums, int count) where V : struct, ISimd<V>
+    {
+        float* y = YRow(row) + output;
+        int i = 0;
+        for (; i <= count - V.Count; i += V.Count)
+        {
+            V sum = V.Load(sums + i);
+            if (Bias != 0) sum = V.Add(sum, V.Load((float*)Bias + output + i));
+            if (Accumulate) sum = V.Add(sum, V.Load(y + i));
+            V.Store(sum, y + i);
+        }
+        for (; i < count; i++) y[i] = Start(row, output + i) + sums[i];
+    }
 }

@@ -62,9 +62,9 @@ internal unsafe struct PrefillAttentionJob<V, TElement> : IParallelJob
         int kvHead = task % Shape.KvHeads, first = (_tasksPerHead - 1 - task / Shape.KvHeads) * _taskRows, rows = Math.Min(_taskRows, _rows - first);
         int tileRows = GemmTile.Rows<V>(), padded = (rows + tileRows - 1) / tileRows * tileRows, width = Width;
         long queryFloats = (long)padded * QueryStride, logitFloats = (long)padded * LogitStride, panelFloats = (long)TileTokens * width;
-        float* queries = Scratch.Worker(worker).Floats(2 * queryFloats + logitFloats + 2 * panelFloats + PanelPacking.DecodedFloats(PanelTokens) + 2 * padded);
+        float* queries = Scratch.Worker(worker).Floats(2 * queryFloats + logitFloats + 2 * panelFloats + PanelPacking.UnpackedFloats(PanelTokens) + 2 * padded);
         float* sums = queries + queryFloats, logits = sums + queryFloats, keys = logits + logitFloats, values = keys + panelFloats;
-        float* unpacked = values + panelFloats, state = unpacked + PanelPacking.DecodedFloats(PanelTokens);
+        float* unpacked = values + panelFloats, state = unpacked + PanelPacking.UnpackedFloats(PanelTokens);
 
         new Span<float>(queries, checked((int)(2 * queryFloats))).Clear();
         for (int i = 0; i < rows; i++)
@@ -112,8 +112,8 @@ internal unsafe struct PrefillAttentionJob<V, TElement> : IParallelJob
         for (int token = 0; token < count; token += PanelTokens, panels += (long)PanelTokens * width)
         {
             for (int i = 0; i < PanelTokens; i++)
-                Unpack(KCache, KScales, row + token + i, unpacked + (long)i * PanelPacking.DecodedStride, 2 * V.Count);
-            PanelPacking.Transpose(unpacked, width, panels, PanelTokens);
+                Unpack(KCache, KScales, row + token + i, unpacked + (long)i * PanelPacking.UnpackedStride, 2 * V.Count);
+            PanelPacking.Transpose(unpacked, PanelPacking.UnpackedStride, width, panels, PanelTokens);
         }
     }
 

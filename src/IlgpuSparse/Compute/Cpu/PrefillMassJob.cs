@@ -37,7 +37,7 @@ internal unsafe struct PrefillMassJob<V> : IParallelJob
     {
         int d = Shape.HeadDim, first = Shape.FirstVisible(Start) / PanelTokens * PanelTokens, end = Start + Rows, tokens = (end - first + PanelTokens - 1) / PanelTokens * PanelTokens;
         int stride = tokens + 16, tileRows = GemmTile.Rows<V>();
-        float* panels = Scratch.Worker(worker).Floats((long)tokens * d + (long)StripRows * stride + (long)StripRows * d + PanelPacking.DecodedFloats(PanelTokens));
+        float* panels = Scratch.Worker(worker).Floats((long)tokens * d + (long)StripRows * stride + (long)StripRows * d + PanelPacking.UnpackedFloats(PanelTokens));
         float* logits = panels + (long)tokens * d, queries = logits + (long)StripRows * stride, unpacked = queries + (long)StripRows * d;
         float* mass = Mass + (long)task * MassStride;
         new Span<float>(mass + first, end - first).Clear();
@@ -68,12 +68,12 @@ internal unsafe struct PrefillMassJob<V> : IParallelJob
         {
             for (int i = 0; i < PanelTokens; i++)
             {
-                var row = new Span<float>(unpacked + (long)i * PanelPacking.DecodedStride, d);
+                var row = new Span<float>(unpacked + (long)i * PanelPacking.UnpackedStride, d);
                 int at = token + i;
                 if (at < end) new ReadOnlySpan<float>(Keys + ((((long)Blocks[at >> KvLayer.BlockShift] * Shape.KvHeads + kvHead) << KvLayer.BlockShift) + (at & (KvLayer.BlockTokens - 1))) * d, d).CopyTo(row);
                 else row.Clear();
             }
-            PanelPacking.Transpose(unpacked, d, panels, PanelTokens);
+            PanelPacking.Transpose(unpacked, PanelPacking.UnpackedStride, d, panels, PanelTokens);
         }
     }
 
