@@ -1,3 +1,5 @@
+using System.Numerics;
+
 namespace IlgpuSparse.Generation;
 
 /// <summary>Draws tokens from logits by <see cref="SamplingOptions"/>. Deterministic for a seed on every machine: its random numbers are SplitMix64's, not the runtime's.</summary>
@@ -51,6 +53,7 @@ public sealed class Sampler
 
     private int Find(ReadOnlySpan<float> logits)
     {
+        if (_options.Temperature == 0 && _options.RepetitionPenalty == 1) return Largest(logits);
         int n = logits.Length;
         if (_values.Length < n)
         {
@@ -60,14 +63,32 @@ public sealed class Sampler
         var values = _values.AsSpan(0, n);
         logits.CopyTo(values);
         foreach (int seen in _seen) values[seen] = values[seen] > 0 ? values[seen] / _options.RepetitionPenalty : values[seen] * _options.RepetitionPenalty;
-
-        int best = -1;
-        for (int i = 0; i < n; i++)
-            if (float.IsFinite(values[i]) && (best < 0 || values[i] > values[best])) best = i;
+        int best = Largest(values);
         if (best < 0) return best;
         int token = _options.Temperature == 0 ? best : Draw(values, values[best]);
         if (_options.RepetitionPenalty != 1) _seen.Add(token);
         return token;
+    }
+
+    // The lowest index of the largest finite number, -1 when there is none.
+    private static int Largest(ReadOnlySpan<float> values)
+    {
+        var most = new Vector<float>(float.NegativeInfinity);
+        int i = 0;
+        for (; i <= values.Length - Vector<float>.Count; i += Vector<float>.Count)
+        {
+            var v = new Vector<float>(values[i..]);
+            // a finite number alone is zero after it is subtracted from itself
+            most = Vector.Max(most, Vector.ConditionalSelect(Vector.Equals(v - v, Vector<float>.Zero), v, most));
+        }
+        float largest = float.NegativeInfinity;
+        for (int lane = 0; lane < Vector<float>.Count; lane++) largest = Math.Max(largest, most[lane]);
+        for (; i < values.Length; i++)
+            if (float.IsFinite(values[i])) largest = Math.Max(largest, values[i]);
+        if (!float.IsFinite(largest)) return -1;
+        for (i = 0; i <= values.Length - Vector<float>.Count && !Vector.EqualsAny(new Vector<float>(values[i..]), new Vector<float>(largest)); i += Vector<float>.Count) { }
+        while (values[i] != largest) i++;
+        return i;
     }
 
     private int Draw(Span<float> values, float largest)

@@ -4,7 +4,7 @@ using IlgpuSparse.Model;
 namespace IlgpuSparse.Compute.Cpu;
 
 /// <summary>
-/// Many rows of X: blocked multiplication. X is transposed once (<see cref="LanePanelsJob{V}"/>), so that its rows lie in the lanes of vectors, and the weights, decoded as they lie, are what the
+/// Many rows of X: blocked multiplication. X is transposed once (<see cref="LanePanels"/>), so that its rows lie in the lanes of vectors, and the weights, decoded as they lie, are what the
 /// register tile broadcasts: no weight is transposed and no vector summed up, only the sums are transposed at the end. Nothing depends on which worker does a task, or when.
 /// </summary>
 internal unsafe struct GemmJob<V, F> : IParallelJob where V : struct, ISimd<V> where F : struct, IWeightFormat
@@ -18,10 +18,15 @@ internal unsafe struct GemmJob<V, F> : IParallelJob where V : struct, ISimd<V> w
     // Rows at a time: by 512 columns they are read again for every tile, and are to stay in the second-level cache. More are cut into even parts.
     private const int MostRows = 192;
 
+    // Up to so many numbers every worker transposes for itself what it reads: that takes it less than to wait for another and to fetch the panels from that one's cache.
+    private const long OwnNumbers = 64 * 1024;
+    private const int MostOwners = 64;
+
     private MatMulOperands _operands;
     private WorkerPool _pool;
     private LanePanels _panels;
     private int _taskOutputs;
+    private ulong _filled;
 
     public static void Run(WorkerPool pool, in MatMulOperands operands)
     {
@@ -30,26 +35,38 @@ internal unsafe struct GemmJob<V, F> : IParallelJob where V : struct, ISimd<V> w
         for (int row = 0; row < operands.Rows; row += partRows)
         {
             var part = operands with { X = (nint)operands.XRow(row), Y = (nint)operands.YRow(row), Rows = Math.Min(partRows, operands.Rows - row) };
-            var job = new GemmJob<V, F> { _operands = part, _pool = pool, _panels = LanePanelsJob<V>.Pack(pool, part), _taskOutputs = taskOutputs };
+            var panels = LanePanels.For<V>(part);
+            bool own = panels.Floats <= OwnNumbers && pool.Workers <= MostOwners;
+            var job = new GemmJob<V, F> { _operands = part, _pool = pool, _panels = own ? panels : LanePanelsJob.Fill(pool, part, panels), _taskOutputs = taskOutputs };
             pool.Run(ref job, (operands.Outputs + taskOutputs - 1) / taskOutputs);
         }
     }
 
     private static int Tiles(long outputs) => (int)((outputs + GemmTile.LaneOutputs - 1) / GemmTile.LaneOutputs) * GemmTile.LaneOutputs;
 
-    public readonly void Execute(int task, int worker)
+    public void Execute(int task, int worker)
     {
         int end = Math.Min((task + 1) * _taskOutputs, _operands.Outputs), group = Math.Min(MostOutputs, Tiles(GroupBytes / _operands.RowBytes));
-        float* sums = _pool.Scratch.Worker(worker).Floats(2 * group * _panels.Lanes + DecodedStride * GemmTile.LaneOutputs);
-        float* transposed = sums + group * _panels.Lanes, decoded = transposed + group * _panels.Lanes;
+        var panels = _panels;
+        bool own = panels.Data == 0;
+        int decodedFloats = Math.Max(DecodedStride * GemmTile.LaneOutputs, panels.CopiedFloats);
+        float* decoded = _pool.Scratch.Worker(worker).Floats(decodedFloats + 2 * group * panels.Lanes + (own ? panels.Floats : 0));
+        float* sums = decoded + decodedFloats, transposed = sums + group * panels.Lanes;
+        if (own)
+        {
+            // they stay where they are until this worker's last task
+            panels = panels with { Data = (nint)(transposed + group * panels.Lanes) };
+            ulong mine = 1UL << worker;
+            if ((Interlocked.Or(ref _filled, mine) & mine) == 0) panels.Fill(_operands, 0, _operands.Columns, decoded);
+        }
         for (int first = task * _taskOutputs; first < end; first += group)
         {
             int outputs = Math.Min(group, end - first);
-            new Span<float>(sums, group * _panels.Lanes).Clear();
-            Multiply(first, outputs, group, sums, decoded);
-            for (int lane = 0; lane < _operands.Rows; lane += _panels.Width(lane))
+            new Span<float>(sums, group * panels.Lanes).Clear();
+            Multiply(panels, first, outputs, group, sums, decoded);
+            for (int lane = 0; lane < _operands.Rows; lane += panels.Width(lane))
             {
-                int width = _panels.Width(lane), rows = Math.Min(width, _operands.Rows - lane);
+                int width = panels.Width(lane), rows = Math.Min(width, _operands.Rows - lane);
                 PanelPacking.Transpose(sums + lane * group, width, rows, transposed, group);
                 for (int row = 0; row < rows; row++) _operands.Store<V>(lane + row, first, transposed + row * group, outputs);
             }
@@ -57,7 +74,7 @@ internal unsafe struct GemmJob<V, F> : IParallelJob where V : struct, ISimd<V> w
     }
 
     // Sums are [panel, output, lane].
-    private readonly void Multiply(int first, int outputs, int group, float* sums, float* decoded)
+    private readonly void Multiply(in LanePanels panels, int first, int outputs, int group, float* sums, float* decoded)
     {
         long rowBytes = _operands.RowBytes;
         byte* ahead = _operands.WeightRow(first + outputs);
@@ -75,10 +92,10 @@ internal unsafe struct GemmJob<V, F> : IParallelJob where V : struct, ISimd<V> w
                     ahead = Prefetch.Lines(ahead, bytes);
                     F.Dequantise<V>(weight, decoded + output * DecodedStride, columns);
                 }
-                for (int lane = 0; lane < _panels.Lanes; lane += _panels.Width(lane))
+                for (int lane = 0; lane < panels.Lanes; lane += panels.Width(lane))
                 {
-                    int width = _panels.Width(lane);
-                    GemmTile.RunLanes<V>(decoded, DecodedStride, _panels.At(lane, column), columns, sums + lane * group + tile * width, width);
+                    int width = panels.Width(lane);
+                    GemmTile.RunLanes<V>(decoded, DecodedStride, panels.At(lane, column), columns, sums + lane * group + tile * width, width);
                 }
             }
         }
