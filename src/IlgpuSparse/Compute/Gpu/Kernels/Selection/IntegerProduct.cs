@@ -3,15 +3,19 @@ using ILGPU;
 namespace IlgpuSparse.Compute.Gpu.Kernels.Selection;
 
 /// <summary>
-/// Labels of 1, 2, 4 or 8 bits: codes spread into the bytes of a register by one AND (and a shift for all but the first), multiplied exactly by integer tensor cores. A query (times the
-/// quantiser steps) is a 24-bit integer: its upper two bytes are the columns of one product, its lowest byte is a column of a second one. Floating-point tensor cores would take twice the
-/// instructions and cut addends off.
+/// Labels of 1, 2, 4 or 8 bits, multiplied exactly by integer tensor cores. The codes of a byte are not taken out one by one: the byte as it is, then without its lowest code, without its two lowest and so on, meet the
+/// differences of the queries of neighbouring codes, each query as many times as its code is small in the byte, so that the sum is what the codes alone would give, times the place of the highest
+/// (<see cref="Places"/>). That is one AND for all codes of a register but the first, and no shift. A query (times the quantiser steps) is a 24-bit integer and such a difference one of 32 bits: its upper two bytes are
+/// the columns of one product, its lower two those of a second one. Floating-point tensor cores would take twice the instructions and cut addends off.
 /// </summary>
 internal readonly struct IntegerProduct<TBits> : ILabelProduct
     where TBits : struct, ILabelBits
 {
-    /// <summary>What the largest channel of a query becomes: a little less than 127 in each byte, so that rounding cannot carry its upper byte to 128.</summary>
+    /// <summary>What the largest channel of a query becomes: less than 2^23, so that a difference (at most 192 of them, of 1-bit codes) is one of 32 bits.</summary>
     private const float Largest = 8_355_000f;
+
+    // Bits below the highest code of a byte: sums of products are so many places too high.
+    private static int Places => 8 - TBits.Bits;
 
     // One over LabelFormat.GaussianStep: the deviation of a channel in steps.
     private static float Deviation => TBits.Bits == 1 ? 1f / 1.5958f : TBits.Bits == 2 ? 1f / 0.9957f : TBits.Bits == 4 ? 1f / 0.3352f : 1f / 0.0308f;
@@ -34,15 +38,14 @@ internal readonly struct IntegerProduct<TBits> : ILabelProduct
             int unit = i >> 6, tile = set.Tiles == 1 ? 0 : unit / products, register = 2 * (unit - tile * products);
             int column = (i & 31) >> 2, word = i & 3;
             int query = (tile * ScoreKernel.TileHeads + (column >> 1)) * ScoreKernel.MaxChannels;
-            // bytes 2 and 1, then byte 0 and nothing
-            int shift = (i & 32) == 0 ? 16 - 8 * (column & 1) : 0;
-            uint present = (i & 32) != 0 && (column & 1) != 0 ? 0u : uint.MaxValue;
+            // bytes 3 and 2, then 1 and 0
+            int shift = ((i & 32) == 0 ? 24 : 8) - 8 * (column & 1);
             fragments[i] = new U2
             {
-                X = present & Bytes(labels, queries, query, word + 4 * (register >> TBits.ByteShift), register & (1 << TBits.ByteShift) - 1, shift),
+                X = Bytes(labels, queries, query, word + 4 * (register >> TBits.ByteShift), register & (1 << TBits.ByteShift) - 1, shift),
                 // a word of eight-bit codes is half a product when it is a lane's only one
                 Y = (TWords.Value << TBits.ByteShift) == 1
-                    ? 0u : present & Bytes(labels, queries, query, word + 4 * (register + 1 >> TBits.ByteShift), register + 1 & (1 << TBits.ByteShift) - 1, shift),
+                    ? 0u : Bytes(labels, queries, query, word + 4 * (register + 1 >> TBits.ByteShift), register + 1 & (1 << TBits.ByteShift) - 1, shift),
             };
         }
         Group.Barrier();
@@ -53,22 +56,26 @@ internal readonly struct IntegerProduct<TBits> : ILabelProduct
     {
         var p = Products<TWords>(words, first, query);
         F4 result;
-        result.X = Score(p.Low.X, p.Low.Y, p.LowRest.X, factor);
-        result.Y = Score(p.Low.Z, p.Low.W, p.LowRest.Z, factor);
-        result.Z = Score(p.High.X, p.High.Y, p.HighRest.X, factor);
-        result.W = Score(p.High.Z, p.High.W, p.HighRest.Z, factor);
+        result.X = Score(Joined(p.Low.X, p.Low.Y), Joined(p.LowRest.X, p.LowRest.Y), factor);
+        result.Y = Score(Joined(p.Low.Z, p.Low.W), Joined(p.LowRest.Z, p.LowRest.W), factor);
+        result.Z = Score(Joined(p.High.X, p.High.Y), Joined(p.HighRest.X, p.HighRest.Y), factor);
+        result.W = Score(Joined(p.High.Z, p.High.W), Joined(p.HighRest.Z, p.HighRest.W), factor);
         return result;
     }
 
     public static float MultiplyOwn<TWords>(U4[] words, int first, U2[] query, float factor)
         where TWords : struct, IKernelCount
     {
+        // joined before one is chosen: multiplications go to other units than choices
         var p = Products<TWords>(words, first, query);
-        return Score(LabelProduct.Own(p.Low.X, p.Low.Z, p.High.X, p.High.Z), LabelProduct.Own(p.Low.Y, p.Low.W, p.High.Y, p.High.W),
-            LabelProduct.Own(p.LowRest.X, p.LowRest.Z, p.HighRest.X, p.HighRest.Z), factor);
+        return Score(LabelProduct.Own(Joined(p.Low.X, p.Low.Y), Joined(p.Low.Z, p.Low.W), Joined(p.High.X, p.High.Y), Joined(p.High.Z, p.High.W)),
+            LabelProduct.Own(Joined(p.LowRest.X, p.LowRest.Y), Joined(p.LowRest.Z, p.LowRest.W), Joined(p.HighRest.X, p.HighRest.Y), Joined(p.HighRest.Z, p.HighRest.W)), factor);
     }
 
-    private static float Score(int upper, int middle, int lowest, float factor) => (upper * 256 + middle) * (256f * factor) + lowest * factor;
+    // At most 128 channels of 255 times 128: no overflow.
+    private static int Joined(int upper, int lower) => upper * 256 + lower;
+
+    private static float Score(int upper, int lower, float factor) => upper * (65536f * factor) + lower * factor;
 
     private static IntegerProducts Products<TWords>(U4[] words, int first, U2[] query)
         where TWords : struct, IKernelCount
@@ -80,15 +87,15 @@ internal readonly struct IntegerProduct<TBits> : ILabelProduct
             {
                 int left = 2 * m & (1 << TBits.ByteShift) - 1, right = 2 * m + 1 & (1 << TBits.ByteShift) - 1;
                 var a = words[first + (2 * m >> TBits.ByteShift)];
-                var lowRows = new U4 { X = Spread(a.X, left), Y = Spread(a.Y, left) };
-                var highRows = new U4 { X = Spread(a.Z, left), Y = Spread(a.W, left) };
+                var lowRows = new U4 { X = Codes(a.X, left), Y = Codes(a.Y, left) };
+                var highRows = new U4 { X = Codes(a.Z, left), Y = Codes(a.W, left) };
                 if (2 * m + 1 < TWords.Value << TBits.ByteShift)
                 {
                     var b = words[first + (2 * m + 1 >> TBits.ByteShift)];
-                    lowRows.Z = Spread(b.X, right);
-                    lowRows.W = Spread(b.Y, right);
-                    highRows.Z = Spread(b.Z, right);
-                    highRows.W = Spread(b.W, right);
+                    lowRows.Z = Codes(b.X, right);
+                    lowRows.W = Codes(b.Y, right);
+                    highRows.Z = Codes(b.Z, right);
+                    highRows.W = Codes(b.W, right);
                 }
                 sums.Low = TensorCore.Multiply(lowRows, query[2 * m], sums.Low);
                 sums.High = TensorCore.Multiply(highRows, query[2 * m], sums.High);
@@ -112,22 +119,22 @@ internal readonly struct IntegerProduct<TBits> : ILabelProduct
         rounded.Z = TensorCore.Nearest(value.Z * unit);
         rounded.W = TensorCore.Nearest(value.W * unit);
         int own = slot * ScoreKernel.MaxChannels + lane;
-        queries[own] = Interop.IntAsFloat((uint)rounded.X);
-        queries[own + 32] = Interop.IntAsFloat((uint)rounded.Y);
-        queries[own + 64] = Interop.IntAsFloat((uint)rounded.Z);
-        queries[own + 96] = Interop.IntAsFloat((uint)rounded.W);
+        queries[own] = Interop.IntAsFloat((uint)Difference(rounded.X, lane));
+        queries[own + 32] = Interop.IntAsFloat((uint)Difference(rounded.Y, lane));
+        queries[own + 64] = Interop.IntAsFloat((uint)Difference(rounded.Z, lane));
+        queries[own + 96] = Interop.IntAsFloat((uint)Difference(rounded.W, lane));
         int sum = (int)GroupScan.WarpSum((uint)(rounded.X + rounded.Y + rounded.Z + rounded.W));
         if (lane == 0)
         {
             float factor = unit > 0f ? largest / Largest * score.Scale : 0f;
-            factors[slot] = factor;
+            factors[slot] = factor * (1f / (1 << Places));
             // a static step is a fixed part of its channel's deviation; of the others nothing is known here, and any spread will do
             spreads[slot] = norm * score.Scale * (labels.Static != 0 ? Deviation : 1f);
             summands[slot] = (labels.PerToken != 0 ? 1f : -0.5f * ((1 << TBits.Bits) - 1)) * sum * factor;
         }
     }
 
-    // A byte (bits from `shift` on) of each of the query's channels that meet codes number `place` of the bytes of a word.
+    // A byte (bits from `shift` on) of what meets each of the four bytes of a word without their lowest `place` codes.
     private static uint Bytes(LabelView labels, ArrayView<float> queries, int query, int word, int place, int shift)
     {
         // a word that the label does not have meets zeros
@@ -139,8 +146,15 @@ internal readonly struct IntegerProduct<TBits> : ILabelProduct
         return word < labels.Words ? packed : 0u;
     }
 
-    // The lower bytes count from -128 to 127, so each carries into the next what is from 128 on.
-    private static uint Byte(float bits, int shift) => (uint)((int)Interop.FloatAsInt(bits) + (0x8080 & (1 << shift) - 1) >> shift) & 0xffu;
+    // What the query of a lane's channel is above that of the code before it in the byte, each times the place of the byte's highest code over its own.
+    private static int Difference(int query, int lane)
+    {
+        int place = lane & (1 << TBits.ByteShift) - 1, shift = Places - place * TBits.Bits, before = Warp.Shuffle(query, lane - 1 & 31);
+        return (query << shift) - (place == 0 ? 0 : before << shift + TBits.Bits);
+    }
 
-    private static uint Spread(uint word, int place) => (word >> (place * TBits.Bits)) & (0x01010101u * ((1u << TBits.Bits) - 1u));
+    // The lower bytes count from -128 to 127, so each carries into the next what is from 128 on.
+    private static uint Byte(float bits, int shift) => (uint)((int)Interop.FloatAsInt(bits) + (0x808080 & (1 << shift) - 1) >> shift) & 0xffu;
+
+    private static uint Codes(uint word, int place) => place == 0 ? word : word & (0x01010101u * (0x100u - (1u << place * TBits.Bits)));
 }

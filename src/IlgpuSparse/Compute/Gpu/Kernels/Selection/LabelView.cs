@@ -57,5 +57,6 @@ internal struct LabelView
     public readonly long Scale(int block, int kvHead, int token) => ((long)block * KvHeads + kvHead) * KvLayer.BlockTokens + (token & (KvLayer.BlockTokens - 1));
 
     /// <summary>Word 0 of token 0 of <paramref name="block"/> and <paramref name="kvHead"/>.</summary>
-    public readonly long FirstWord(int block, int kvHead) => ((long)block * KvHeads + kvHead) * Words * KvLayer.BlockTokens;
+    /// <remarks>One multiplication of 64 bits: blocks times kv heads are far below 2^31, as whole blocks of labels are in memory.</remarks>
+    public readonly long FirstWord(int block, int kvHead) => (long)(block * KvHeads + kvHead) * (Words * KvLayer.BlockTokens);
 }

@@ -30,10 +30,11 @@ internal static class LabelWords
         where TWords : struct, IKernelCount
         where TUnits : struct, IKernelCount
     {
-        var quads = labels.Codes.Cast<U4>();
         int lane = Group.IdxX & 31, group = lane >> 2, column = lane & 3;
         int tile = ((token & (KvLayer.BlockTokens - 1)) >> 4) + (group >> 2);
-        long first = (labels.FirstWord(block, kvHead) >> 2) + (long)tile * labels.Words * 4 + (group & 3);
+        // places inside of the block in 32 bits: most of what is calculated for a load otherwise is its address
+        var quads = labels.Codes.SubView(labels.FirstWord(block, kvHead), labels.Words * KvLayer.BlockTokens).Cast<U4>();
+        int first = tile * labels.Words * 4 + (group & 3);
         for (int u = 0; u < TUnits.Slots; u++)
         {
             for (int i = 0; i < TWords.Slots; i++)

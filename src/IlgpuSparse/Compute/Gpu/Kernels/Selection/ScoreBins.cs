@@ -26,12 +26,11 @@ internal static class ScoreBins
     /// <summary>The bin of <paramref name="score"/>; <paramref name="inverse"/> is one over the expected spread. What is not a number is last.</summary>
     public static int Of(float score, float inverse)
     {
-        float place = Place(score, inverse);
-        uint bits = Interop.FloatAsInt(place), magnitude = bits & 0x7fffffffu;
+        float x = Scaled(score, inverse), distance = 1f + Math.Abs(x);
         // one and more, so that the octave is in the exponent
-        int bin = Math.Min((int)magnitude - One >> 16, Half - 1);
-        bin = (bits & 0x80000000u) != 0u ? Half + bin : Half - 1 - bin;
-        return magnitude <= 0x7f800000u ? bin : Bins - 1;
+        int octave = Math.Min((int)(Interop.FloatAsInt(distance) >> 16), (One >> 16) + Half - 1);
+        // what is not a number is not zero or more, and farthest
+        return x >= 0f ? (One >> 16) + Half - 1 - octave : Half - (One >> 16) + octave;
     }
 
     /// <summary>Where a score lies among the bins: one and more for scores from zero on, minus one and less below. It rises with the score, and <see cref="Bound"/> tells the bins apart.</summary>

@@ -80,26 +80,44 @@ internal struct SliceScores
                     if (u < TUnits.Value) best[u] = LabelProduct.LargestOfToken(best[u * 4], best[u * 4 + 1], best[u * 4 + 2], best[u * 4 + 3]);
                 }
             }
-            // all units' bins before the first is counted, so that nothing of one waits for another
-            for (int u = 0; u < TUnits.Slots; u++)
+            // nearly all tokens are visible, and in by their scores alone: of theirs nothing is asked one by one
+            int inside = (token - first) | (end - unit - token);
+            if (HasBins<TMode>()) inside |= (token - range.SinkEnd) | (range.RecentStart - unit - token);
+            bool open = TMode.Value != ScoreKernel.WithMaximum && inside >= 0;
+            if (open)
             {
-                if (u < TUnits.Value)
+                for (int u = 0; u < TUnits.Slots; u++)
                 {
-                    int own = token + u * ScoreKernel.UnitTokens + (Group.IdxX & 31);
-                    if (TMode.Value == ScoreKernel.WithMaximum) places[u] = SortableKey.TopBin(range.InsideKey(own, best[u]));
-                    if (HasBins<TMode>()) places[u] = ScoreBins.Of(best[u], result.Inverse) & ~range.ForcedMask(own);
+                    if (u < TUnits.Value)
+                    {
+                        scores[output + token + u * ScoreKernel.UnitTokens + (Group.IdxX & 31)] = best[u];
+                        if (HasBins<TMode>()) Atomic.Add(ref bins[ScoreBins.Of(best[u], result.Inverse)], 1u);
+                    }
                 }
             }
-            for (int u = 0; u < TUnits.Slots; u++)
+            else
             {
-                if (u < TUnits.Value)
+                // all units' bins before the first is counted, so that nothing of one waits for another
+                for (int u = 0; u < TUnits.Slots; u++)
                 {
-                    int own = token + u * ScoreKernel.UnitTokens + (Group.IdxX & 31);
-                    if (((own - first) | (end - 1 - own)) >= 0)
+                    if (u < TUnits.Value)
                     {
-                        scores[output + own] = best[u];
-                        if (TMode.Value == ScoreKernel.WithMaximum) result.Maximum = Math.Max(result.Maximum, SortableKey.Of(best[u]));
-                        if (HasBins<TMode>() || TMode.Value == ScoreKernel.WithMaximum) Atomic.Add(ref bins[places[u]], 1u);
+                        int own = token + u * ScoreKernel.UnitTokens + (Group.IdxX & 31);
+                        if (TMode.Value == ScoreKernel.WithMaximum) places[u] = SortableKey.TopBin(range.InsideKey(own, best[u]));
+                        if (HasBins<TMode>()) places[u] = ScoreBins.Of(best[u], result.Inverse) & ~range.ForcedMask(own);
+                    }
+                }
+                for (int u = 0; u < TUnits.Slots; u++)
+                {
+                    if (u < TUnits.Value)
+                    {
+                        int own = token + u * ScoreKernel.UnitTokens + (Group.IdxX & 31);
+                        if (((own - first) | (end - 1 - own)) >= 0)
+                        {
+                            scores[output + own] = best[u];
+                            if (TMode.Value == ScoreKernel.WithMaximum) result.Maximum = Math.Max(result.Maximum, SortableKey.Of(best[u]));
+                            if (HasBins<TMode>() || TMode.Value == ScoreKernel.WithMaximum) Atomic.Add(ref bins[places[u]], 1u);
+                        }
                     }
                 }
             }
