@@ -21,10 +21,8 @@ public sealed class LlamaDecoder : IDisposable
     private readonly StepBatch _batch;
     private readonly ForwardPass _pass;
     private readonly RecordedSteps _steps;
-    private readonly Action _plainStep, _drawingStep;
-    private SamplingOptions? _sampling;
-    private StepQueue? _queue;
-    private (int GridLength, int Mode) _queuedKind;
+    private readonly DrawingSteps _drawing;
+    private readonly Action _step;
 
     /// <summary>Allocates caches and scratch for <paramref name="options"/>.</summary>
     /// <exception cref="ArgumentException">Options that contradict the model.</exception>
@@ -49,8 +47,7 @@ public sealed class LlamaDecoder : IDisposable
         _shape = new AttentionShape(c.Heads, c.KvHeads, c.HeadDim, c.SlidingWindow);
         int maxRows = MaxRows(options);
         _steps = new RecordedSteps(backend);
-        _plainStep = Step;
-        _drawingStep = DrawingStep;
+        _step = Step;
         try
         {
             backend.ReserveWorkingMemory(c, weights.Formats, maxRows);
@@ -60,8 +57,8 @@ public sealed class LlamaDecoder : IDisposable
             if (Policy.Selection is { } sets) host?.Reserve(sets);
             QueuesSteps = backend.Records && Policy.IsRecordable;
             _batch = new StepBatch(backend, maxRows, options.MaxSequences, Cache.Blocks);
-            Feedback = new TokenFeedback(backend);
             _pass = new ForwardPass(backend, weights, options, Cache, Policy, _batch, maxRows);
+            _drawing = new DrawingSteps(backend, c, Cache, Policy, _batch, _pass, _steps);
         }
         catch
         {
@@ -96,9 +93,6 @@ public sealed class LlamaDecoder : IDisposable
 
     /// <summary>Whether <see cref="Queue"/> is the faster way to generate: where steps are recorded.</summary>
     internal bool QueuesSteps { get; set; }
-
-    /// <summary>Where queued steps leave their tokens.</summary>
-    internal TokenFeedback Feedback { get; private set; } = null!;
 
     /// <summary>
     /// Called with every layer's queries <c>[row, head, headDim]</c> and keys <c>[row, kvHead, headDim]</c> after RoPE: what calibration gathers.
@@ -181,7 +175,7 @@ public sealed class LlamaDecoder : IDisposable
         if (sequences.Count == 0 || sequences.Count != tokens.Length || sequences.Count > Options.MaxSequences)
             throw new ArgumentException($"{sequences.Count} sequences and {tokens.Length} tokens; a step takes 1 to {Options.MaxSequences} of each", nameof(sequences));
         CheckIds(tokens);
-        Interrupt();
+        _drawing.Interrupt();
         Span<int> positions = stackalloc int[tokens.Length];
         var blocks = new int[tokens.Length][];
         for (int i = 0; i < tokens.Length; i++)
@@ -195,7 +189,7 @@ public sealed class LlamaDecoder : IDisposable
         _batch.SetDecode(positions, blocks, dense);
         Cache.Prepare(_batch);
         ((DeviceSpan)_pass.Ids).Upload(tokens);
-        if (Policy.IsRecordable && Attended is null) _steps.Run(_batch, dense ? DenseMode : Policy.Mode(_batch), null, Cache.Layout(_batch), _plainStep);
+        if (Policy.IsRecordable && Attended is null) _steps.Run(_batch, dense ? DenseMode : Policy.Mode(_batch), null, Cache.Layout(_batch), _step);
         else Step();
         if (_backend.Records) _batch.NoteAdvanced();
         foreach (var sequence in sequences) sequence.Advance(1);
@@ -214,7 +208,7 @@ public sealed class LlamaDecoder : IDisposable
             throw new ArgumentException($"{tokens.Length} tokens: a run has 1 to {(Policy.TakesRuns ? Options.MaxSequences : 1)}", nameof(tokens));
         if (tokens.Length == 1) return Decode([sequence], tokens);
         CheckIds(tokens);
-        Interrupt();
+        _drawing.Interrupt();
         sequence.Reserve(sequence.Length + tokens.Length);
         int start = sequence.Length;
         _batch.SetDecode([.. Enumerable.Range(start, tokens.Length)], [.. Enumerable.Repeat(sequence.Blocks, tokens.Length)]);
@@ -226,59 +220,19 @@ public sealed class LlamaDecoder : IDisposable
         return _pass.Download(tokens.Length).Span;
     }
 
-    /// <summary>Steps of <paramref name="sequence"/> that follow one another on the device; see <see cref="StepQueue(LlamaDecoder, CacheSequence, int, SamplingOptions, int, int)"/>.</summary>
+    /// <summary>Steps of <paramref name="sequence"/> that follow one another on the device; see <see cref="StepQueue(DrawingSteps, CacheSequence, int, SamplingOptions, int, int)"/>.</summary>
     internal StepQueue Queue(CacheSequence sequence, int token, SamplingOptions sampling, int drawn, int steps)
     {
         sampling.ValidateWithoutText();
         CheckIds([token]);
-        return new StepQueue(this, sequence, token, sampling, drawn, steps);
-    }
-
-    /// <summary>Gives the device to <paramref name="queue"/>, whose next step appends <paramref name="token"/>.</summary>
-    internal void Begin(StepQueue queue, int token, int drawn)
-    {
-        Interrupt();
-        _queue = queue;
-        ((DeviceSpan)_pass.Ids).Upload<int>([token]);
-        ((DeviceSpan)Feedback.Draws).Upload<int>([drawn]);
-    }
-
-    /// <summary>Ends <paramref name="queue"/>.</summary>
-    internal void End(StepQueue queue)
-    {
-        if (_queue == queue) Interrupt();
-    }
-
-    /// <summary>
-    /// Asks for the next step of the queue that <see cref="Begin"/> named, at <paramref name="position"/>, unless it differs from the steps before it in how it is computed; it may then
-    /// allocate, and has to be <paramref name="alone"/>.
-    /// </summary>
-    internal bool TryStep(int position, int[][] blocks, SamplingOptions sampling, bool alone)
-    {
-        _batch.SetDecode([position], blocks);
-        var kind = (_batch.GridLength, Policy.Mode(_batch));
-        if (!alone && kind != _queuedKind) return false;
-        _queuedKind = kind;
-        Cache.Prepare(_batch);
-        _sampling = sampling;
-        _steps.Run(_batch, _queuedKind.Mode, sampling, Cache.Layout(_batch), _drawingStep);
-        _batch.NoteAdvanced();
-        return true;
-    }
-
-    // Whatever else uses the ids and positions on the device takes them from the queue.
-    private void Interrupt()
-    {
-        var queue = _queue;
-        _queue = null;
-        queue?.Discard();
+        return new StepQueue(_drawing, sequence, token, sampling, drawn, steps);
     }
 
     private void ForEachChunk(CacheSequence sequence, ReadOnlySpan<int> tokens, Action<int> finished, Action<int>? progress, CancellationToken cancellation)
     {
         if (tokens.IsEmpty) throw new ArgumentException("a prompt needs at least one token", nameof(tokens));
         CheckIds(tokens);
-        Interrupt();
+        _drawing.Interrupt();
         for (int start = 0; start < tokens.Length; start += Options.PrefillChunk)
         {
             cancellation.ThrowIfCancellationRequested();
@@ -302,15 +256,6 @@ public sealed class LlamaDecoder : IDisposable
         if (_backend.Records) _backend.AdvancePositions(_batch);
     }
 
-    // The same, up to the next step's ids: nothing here needs the host.
-    private void DrawingStep()
-    {
-        _pass.Run();
-        _pass.Project(0, _batch.Rows);
-        _backend.Sample(_pass.Logits, _batch.Rows, Config.VocabularySize, _sampling!, Feedback.Draws, _pass.Ids);
-        _backend.FeedBack(_batch, _pass.Ids, Feedback.History, TokenFeedback.Slots);
-    }
-
     // Logits of rows of the last pass.
     private ReadOnlyMemory<float> Logits(int first, int count)
     {
@@ -327,10 +272,10 @@ public sealed class LlamaDecoder : IDisposable
     /// <summary>Frees caches and scratch; the weights stay.</summary>
     public void Dispose()
     {
-        Interrupt();
+        _drawing?.Interrupt();
         _backend.Settle(); // steps that nobody waited for
         _steps.Dispose();
-        Feedback?.Dispose();
+        _drawing?.Dispose();
         _pass?.Dispose();
         _batch?.Dispose();
         Policy?.Dispose();

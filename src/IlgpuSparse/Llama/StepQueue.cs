@@ -9,7 +9,7 @@ namespace IlgpuSparse.Llama;
 /// </summary>
 internal sealed class StepQueue : IDisposable
 {
-    private readonly LlamaDecoder _decoder;
+    private readonly DrawingSteps _drawing;
     private readonly CacheSequence _sequence;
     private readonly SamplingOptions _sampling;
     private readonly int[][] _blocks;
@@ -25,17 +25,17 @@ internal sealed class StepQueue : IDisposable
     private int _read, _ready; // tokens taken, and tokens there, of the batch read last
 
     /// <summary>Continues <paramref name="sequence"/> with <paramref name="token"/>, which was the draw number <paramref name="drawn"/> of <paramref name="sampling"/>.</summary>
-    /// <param name="decoder">Whose sequence it is.</param>
+    /// <param name="drawing">Steps of the decoder whose sequence it is.</param>
     /// <param name="sequence">The sequence.</param>
     /// <param name="token">The next token to append.</param>
     /// <param name="sampling">How tokens are drawn.</param>
     /// <param name="drawn">Draws so far.</param>
     /// <param name="steps">Most steps that will be taken.</param>
-    public StepQueue(LlamaDecoder decoder, CacheSequence sequence, int token, SamplingOptions sampling, int drawn, int steps)
+    public StepQueue(DrawingSteps drawing, CacheSequence sequence, int token, SamplingOptions sampling, int drawn, int steps)
     {
-        (_decoder, _sequence, _token, _sampling, _drawn) = (decoder, sequence, token, sampling, drawn);
+        (_drawing, _sequence, _token, _sampling, _drawn) = (drawing, sequence, token, sampling, drawn);
         _blocks = [sequence.Blocks];
-        _end = (int)Math.Min((long)sequence.Length + steps, decoder.Cache.Capacity);
+        _end = (int)Math.Min((long)sequence.Length + steps, drawing.Capacity);
     }
 
     /// <summary>Appends the last token to the sequence and returns the one drawn after it.</summary>
@@ -59,7 +59,7 @@ internal sealed class StepQueue : IDisposable
     }
 
     /// <summary>Ends the queue.</summary>
-    public void Dispose() => _decoder.End(this);
+    public void Dispose() => _drawing.End(this);
 
     private void Fetch()
     {
@@ -68,7 +68,7 @@ internal sealed class StepQueue : IDisposable
         bool ahead = _size > 1;
         if (_flying == 0) Ask();
         if (ahead && _flying < TokenFeedback.Batches) Ask();
-        var history = _decoder.Feedback.Download(_first).Wait();
+        var history = _drawing.Feedback.Download(_first).Wait();
         _ready = _counts[_first];
         for (int i = 0; i < _ready; i++) _tokens[i] = history[(_sequence.Length + i) & (TokenFeedback.Slots - 1)];
         _read = 0;
@@ -78,7 +78,7 @@ internal sealed class StepQueue : IDisposable
 
     private void Start()
     {
-        _decoder.Begin(this, _token, _drawn);
+        _drawing.Begin(this, _token, _drawn);
         _started = true;
         _position = _sequence.Length;
         _size = 1;
@@ -95,14 +95,14 @@ internal sealed class StepQueue : IDisposable
         }
         _sequence.Reserve(end);
         int count = 0;
-        while (_position < end && _decoder.TryStep(_position, _blocks, _sampling, alone: _flying + count == 0))
+        while (_position < end && _drawing.TryStep(_position, _blocks, _sampling, alone: _flying + count == 0))
         {
             _position++;
             count++;
         }
         if (count == 0) return;
         int batch = (_first + _flying) % TokenFeedback.Batches;
-        _decoder.Feedback.Download(batch).Start();
+        _drawing.Feedback.Download(batch).Start();
         _counts[batch] = count;
         _flying++;
         _size = Math.Min(2 * _size, TokenFeedback.BatchSteps);

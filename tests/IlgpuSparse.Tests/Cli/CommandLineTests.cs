@@ -2,7 +2,6 @@ using System.Diagnostics;
 using System.Globalization;
 using System.Text;
 using System.Text.Json;
-using IlgpuSparse.Model;
 using IlgpuSparse.Tests.Model;
 
 namespace IlgpuSparse.Tests.Cli;
@@ -13,7 +12,7 @@ public class CommandLineTests
     [Fact]
     public void Generate_continues_the_prompt_and_says_what_it_read()
     {
-        var json = RunJson("generate", "--prompt", "It was a dark night, and the old captain", "--tokens", "12", "--attention", "dense", "--kv-type", "f32", "--temperature", "0");
+        var json = Tool.RunJson("generate", "--prompt", "It was a dark night, and the old captain", "--tokens", "12", "--attention", "dense", "--kv-type", "f32", "--temperature", "0");
         Assert.Equal("was not in the least disturbed.", json.GetProperty("text").GetString()!.TrimStart()[..31]);
         Assert.Equal(11, json.GetProperty("promptTokens").GetInt32());
         Assert.Equal(12, json.GetProperty("newTokens").GetInt32());
@@ -24,7 +23,7 @@ public class CommandLineTests
     public void Generate_takes_standard_input_and_a_seed()
     {
         string[] arguments = ["generate", "--prompt-file", "-", "--tokens", "8", "--temperature", "0.9", "--top-k", "50", "--seed", "5", "--json"];
-        var (first, second) = (Run("The sea was calm that evening", arguments), Run("The sea was calm that evening", arguments));
+        var (first, second) = (Tool.Run("The sea was calm that evening", arguments), Tool.Run("The sea was calm that evening", arguments));
         Assert.Equal(0, first.ExitCode);
         Assert.Equal(Text(first.Output), Text(second.Output));
         static string Text(string output) => JsonDocument.Parse(output).RootElement.GetProperty("text").GetString()!;
@@ -35,7 +34,7 @@ public class CommandLineTests
     {
         string file = Path.GetTempFileName();
         File.WriteAllText(file, string.Concat(Enumerable.Repeat("The wind was in the trees, and nothing else moved on the hill. ", 60)));
-        var json = RunJson("generate", "--prompt-file", file, "--tokens", "4", "--attention", "double-sparsity:tokens=1/16");
+        var json = Tool.RunJson("generate", "--prompt-file", file, "--tokens", "4", "--attention", "double-sparsity:tokens=1/16");
         File.Delete(file);
         Assert.InRange(json.GetProperty("density").GetDouble(), 0.09, 0.1);
         Assert.True(json.GetProperty("labelBytes").GetInt64() > 0);
@@ -44,7 +43,7 @@ public class CommandLineTests
     [Fact]
     public void Inspect_logits_has_the_agreed_shape()
     {
-        var json = RunJson("inspect", "logits", "--model", TestFiles.Data("checkpoints", "llama-mha"), "--ids", "1,2,3");
+        var json = Tool.RunJson("inspect", "logits", "--model", TestFiles.Data("checkpoints", "llama-mha"), "--ids", "1,2,3");
         Assert.Equal(256, json.GetProperty("logits").GetArrayLength());
         Assert.Equal(3, json.GetProperty("argmax").GetArrayLength());
         Assert.Equal(3, json.GetProperty("logSumExp").GetArrayLength());
@@ -53,21 +52,21 @@ public class CommandLineTests
     [Fact]
     public void Inspect_plans_memory()
     {
-        var json = RunJson("inspect", "--context", "8192");
+        var json = Tool.RunJson("inspect", "--context", "8192");
         Assert.Equal(8192L * 8 * 2 * 128 * 2 * 2, json.GetProperty("plan").GetProperty("keysAndValues").GetInt64());
-        Assert.Contains("books-16m", Run(null, "inspect").Output);
+        Assert.Contains("books-16m", Tool.Run(null, "inspect").Output);
     }
 
     [Fact]
-    public void Doctor_finds_the_machine_fit() => Assert.True(RunJson("doctor").GetProperty("good").GetBoolean());
+    public void Doctor_finds_the_machine_fit() => Assert.True(Tool.RunJson("doctor").GetProperty("good").GetBoolean());
 
     [Fact]
     public void Calibrate_writes_a_map_that_generate_takes()
     {
         string map = Path.Combine(Path.GetTempPath(), $"{Guid.NewGuid():N}.channels.json");
-        var json = RunJson("calibrate", "--output", map, "--window", "512", "--windows", "1", "--steps", "20", "--statistic", "qk");
+        var json = Tool.RunJson("calibrate", "--output", map, "--window", "512", "--windows", "1", "--steps", "20", "--statistic", "qk");
         Assert.Equal("qk", json.GetProperty("statistic").GetString());
-        var generated = RunJson("generate", "--prompt", "Once upon a time", "--tokens", "3", "--attention", "double-sparsity:label=rotated,label-bits=32", "--channels", map);
+        var generated = Tool.RunJson("generate", "--prompt", "Once upon a time", "--tokens", "3", "--attention", "double-sparsity:label=rotated,label-bits=32", "--channels", map);
         File.Delete(map);
         Assert.Equal(3, generated.GetProperty("newTokens").GetInt32());
     }
@@ -76,7 +75,7 @@ public class CommandLineTests
     [Fact]
     public void Bench_drift_tells_texts_apart()
     {
-        var json = RunJson("bench", "drift", "--backend", "cpu", "--starts", "1", "--length", "256");
+        var json = Tool.RunJson("bench", "drift", "--backend", "cpu", "--starts", "1", "--length", "256");
         var most = json.GetProperty("rows").EnumerateArray().ToDictionary(r => r.GetProperty("next").GetString()!, r => r.GetProperty("after").GetProperty("512").EnumerateArray().Select(d => d.GetDouble()).Last());
         Assert.Equal(["the same text", "the same text elsewhere", "lines", "a pass key in the same text", "digits"], most.Keys);
         Assert.All(most.Values, drift => Assert.InRange(drift, 0, 1));
@@ -87,7 +86,7 @@ public class CommandLineTests
     [Fact]
     public void Bench_labels_judges_labels_on_planted_attention()
     {
-        var rows = RunJson("bench", "labels", "--contexts", "1K", "--steps", "10").GetProperty("rows").EnumerateArray().ToDictionary(r => r.GetProperty("label").GetString()!, r => r.GetProperty("mass").GetDouble());
+        var rows = Tool.RunJson("bench", "labels", "--contexts", "1K", "--steps", "10").GetProperty("rows").EnumerateArray().ToDictionary(r => r.GetProperty("label").GetString()!, r => r.GetProperty("mass").GetDouble());
         Assert.All(rows.Values, mass => Assert.InRange(mass, 0, rows["true scores"] + 0.05));
         foreach (string label in (string[])["rotated", "closed-form directions"]) Assert.True(rows[$"{label} 32"] < rows[$"{label} 128"], label);
     }
@@ -100,13 +99,13 @@ public class CommandLineTests
         string model = directory.File("model.gguf");
         File.Copy(TestFiles.Model, model);
         string[] generate = ["generate", "--backend", "cpu", "--model", model, "--prompt", string.Join(' ', Enumerable.Range(0, 150)), "--tokens", "4", "--temperature", "0"];
-        var asked = RunJson([.. generate, "--attention", "double-sparsity:dense-below=100"]);
+        var asked = Tool.RunJson([.. generate, "--attention", "double-sparsity:dense-below=100"]);
         Assert.EndsWith("map=online", asked.GetProperty("attention").GetString(), StringComparison.Ordinal);
         Assert.Contains("no channel map beside the model", asked.GetProperty("attentionReason").GetString(), StringComparison.Ordinal);
         Assert.Equal(1, asked.GetProperty("calibratedMaps").GetInt32());
-        var chosen = RunJson([.. generate, "--context", "5000"]);
+        var chosen = Tool.RunJson([.. generate, "--context", "5000"]);
         Assert.Contains("map=online", chosen.GetProperty("attention").GetString(), StringComparison.Ordinal);
-        var none = RunJson([.. generate, "--context", "5000", "--channels", "none"]);
+        var none = Tool.RunJson([.. generate, "--context", "5000", "--channels", "none"]);
         Assert.Equal("dense", none.GetProperty("attention").GetString());
     }
 
@@ -114,123 +113,23 @@ public class CommandLineTests
     public void Bench_attention_measures_and_saves_what_can_be_plotted_later()
     {
         string file = Path.GetTempFileName();
-        var json = RunJson("bench", "attention", "--backend", "cpu", "--contexts", "100,1K", "--heads", "4x2x64", "--samples", "2", "--cold", "0", "--output", file);
+        var json = Tool.RunJson("bench", "attention", "--backend", "cpu", "--contexts", "100,1K", "--heads", "4x2x64", "--samples", "2", "--cold", "0", "--output", file);
         Assert.Equal("cpu", json.GetProperty("backend").GetString());
         var rows = json.GetProperty("rows").EnumerateArray().ToList();
         Assert.Equal(1 + 2 * 3, rows.Count);
         Assert.All(rows, row => Assert.True(row.GetProperty("microseconds").GetDouble() > 0));
-        var saved = RunJson("bench", "attention", "--plot-from", file);
+        var saved = Tool.RunJson("bench", "attention", "--plot-from", file);
         File.Delete(file);
         Assert.Equal(json.GetRawText(), saved.GetRawText());
     }
 
     [Fact]
-    public void A_benchmark_that_cannot_run_fails()
-    {
-        var result = Run(null, "bench", "attention", "--backend", "cpu", "--contexts", "100", "--heads", "4x2x16", "-a", "double-sparsity:channels=32");
-        Assert.Equal(1, result.ExitCode);
-        Assert.Contains("channels=32: a head of this model has 16", result.Output);
-    }
-
-    public static readonly TheoryData<string, string[]> BadCalls = new()
-    {
-        { "nowhere.gguf: no such model", ["generate", "--model", "nowhere.gguf"] },
-        { "no config.json", ["generate", "--model", TestFiles.Data("hf-configs")] },
-        { "magic", ["generate", "--attention", "magic"] },
-        { "bits=3", ["generate", "--attention", "double-sparsity:bits=3"] },
-        { "channels=200", ["generate", "--prompt", "a", "--attention", "double-sparsity:channels=200"] },
-        { "exclude each other", ["generate", "--prompt", "a", "--prompt-file", "b"] },
-        { "nothing.txt", ["generate", "--prompt-file", "nothing.txt"] },
-        { "is a directory", ["generate", "--prompt-file", "."] },
-        { "the prompt is empty", ["generate", "--prompt-file", "-"] },
-        { "--tokens 0: expected a whole number from 1", ["generate", "--prompt", "a", "--tokens", "0"] },
-        { "--tokens x", ["generate", "--tokens", "x"] },
-        { "'--tokens'", ["generate", "--tokens"] },
-        { "--context 3", ["generate", "--prompt", "a b c d e f", "--context", "3"] },
-        { "--context 2000000000", ["generate", "--prompt", "a", "--context", "2000000000"] },
-        { "a context of 200,000,000 tokens needs", ["generate", "--prompt", "a", "--context", "200000000", "--backend", "cpu"] },
-        { "--temperature -1", ["generate", "--prompt", "a", "--temperature", "-1"] },
-        { "--top-p 2", ["generate", "--prompt", "a", "--top-p", "2"] },
-        { "top-p 0", ["generate", "--prompt", "a", "--top-p", "0"] },
-        { "--kv-type f8: expected one of f32, f16, bf16", ["generate", "--kv-type", "f8"] },
-        { "no backend nonsense", ["generate", "--prompt", "a", "--backend", "nonsense"] },
-        { "token id 999999", ["inspect", "logits", "--ids", "999999"] },
-        { "'x' is not a token id", ["inspect", "logits", "--ids", "1,x"] },
-        { "'-1' is not a token id", ["inspect", "logits", "--ids", "-1"] },
-        { "no token ids", ["inspect", "logits", "--ids", ""] },
-        { "one of the two", ["inspect", "logits"] },
-        { "--context -3", ["inspect", "--context", "-3"] },
-        { "--window 10", ["calibrate", "--window", "10"] },
-        { "3 query heads are no multiple of 2", ["bench", "attention", "--heads", "3x2"] },
-        { "--length 8192", ["bench", "drift", "--length", "8192"] },
-        { "--contexts 0", ["bench", "attention", "--contexts", "0"] },
-        { "dense-layers has no meaning", ["bench", "attention", "-a", "double-sparsity:dense-layers=1"] },
-        { "--statistic foo: expected one of qk, q, k, variance", ["calibrate", "--statistic", "foo"] },
-        { "nowhere/map.json", ["calibrate", "--output", "nowhere/map.json"] },
-        { "--port 99999: expected a whole number from 0 to 65535", ["serve", "--port", "99999"] },
-        { "--host nowhere.invalid: no such address", ["serve", "--host", "nowhere.invalid", "--context", "256"] },
-        { "no chat template 'alpaca'", ["chat", "--chat-template", "alpaca"] },
-        { "no shell 'tcsh'", ["completion", "tcsh"] },
-        { "bogus", ["bogus"] },
-    };
-
-    [Theory]
-    [MemberData(nameof(BadCalls))]
-    public void Bad_calls_end_with_one_clear_message(string message, string[] arguments)
-    {
-        var result = Run(null, arguments);
-        Assert.NotEqual(0, result.ExitCode);
-        AssertOneMessage(result.Error, message);
-        Assert.DoesNotContain("Usage:", result.Output, StringComparison.Ordinal);
-    }
-
-    public static readonly TheoryData<string> DamagedWeights =
-        [.. Directory.EnumerateFiles(TestFiles.Data("safetensors"), "*.safetensors").Select(f => Path.GetFileName(f)).Where(f => f.StartsWith("bad_") || f.StartsWith("duplicate_")).Order()];
-
-    [Theory]
-    [MemberData(nameof(DamagedWeights))]
-    public void Damaged_weights_end_with_one_clear_message(string file)
-    {
-        using var directory = new TemporaryDirectory();
-        directory.CopyFrom(TestFiles.Data("checkpoints", "llama-mha"));
-        File.Copy(TestFiles.Data("safetensors", file), directory.File("model.safetensors"), overwrite: true);
-        var result = Run(null, "inspect", "--model", directory.Path);
-        Assert.Equal(1, result.ExitCode);
-        AssertOneMessage(result.Error, directory.File("model.safetensors") + ": ");
-    }
-
-    [Fact]
-    public void A_truncated_model_ends_with_one_clear_message()
-    {
-        using var directory = new TemporaryDirectory();
-        string path = directory.Write("cut.gguf", File.ReadAllBytes(TestFiles.Model)[..5_000_000]);
-        var result = Run(null, "generate", "--model", path);
-        Assert.Equal(1, result.ExitCode);
-        AssertOneMessage(result.Error, "cut short");
-    }
-
-    [Fact]
-    public void A_missing_or_foreign_channel_map_is_said_with_what_to_do()
-    {
-        using var directory = new TemporaryDirectory();
-        string model = directory.File("other.gguf"), map = File.ReadAllText(Path.ChangeExtension(TestFiles.Model, ".channels.json"));
-        File.Copy(TestFiles.Model, model);
-        AssertOneMessage(Run(null, "generate", "--prompt", "a", "--model", model, "--attention", "double-sparsity", "--channels", "none").Error, $"ilgpusparse calibrate --model {model}");
-        AssertOneMessage(Run(null, "generate", "--prompt", "a", "--model", model, "--attention", "double-sparsity", "--save-state", "s").Error, "s: a state file does not hold the channel map of a text");
-        using (var file = ModelFile.Open(model))
-            map = map.Replace(file.Fingerprint, "0123456789abcdef", StringComparison.Ordinal);
-        var result = Run(null, "generate", "--prompt", "a", "--model", model, "--attention", "double-sparsity", "--channels", directory.Write("foreign.json", map));
-        Assert.Equal(1, result.ExitCode);
-        AssertOneMessage(result.Error, "was made with model 0123456789abcdef");
-    }
-
-    [Fact]
     public void Every_help_says_how_to_go_on()
     {
-        Assert.Contains("ilgpusparse generate", Run(null).Output, StringComparison.Ordinal);
+        Assert.Contains("ilgpusparse generate", Tool.Run(null).Output, StringComparison.Ordinal);
         foreach (string[] command in (string[][])[["generate"], ["calibrate"], ["inspect"], ["inspect", "logits"]])
         {
-            var result = Run(null, [.. command, "--help"]);
+            var result = Tool.Run(null, [.. command, "--help"]);
             Assert.Equal(0, result.ExitCode);
             Assert.Contains("Examples:", result.Output, StringComparison.Ordinal);
             Assert.Contains($"ilgpusparse {string.Join(' ', command)} ", result.Output, StringComparison.Ordinal);
@@ -244,7 +143,7 @@ public class CommandLineTests
         // A program started in the background by a shell without job control inherits that SIGINT is ignored, and so do its children.
         string ignored = File.ReadLines("/proc/self/status").First(l => l.StartsWith("SigIgn:", StringComparison.Ordinal))[7..].Trim();
         Assert.SkipWhen((Convert.ToUInt64(ignored, 16) & 2) != 0, "SIGINT is ignored here");
-        using var process = Start("generate", "--tokens", "300000", "--prompt", "a b c", "--attention", "dense");
+        using var process = Tool.Start("generate", "--tokens", "300000", "--prompt", "a b c", "--attention", "dense");
         process.StandardInput.Close();
         var output = new StringBuilder();
         var buffer = new char[256];
@@ -266,7 +165,7 @@ public class CommandLineTests
     [Fact]
     public void Chat_answers_each_line_and_keeps_the_conversation()
     {
-        var result = Run("It was a dark night, and the old captain\n/dense\nThe sea\n/exit\nnever read\n", "chat", "--json", "--temperature", "0", "--max-tokens", "6", "--backend", "cpu");
+        var result = Tool.Run("It was a dark night, and the old captain\n/dense\nThe sea\n/exit\nnever read\n", "chat", "--json", "--temperature", "0", "--max-tokens", "6", "--backend", "cpu");
         Assert.True(result.ExitCode == 0, result.Error);
         var answers = result.Output.Split('\n', StringSplitOptions.RemoveEmptyEntries).Where(l => l.StartsWith('{')).Select(l => JsonDocument.Parse(l).RootElement).ToList();
         Assert.Equal(2, answers.Count);
@@ -277,18 +176,18 @@ public class CommandLineTests
     [Fact]
     public void Shells_get_scripts_and_completions()
     {
-        foreach (string shell in (string[])["bash", "zsh", "fish", "pwsh"]) Assert.Contains("[suggest:", Run(null, "completion", shell).Output, StringComparison.Ordinal);
+        foreach (string shell in (string[])["bash", "zsh", "fish", "pwsh"]) Assert.Contains("[suggest:", Tool.Run(null, "completion", shell).Output, StringComparison.Ordinal);
         string line = "ilgpusparse ser";
-        Assert.Contains("serve", Run(null, $"[suggest:{line.Length}]", line).Output.Split('\n').Select(l => l.Trim()));
+        Assert.Contains("serve", Tool.Run(null, $"[suggest:{line.Length}]", line).Output.Split('\n').Select(l => l.Trim()));
         line = "ilgpusparse serve --po";
-        Assert.Contains("--port", Run(null, $"[suggest:{line.Length}]", line).Output.Split('\n').Select(l => l.Trim()));
+        Assert.Contains("--port", Tool.Run(null, $"[suggest:{line.Length}]", line).Output.Split('\n').Select(l => l.Trim()));
     }
 
     [Fact]
     public async Task Serve_listens_and_stops_when_it_is_told()
     {
         Assert.SkipUnless(OperatingSystem.IsLinux(), "signals are sent by kill");
-        using var process = Start("serve", "--port", "0", "--context", "512", "--backend", "cpu", "--api-key", "secret");
+        using var process = Tool.Start("serve", "--port", "0", "--context", "512", "--backend", "cpu", "--api-key", "secret");
         process.StandardInput.Close();
         string? line, address = null;
         while (address is null && (line = await process.StandardOutput.ReadLineAsync(TestContext.Current.CancellationToken)) is not null)
@@ -299,44 +198,5 @@ public class CommandLineTests
         Process.Start("kill", ["-TERM", process.Id.ToString(CultureInfo.InvariantCulture)]).WaitForExit();
         Assert.True(process.WaitForExit(TimeSpan.FromMinutes(1)), "the server did not stop");
         Assert.Equal(0, process.ExitCode);
-    }
-
-    private static void AssertOneMessage(string error, string part)
-    {
-        Assert.Contains(part, error, StringComparison.Ordinal);
-        Assert.DoesNotContain("   at ", error, StringComparison.Ordinal);
-        Assert.DoesNotContain("Parameter", error, StringComparison.Ordinal);
-        Assert.InRange(error.Trim().Split('\n').Length, 1, 3);
-    }
-
-    private static JsonElement RunJson(params string[] arguments)
-    {
-        var result = Run(null, [.. arguments, "--json"]);
-        Assert.True(result.ExitCode == 0, result.Error);
-        return JsonDocument.Parse(result.Output).RootElement;
-    }
-
-    private static (int ExitCode, string Output, string Error) Run(string? input, params string[] arguments)
-    {
-        using var process = Start(arguments);
-        process.StandardInput.Write(input);
-        process.StandardInput.Close();
-        var error = process.StandardError.ReadToEndAsync();
-        string output = process.StandardOutput.ReadToEnd();
-        Assert.True(process.WaitForExit(TimeSpan.FromMinutes(3)), "the tool did not end");
-        return (process.ExitCode, output, error.Result);
-    }
-
-    private static Process Start(params string[] arguments)
-    {
-        var start = new ProcessStartInfo(Environment.ProcessPath is { } path && Path.GetFileNameWithoutExtension(path) == "dotnet" ? path : "dotnet")
-        {
-            RedirectStandardInput = true,
-            RedirectStandardOutput = true,
-            RedirectStandardError = true,
-        };
-        start.ArgumentList.Add(Path.Combine(AppContext.BaseDirectory, "IlgpuSparse.Cli.dll"));
-        foreach (string argument in arguments) start.ArgumentList.Add(argument);
-        return Process.Start(start)!;
     }
 }

@@ -1,62 +1,20 @@
-using IlgpuSparse.Attention;
-using IlgpuSparse.Calibration;
-using IlgpuSparse.Compute;
-using IlgpuSparse.Compute.Cpu;
 using IlgpuSparse.Generation;
-using IlgpuSparse.Llama;
-using IlgpuSparse.Model;
+using static IlgpuSparse.Tests.Generation.EngineCase;
 
 namespace IlgpuSparse.Tests.Generation;
 
-/// <summary>Texts that share a decoder come out as if each had it for itself, and leave nothing behind.</summary>
+/// <summary>Texts that share a decoder come out as if each had it for itself.</summary>
 public sealed class GenerationEngineTests : IDisposable
 {
-    private readonly ModelFile _model = ModelFile.Open(TestFiles.Model);
-    private readonly CpuBackend _backend = new(2);
-    private readonly LlamaWeights _weights;
-
-    public GenerationEngineTests() => _weights = LlamaWeights.Load(_backend, _model);
-
-    private LlamaDecoder Decoder(int capacity, int sequences, string attention = "double-sparsity:tokens=1/8,min-tokens=16") => new(_backend, _weights, new DecoderOptions
-    {
-        Capacity = capacity,
-        MaxSequences = sequences,
-        PrefillChunk = 128,
-        KvFormat = KvFormat.F32,
-        Attention = AttentionOptions.Parse(attention),
-        Channels = ChannelMap.Load(Path.ChangeExtension(TestFiles.Model, ".channels.json")),
-    });
-
-    private static GenerationRequest Request(int seed, int promptLength, int tokens, float temperature = 0.8f)
-    {
-        var random = new Random(seed);
-        return new GenerationRequest
-        {
-            Prompt = [1, .. Enumerable.Range(0, promptLength - 1).Select(_ => random.Next(300, 4000))],
-            Options = new GenerationOptions { MaxTokens = tokens, Sampling = new SamplingOptions { Temperature = temperature, TopP = 0.95f, Seed = (ulong)seed } },
-        };
-    }
-
-    private static int[] Alone(LlamaDecoder decoder, GenerationRequest request)
-    {
-        using var generator = new Generator(decoder);
-        return [.. generator.Generate([.. request.Prompt], request.Options)];
-    }
-
-    private static async Task<int[]> Read(GenerationTicket ticket)
-    {
-        var ids = new List<int>();
-        await foreach (var token in ticket) ids.Add(token.Id);
-        return [.. ids];
-    }
+    private readonly EngineCase _case = new();
 
     [Fact]
     public async Task Texts_of_all_lengths_come_out_as_if_each_were_alone()
     {
         GenerationRequest[] requests = [.. Enumerable.Range(0, 12).Select(i => Request(100 + i, 1 + 37 * i, 3 + 5 * i % 17, i % 3 == 0 ? 0 : 0.8f))];
         int[][] expected;
-        using (var lone = Decoder(2048, 1)) expected = [.. requests.Select(r => Alone(lone, r))]; // one at a time: a backend is not for several threads
-        using var decoder = Decoder(3072, 5);
+        using (var lone = _case.Decoder(2048, 1)) expected = [.. requests.Select(r => Alone(lone, r))]; // one at a time: a backend is not for several threads
+        using var decoder = _case.Decoder(3072, 5);
         int blocks = decoder.Cache.FreeBlocks;
         using (var engine = new GenerationEngine(decoder))
         {
@@ -76,8 +34,8 @@ public sealed class GenerationEngineTests : IDisposable
     {
         GenerationRequest sparse = Request(7, 300, 20), full = sparse with { FullAttention = true };
         int[] expected;
-        using (var dense = Decoder(1024, 1, "dense")) expected = Alone(dense, full);
-        using var decoder = Decoder(2048, 4);
+        using (var dense = _case.Decoder(1024, 1, "dense")) expected = Alone(dense, full);
+        using var decoder = _case.Decoder(2048, 4);
         using var engine = new GenerationEngine(decoder);
         var tickets = new[] { engine.Submit(sparse), engine.Submit(full), engine.Submit(Request(8, 200, 20)) };
         var texts = await Task.WhenAll(tickets.Select(Read));
@@ -94,8 +52,8 @@ public sealed class GenerationEngineTests : IDisposable
         GenerationRequest first = Request(1, 60, 60, temperature), second = Request(2, 40, 10, temperature), penalised = Request(3, 40, 10, temperature);
         penalised = penalised with { Options = penalised.Options with { Sampling = penalised.Options.Sampling with { RepetitionPenalty = 1.2f } } };
         int[][] expected;
-        using (var lone = Decoder(1024, 1)) expected = [Alone(lone, first), Alone(lone, second), Alone(lone, penalised)];
-        using var decoder = Decoder(2048, 4);
+        using (var lone = _case.Decoder(1024, 1)) expected = [Alone(lone, first), Alone(lone, second), Alone(lone, penalised)];
+        using var decoder = _case.Decoder(2048, 4);
         decoder.QueuesSteps = true; // as where steps are recorded
         using var engine = new GenerationEngine(decoder);
         var ids = new List<int>();
@@ -115,8 +73,8 @@ public sealed class GenerationEngineTests : IDisposable
         const string Attention = "double-sparsity:tokens=1/8,dense-below=256";
         GenerationRequest[] requests = [Request(1, 20, 20), Request(2, 250, 20), Request(3, 400, 20)];
         int[][] expected;
-        using (var lone = Decoder(1024, 1, Attention)) expected = [.. requests.Select(r => Alone(lone, r))];
-        using var decoder = Decoder(2048, 4, Attention);
+        using (var lone = _case.Decoder(1024, 1, Attention)) expected = [.. requests.Select(r => Alone(lone, r))];
+        using var decoder = _case.Decoder(2048, 4, Attention);
         using var engine = new GenerationEngine(decoder);
         var texts = await Task.WhenAll(requests.Select(r => engine.Submit(r)).ToList().Select(Read));
         Assert.Equal(expected, texts);
@@ -125,8 +83,8 @@ public sealed class GenerationEngineTests : IDisposable
     [Fact]
     public async Task A_prompt_that_begins_like_an_earlier_text_starts_from_its_cache()
     {
-        using var lone = Decoder(2048, 1);
-        using var decoder = Decoder(4096, 2);
+        using var lone = _case.Decoder(2048, 1);
+        using var decoder = _case.Decoder(4096, 2);
         using var engine = new GenerationEngine(decoder);
         var first = Request(1, 700, 6);
         int[] answer = await Read(engine.Submit(first));
@@ -153,7 +111,7 @@ public sealed class GenerationEngineTests : IDisposable
     [Fact]
     public async Task Keys_of_a_sparse_answer_are_not_taken_for_full_attention()
     {
-        using var decoder = Decoder(4096, 2);
+        using var decoder = _case.Decoder(4096, 2);
         using var engine = new GenerationEngine(decoder);
         var first = Request(1, 600, 30);
         int[] answer = await Read(engine.Submit(first));
@@ -165,7 +123,7 @@ public sealed class GenerationEngineTests : IDisposable
     [Fact]
     public async Task Requests_that_share_a_beginning_share_its_blocks_while_they_run()
     {
-        using var decoder = Decoder(2048, 8); // eight blocks: two of these texts would not fit beside each other
+        using var decoder = _case.Decoder(2048, 8); // eight blocks: two of these texts would not fit beside each other
         using var engine = new GenerationEngine(decoder);
         int[] book = [.. Request(3, 1100, 1).Prompt];
         var tickets = Enumerable.Range(0, 4).Select(i => engine.Submit(Request(i, 1, 20) with { Prompt = [.. book, 400 + i] })).ToList();
@@ -175,79 +133,14 @@ public sealed class GenerationEngineTests : IDisposable
     }
 
     [Fact]
-    public async Task More_texts_than_the_cache_holds_wait_for_their_turn()
-    {
-        using var decoder = Decoder(768, 8);
-        using var engine = new GenerationEngine(decoder);
-        var tickets = Enumerable.Range(0, 6).Select(i => engine.Submit(Request(i, 400, 100))).ToList();
-        var texts = await Task.WhenAll(tickets.Select(Read));
-        Assert.All(texts, t => Assert.Equal(100, t.Length));
-        // in their order: none is overtaken
-        Assert.Equal(tickets.Select(t => t.Statistics.QueueSeconds), tickets.Select(t => t.Statistics.QueueSeconds).Order());
-    }
-
-    [Fact]
-    public async Task A_cancelled_text_stops_and_the_others_go_on()
-    {
-        using var decoder = Decoder(4096, 3);
-        int blocks = decoder.Cache.FreeBlocks;
-        using (var engine = new GenerationEngine(decoder))
-        {
-            using var cancel = new CancellationTokenSource();
-            var cancelled = engine.Submit(Request(1, 50, 1000), cancel.Token);
-            var other = engine.Submit(Request(2, 50, 60));
-            int seen = 0;
-            await Assert.ThrowsAnyAsync<OperationCanceledException>(async () =>
-            {
-                await foreach (var token in cancelled)
-                    if (++seen == 5) cancel.Cancel();
-            });
-            Assert.Equal(60, (await Read(other)).Length);
-            Assert.Equal(FinishReason.Cancelled, cancelled.FinishReason);
-            Assert.InRange(cancelled.Statistics.NewTokens, 5, 200);
-        }
-        Assert.Equal(blocks, decoder.Cache.FreeBlocks);
-    }
-
-    [Fact]
-    public async Task A_full_queue_refuses_and_says_when_to_come_again()
-    {
-        using var decoder = Decoder(16384, 1);
-        using var engine = new GenerationEngine(decoder, new EngineOptions { QueueLimit = 2 });
-        using var cancel = new CancellationTokenSource();
-        var running = engine.Submit(Request(1, 10, 16000), cancel.Token); // long enough to be running still, whatever else the machine does
-        while (engine.Status.Active == 0) await Task.Delay(1);
-        engine.Submit(Request(2, 10, 5), cancel.Token);
-        var last = engine.Submit(Request(3, 10, 5), cancel.Token);
-        var e = Assert.Throws<EngineBusyException>(() => engine.Submit(Request(4, 10, 5)));
-        Assert.InRange(e.RetryAfter!.Value.TotalSeconds, 1, 600);
-        cancel.Cancel();
-        await Assert.ThrowsAnyAsync<OperationCanceledException>(() => Read(last));
-        Assert.Equal(5, (await Read(engine.Submit(Request(4, 10, 5)))).Length);
-    }
-
-    [Fact]
-    public async Task Stopping_lets_running_texts_end_and_takes_no_new_ones()
-    {
-        using var decoder = Decoder(1024, 2);
-        var engine = new GenerationEngine(decoder);
-        var running = engine.Submit(Request(1, 10, 50));
-        var stopped = engine.StopAsync(TimeSpan.FromMinutes(1));
-        Assert.Null(Assert.Throws<EngineBusyException>(() => engine.Submit(Request(2, 10, 5))).RetryAfter);
-        await stopped;
-        Assert.Equal(50, (await Read(running)).Length);
-        Assert.Equal(decoder.Cache.Blocks, decoder.Cache.FreeBlocks);
-    }
-
-    [Fact]
     public async Task Log_probabilities_are_those_of_the_logits()
     {
-        using var decoder = Decoder(512, 2);
+        using var decoder = _case.Decoder(512, 2);
         using var engine = new GenerationEngine(decoder);
         var request = Request(5, 20, 4, 0) with { TopLogProbabilities = 5 };
         var tokens = new List<GeneratedToken>();
         await foreach (var token in engine.Submit(request)) tokens.Add(token);
-        using var lone = Decoder(512, 1);
+        using var lone = _case.Decoder(512, 1);
         using var sequence = lone.NewSequence();
         float[] logits = lone.Prefill(sequence, [.. request.Prompt]).ToArray();
         double sum = logits.Sum(l => Math.Exp((double)l));
@@ -265,7 +158,7 @@ public sealed class GenerationEngineTests : IDisposable
     [InlineData("double-sparsity:tokens=1/8,dense-layers=2", 0.2)]
     public async Task A_trace_tells_what_was_read_and_what_that_holds(string attention, float leastMass)
     {
-        using var decoder = Decoder(1024, 2, attention);
+        using var decoder = _case.Decoder(1024, 2, attention);
         using var engine = new GenerationEngine(decoder);
         var traced = new List<GeneratedToken>();
         await foreach (var token in engine.Submit(Request(5, 400, 4) with { TraceAttention = true })) traced.Add(token);
@@ -287,21 +180,5 @@ public sealed class GenerationEngineTests : IDisposable
         }
     }
 
-    [Fact]
-    public void Requests_that_cannot_be_are_refused()
-    {
-        using var decoder = Decoder(256, 1);
-        using var engine = new GenerationEngine(decoder);
-        Assert.Contains("at least one", Assert.Throws<ArgumentException>(() => engine.Submit(new GenerationRequest { Prompt = [] })).Message, StringComparison.Ordinal);
-        Assert.Contains("300", Assert.Throws<ArgumentException>(() => engine.Submit(Request(1, 300, 1))).Message, StringComparison.Ordinal);
-        Assert.Contains("-5", Assert.Throws<ArgumentException>(() => engine.Submit(new GenerationRequest { Prompt = [-5] })).Message, StringComparison.Ordinal);
-        Assert.Throws<ArgumentException>(() => engine.Submit(new GenerationRequest { Prompt = [1], Options = new GenerationOptions { Sampling = new SamplingOptions { Temperature = -1 } } }));
-    }
-
-    public void Dispose()
-    {
-        _weights.Dispose();
-        _backend.Dispose();
-        _model.Dispose();
-    }
+    public void Dispose() => _case.Dispose();
 }

@@ -3,6 +3,7 @@ using IlgpuSparse.Compute.Gpu;
 using IlgpuSparse.Model;
 using IlgpuSparse.Tests.Compute;
 using IlgpuSparse.Tests.Llama;
+using static IlgpuSparse.Tests.Compute.ActivationRows;
 
 namespace IlgpuSparse.Tests.Gpu;
 
@@ -60,7 +61,7 @@ public sealed class GpuLinearTests(Accelerators accelerators)
                         expected += product;
                         size += Math.Abs(product);
                     }
-                    AssertClose(expected, result[row * outputs + n], 1e-6 * size, $"{format}, {rows} rows of {weights.Columns}: y[{row}, {n}]");
+                    Near(expected, result[row * outputs + n], 1e-6 * size, $"{format}, {rows} rows of {weights.Columns}: y[{row}, {n}]", _seed);
                 }
             }
         }
@@ -87,7 +88,7 @@ public sealed class GpuLinearTests(Accelerators accelerators)
             for (int c = 0; c < columns; c++)
             {
                 if (ids[row] is < 0 or >= 7) Assert.True(float.IsNaN(result[row * columns + c]), $"id {ids[row]} is outside the table");
-                else AssertClose(weights.Values[ids[row] * columns + c], result[row * columns + c], 1e-6 * (1 + Math.Abs(weights.Values[ids[row] * columns + c])), $"{format}: x[{row}, {c}]");
+                else Near(weights.Values[ids[row] * columns + c], result[row * columns + c], 1e-6 * (1 + Math.Abs(weights.Values[ids[row] * columns + c])), $"{format}: x[{row}, {c}]", _seed);
             }
         }
     }
@@ -114,7 +115,7 @@ public sealed class GpuLinearTests(Accelerators accelerators)
                 for (int c = 0; c < columns; c++)
                 {
                     double expected = x[row * columns + c] / Math.Sqrt(mean + epsilon) * weights.Values[c];
-                    AssertClose(expected, result[row * columns + c], 2e-6 * (Math.Abs(expected) + 1e-3), $"{format}: y[{row}, {c}]");
+                    Near(expected, result[row * columns + c], 2e-6 * (Math.Abs(expected) + 1e-3), $"{format}: y[{row}, {c}]", _seed);
                 }
             }
         }
@@ -157,8 +158,8 @@ public sealed class GpuLinearTests(Accelerators accelerators)
                 var (sin, cos) = Math.SinCos((double)positions[head / heads] * frequencies[pair]);
                 string what = $"{style}, position {positions[head / heads]}, pair {pair}";
                 double tolerance = 3e-6 * (Math.Abs(x[first]) + Math.Abs(x[second]));
-                AssertClose(x[first] * cos - x[second] * sin, result[first], tolerance, what);
-                AssertClose(x[second] * cos + x[first] * sin, result[second], tolerance, what);
+                Near(x[first] * cos - x[second] * sin, result[first], tolerance, what, _seed);
+                Near(x[second] * cos + x[first] * sin, result[second], tolerance, what, _seed);
             }
         }
     }
@@ -177,7 +178,7 @@ public sealed class GpuLinearTests(Accelerators accelerators)
         for (int i = 0; i < gate.Length; i++)
         {
             double expected = gate[i] / (1 + Math.Exp(-(double)gate[i])) * up[i];
-            AssertClose(expected, result[i], 3e-6 * (Math.Abs(expected) + 1e-3), $"number {i}");
+            Near(expected, result[i], 3e-6 * (Math.Abs(expected) + 1e-3), $"number {i}", _seed);
         }
     }
 
@@ -218,20 +219,10 @@ public sealed class GpuLinearTests(Accelerators accelerators)
             }
             double size = expected.Max(Math.Abs);
             for (int c = 0; c < hidden; c++)
-                AssertClose(y[row * hidden + c] + expected[c], result[row * hidden + c], 1e-5 * (size + Math.Abs(y[row * hidden + c])), $"y[{row}, {c}]");
+                Near(y[row * hidden + c] + expected[c], result[row * hidden + c], 1e-5 * (size + Math.Abs(y[row * hidden + c])), $"y[{row}, {c}]", _seed);
         }
     }
 
     private static double[] Multiply(RandomWeights weights, double[] x) =>
         [.. Enumerable.Range(0, weights.Rows).Select(n => Enumerable.Range(0, weights.Columns).Sum(c => weights.Values[n * weights.Columns + c] * x[c]))];
-
-    private static DeviceBuffer Upload(GpuBackend backend, float[] values)
-    {
-        var buffer = backend.Allocate(values.Length * sizeof(float), "test");
-        ((DeviceSpan)buffer).Upload<float>(values);
-        return buffer;
-    }
-
-    private void AssertClose(double expected, float actual, double tolerance, string what) =>
-        Assert.True(Math.Abs(expected - actual) <= tolerance, $"{what}: {actual}, expected {expected} ± {tolerance} (seed {_seed})");
 }

@@ -3,12 +3,12 @@ using IlgpuSparse.Compute.Gpu;
 using IlgpuSparse.Compute.Gpu.Kernels.Linear;
 using IlgpuSparse.Model;
 using IlgpuSparse.Tests.Compute;
-using IlgpuSparse.Tests.Llama;
+using static IlgpuSparse.Tests.Compute.ActivationRows;
 
 namespace IlgpuSparse.Tests.Gpu;
 
 /// <summary>
-/// The products of decode steps with their fusions against double precision: on CUDA, and on ILGPU's CPU accelerator with the matrix instructions emulated lane by lane. Outputs are poisoned
+/// The products of decode steps against double precision, of activations as they are and normalised: on CUDA, and on ILGPU's CPU accelerator with the matrix instructions emulated lane by lane. Outputs are poisoned
 /// beforehand, and it is checked that the kernel took the work and not its stand-in.
 /// </summary>
 [Collection("accelerators")]
@@ -52,10 +52,10 @@ public sealed class LinearKernelTests(Accelerators accelerators)
         var device = accelerators.Open(kind);
         using var backend = GpuBackend.Create(device, leaveOpen: true);
         var random = new Random(_seed + rows);
-        using var weights = new Matrix(random, backend, format, outputs, inputs);
+        using var weights = new LoadedWeights(random, backend, format, outputs, inputs);
         var biasFormat = (WeightFormat?[])[null, WeightFormat.F32, WeightFormat.F16, WeightFormat.BF16];
-        using var bias = biasFormat[random.Next(4)] is { } b ? new Matrix(random, backend, b, 1, outputs) : null;
-        using var norm = !plain && random.Next(2) == 0 ? new Matrix(random, backend, biasFormat[random.Next(1, 4)]!.Value, 1, weights.Columns) : null;
+        using var bias = biasFormat[random.Next(4)] is { } b ? new LoadedWeights(random, backend, b, 1, outputs) : null;
+        using var norm = !plain && random.Next(2) == 0 ? new LoadedWeights(random, backend, biasFormat[random.Next(1, 4)]!.Value, 1, weights.Columns) : null;
         bool accumulate = random.Next(2) == 0;
         float[] x = Activations(random, rows * weights.Columns), y = RandomWeights.Normals(random, rows * outputs);
         if (!accumulate) Array.Fill(y, float.NaN);
@@ -66,11 +66,11 @@ public sealed class LinearKernelTests(Accelerators accelerators)
         float[] result = ((DeviceSpan)output).ToArray<float>(y.Length);
         for (int row = 0; row < rows; row++)
         {
-            double[] v = Normed(x.AsSpan(row * weights.Columns, weights.Columns), norm, 1e-5f);
+            double[] v = Normed(x.AsSpan(row * weights.Columns, weights.Columns), norm?.Values, 1e-5f);
             for (int n = 0; n < outputs; n++)
             {
                 var (expected, size) = weights.Dot(n, v, (accumulate ? y[row * outputs + n] : 0) + (bias?.Values.Values[n] ?? 0));
-                Near(expected, result[row * outputs + n], 1e-6 * size, $"{format}, {rows} rows of {weights.Columns}{(norm is null ? "" : ", normed")}: y[{row}, {n}]");
+                Near(expected, result[row * outputs + n], 1e-6 * size, $"{format}, {rows} rows of {weights.Columns}{(norm is null ? "" : ", normed")}: y[{row}, {n}]", _seed);
             }
         }
     }
@@ -87,163 +87,6 @@ public sealed class LinearKernelTests(Accelerators accelerators)
         else Product(kind, format, outputs: 517, rows: 7, inputs: 21_760, plain: true);
     }
 
-    [Theory]
-    [MemberData(nameof(KindsAndFormats))]
-    public void GateAndUp(GpuKind kind, WeightFormat format)
-    {
-        var device = accelerators.Open(kind);
-        using var backend = GpuBackend.Create(device, leaveOpen: true);
-        var random = new Random(_seed);
-        int outputs = kind == GpuKind.CpuAccelerator ? 21 : 1413, rows = random.Next(1, 4);
-        using var gate = new Matrix(random, backend, format, outputs, 168);
-        using var up = new Matrix(random, backend, format, outputs, 168);
-        using var norm = new Matrix(random, backend, WeightFormat.F32, 1, gate.Columns);
-        using var gateBias = random.Next(2) == 0 ? new Matrix(random, backend, WeightFormat.F16, 1, outputs) : null;
-        using var upBias = gateBias is null ? null : new Matrix(random, backend, WeightFormat.F32, 1, outputs);
-        float[] x = RandomWeights.Normals(random, rows * gate.Columns);
-        using var input = Upload(backend, x);
-        using var output = Upload(backend, [.. Enumerable.Repeat(float.NaN, rows * outputs)]);
-        var weights = new GateUpWeights(gate.Loaded, up.Loaded, gateBias?.Loaded, upBias?.Loaded);
-        Assert.True(new GpuLinear(device, tensorCores: true).TryGateUp(weights, new LinearInputs(input, rows, norm.Loaded, 1e-6f), output, device.Stream));
-        float[] result = ((DeviceSpan)output).ToArray<float>(rows * outputs);
-        for (int row = 0; row < rows; row++)
-        {
-            double[] v = Normed(x.AsSpan(row * gate.Columns, gate.Columns), norm, 1e-6f);
-            for (int n = 0; n < outputs; n++)
-            {
-                var (g, gateSize) = gate.Dot(n, v, gateBias?.Values.Values[n] ?? 0);
-                var (u, upSize) = up.Dot(n, v, upBias?.Values.Values[n] ?? 0);
-                double silu = g / (1 + Math.Exp(-g));
-                // silu's slope is at most 1.1
-                Near(silu * u, result[row * outputs + n], 3e-6 * (1.1 * gateSize * Math.Abs(u) + upSize * Math.Abs(silu) + Math.Abs(silu * u)), $"{format}, {rows} rows: y[{row}, {n}]");
-            }
-        }
-    }
-
-    [Theory]
-    [InlineData(GpuKind.CpuAccelerator, KvFormat.F32, RopeStyle.HalfSplit)]
-    [InlineData(GpuKind.CpuAccelerator, KvFormat.F16, RopeStyle.Interleaved)]
-    [InlineData(GpuKind.CpuAccelerator, KvFormat.BF16, RopeStyle.HalfSplit)]
-    [InlineData(GpuKind.CpuAccelerator, KvFormat.Int8, RopeStyle.HalfSplit)]
-    [InlineData(GpuKind.Cuda, KvFormat.F32, RopeStyle.Interleaved)]
-    [InlineData(GpuKind.Cuda, KvFormat.F16, RopeStyle.HalfSplit)]
-    [InlineData(GpuKind.Cuda, KvFormat.BF16, RopeStyle.Interleaved)]
-    [InlineData(GpuKind.Cuda, KvFormat.Int8, RopeStyle.HalfSplit)]
-    public void QueriesKeysAndValues(GpuKind kind, KvFormat cacheFormat, RopeStyle style)
-    {
-        var device = accelerators.Open(kind);
-        using var backend = GpuBackend.Create(device, leaveOpen: true);
-        var random = new Random(_seed);
-        const int heads = 3, kvHeads = 1, headDim = 20, blocks = 4;
-        var format = random.Next(2) == 0 ? WeightFormat.Q8_0 : WeightFormat.F16;
-        int[] positions = [random.Next(0, 512), random.Next(0, 512)];
-        using var q = new Matrix(random, backend, format, heads * headDim, 64);
-        using var k = new Matrix(random, backend, format, kvHeads * headDim, 64);
-        using var v = new Matrix(random, backend, format, kvHeads * headDim, 64);
-        using var norm = new Matrix(random, backend, WeightFormat.BF16, 1, 64);
-        using var bias = new Matrix(random, backend, WeightFormat.F32, 1, kvHeads * headDim);
-        var config = SmallConfig.Of(heads, kvHeads, headDim, 1024) with { HiddenSize = 64, RopeTheta = 10_000f, RopeStyle = style };
-        var shape = new AttentionShape(heads, kvHeads, headDim);
-        using var rope = new RopeTable(backend, config);
-        using var batch = new StepBatch(backend, 2, 2, 2);
-        batch.SetDecode(positions, [[3, 1], [0, 2]]);
-        long elements = (long)blocks * kvHeads * KvLayer.BlockTokens * headDim;
-        DeviceBuffer[] caches = [.. Enumerable.Range(0, 4).Select(_ => backend.Allocate(elements * cacheFormat.ElementBytes(), "test"))];
-        DeviceBuffer[] scales = [.. Enumerable.Range(0, 4).Select(_ => backend.Allocate(elements / headDim * sizeof(float), "test"))];
-        foreach (var buffer in caches.Concat(scales)) buffer.Clear();
-        var cache = new KvLayer(cacheFormat, caches[0], caches[1], scales[0], scales[1]);
-        var plain = new KvLayer(cacheFormat, caches[2], caches[3], scales[2], scales[3]);
-        float[] x = RandomWeights.Normals(random, 2 * 64);
-        using var input = Upload(backend, x);
-        float[] Poison(int n) => [.. Enumerable.Repeat(float.NaN, n)];
-        using var qs = Upload(backend, Poison(2 * heads * headDim));
-        using var ks = Upload(backend, Poison(2 * kvHeads * headDim));
-        using var vs = Upload(backend, Poison(2 * kvHeads * headDim));
-
-        Assert.True(new GpuLinear(device, tensorCores: true).TryQkv(new QkvWeights(q.Loaded, k.Loaded, v.Loaded, null, bias.Loaded, bias.Loaded),
-            new LinearInputs(input, 2, norm.Loaded, 1e-5f), rope, shape, cache, batch, qs, ks, vs, device.Stream, out bool appended));
-        Assert.Equal(cacheFormat != KvFormat.Int8, appended);
-
-        float[] frequencies = RopeTable.Frequencies(config);
-        for (int row = 0; row < 2; row++)
-        {
-            double[] normed = Normed(x.AsSpan(row * 64, 64), norm, 1e-5f);
-            void Compare(Matrix weights, Matrix? b, DeviceBuffer actual, int width, bool rotated)
-            {
-                float[] result = ((DeviceSpan)actual).ToArray<float>(2 * width);
-                var products = Enumerable.Range(0, width).Select(n => weights.Dot(n, normed, b?.Values.Values[n] ?? 0)).ToArray();
-                for (int c = 0; c < width; c++)
-                {
-                    int at = c % headDim, pair = style == RopeStyle.Interleaved ? at / 2 : at % (headDim / 2);
-                    int first = c - at + (style == RopeStyle.Interleaved ? 2 * pair : pair), second = first + (style == RopeStyle.Interleaved ? 1 : headDim / 2);
-                    var (sin, cos) = Math.SinCos((double)positions[row] * frequencies[pair]);
-                    double expected = !rotated ? products[c].Value
-                        : c == first ? products[first].Value * cos - products[second].Value * sin : products[second].Value * cos + products[first].Value * sin;
-                    Near(expected, result[row * width + c], 4e-6 * (products[first].Size + products[second].Size), $"{format}, {cacheFormat}, {style}: [{row}, {c}] of {width}");
-                }
-            }
-            Compare(q, null, qs, heads * headDim, rotated: true);
-            Compare(k, bias, ks, kvHeads * headDim, rotated: true);
-            Compare(v, bias, vs, kvHeads * headDim, rotated: false);
-        }
-
-        // the cache holds what the plain operation makes of the same keys and values
-        if (!appended) backend.AppendKv(shape, cache, batch, ks, vs);
-        backend.AppendKv(shape, plain, batch, ks, vs);
-        for (int i = 0; i < 2; i++)
-            Assert.Equal(((DeviceSpan)caches[i + 2]).ToArray<byte>((int)caches[i].ByteLength), ((DeviceSpan)caches[i]).ToArray<byte>((int)caches[i].ByteLength));
-        foreach (var buffer in caches.Concat(scales)) buffer.Dispose();
-    }
-
-    [Theory]
-    [InlineData(GpuKind.CpuAccelerator, WeightFormat.F16, 1)]
-    [InlineData(GpuKind.CpuAccelerator, WeightFormat.Q8_0, 3)]
-    [InlineData(GpuKind.CpuAccelerator, WeightFormat.BF16, 2)]
-    [InlineData(GpuKind.Cuda, WeightFormat.Q4_K, 1)]
-    [InlineData(GpuKind.Cuda, WeightFormat.F16, 4)]
-    [InlineData(GpuKind.Cuda, WeightFormat.BF16, 3)]
-    public void RoutedExperts(GpuKind kind, WeightFormat format, int rows)
-    {
-        var device = accelerators.Open(kind);
-        using var backend = GpuBackend.Create(device, leaveOpen: true);
-        var random = new Random(_seed);
-        int hidden = kind == GpuKind.CpuAccelerator ? 32 : 512, intermediate = 2 * hidden;
-        const int experts = 4, active = 2;
-        Matrix[] Make(int r, int c) => [.. Enumerable.Range(0, experts).Select(_ => new Matrix(random, backend, format, r, c))];
-        Matrix[] gate = Make(intermediate, hidden), up = Make(intermediate, hidden), down = Make(hidden, intermediate);
-        using var weights = new ExpertWeights([.. gate.Select(w => w.Loaded)], [.. up.Select(w => w.Loaded)], [.. down.Select(w => w.Loaded)], active);
-        float[] x = [.. RandomWeights.Normals(random, rows * hidden).Select(v => v / 6)];
-        int[] chosen = [.. Enumerable.Range(0, rows * active).Select(_ => random.Next(experts))];
-        using var input = Upload(backend, x);
-        using var between = Upload(backend, [.. Enumerable.Repeat(float.NaN, rows * active * intermediate)]);
-        using var output = Upload(backend, [.. Enumerable.Repeat(float.NaN, rows * active * hidden)]);
-        using var choice = backend.Allocate(chosen.Length * sizeof(int), "test");
-        ((DeviceSpan)choice).Upload<int>(chosen);
-        using var table = backend.Allocate(3 * experts * sizeof(long), "test");
-        ((DeviceSpan)table).Upload<long>([.. gate.Concat(up).Concat(down).Select(w => GpuBuffer.Address(w.Loaded.Data))]);
-        var slots = new ExpertSlots { Table = GpuBuffer.View<long>(table), Chosen = GpuBuffer.View<int>(choice), Experts = experts, Active = active };
-        Assert.True(new GpuLinear(device, tensorCores: true).TryExperts(weights, slots, rows, input, between, output, device.Stream));
-        float[] hiddens = ((DeviceSpan)between).ToArray<float>(rows * active * intermediate), result = ((DeviceSpan)output).ToArray<float>(rows * active * hidden);
-        for (int slot = 0; slot < rows * active; slot++)
-        {
-            int e = chosen[slot];
-            double[] v = [.. x.Skip(slot / active * hidden).Take(hidden).Select(f => (double)f)];
-            for (int n = 0; n < intermediate; n++)
-            {
-                var (g, gateSize) = gate[e].Dot(n, v, 0);
-                var (u, upSize) = up[e].Dot(n, v, 0);
-                double silu = g / (1 + Math.Exp(-g));
-                Near(silu * u, hiddens[slot * intermediate + n], 3e-6 * (1.1 * gateSize * Math.Abs(u) + upSize * Math.Abs(silu) + Math.Abs(silu * u)), $"{format}: slot {slot}, expert {e}, hidden {n}");
-            }
-            double[] w = [.. hiddens.Skip(slot * intermediate).Take(intermediate).Select(f => (double)f)];
-            for (int n = 0; n < hidden; n++)
-            {
-                var (expected, size) = down[e].Dot(n, w, 0);
-                Near(expected, result[slot * hidden + n], 1e-6 * size, $"{format}: slot {slot}, expert {e}, output {n}");
-            }
-        }
-    }
-
     [Fact]
     public void WhatItCannotDoIsLeftToOthers()
     {
@@ -251,10 +94,10 @@ public sealed class LinearKernelTests(Accelerators accelerators)
         using var backend = GpuBackend.Create(device, leaveOpen: true);
         var random = new Random(_seed);
         using var buffer = backend.Allocate(1 << 16, "test");
-        using var single = new Matrix(random, backend, WeightFormat.F32, 4, 32);
-        using var odd = new Matrix(random, backend, WeightFormat.F16, 4, 36);
-        using var good = new Matrix(random, backend, WeightFormat.F16, 4, 32);
-        bool Try(Matrix weights, int rows, bool tensorCores = true) =>
+        using var single = new LoadedWeights(random, backend, WeightFormat.F32, 4, 32);
+        using var odd = new LoadedWeights(random, backend, WeightFormat.F16, 4, 36);
+        using var good = new LoadedWeights(random, backend, WeightFormat.F16, 4, 32);
+        bool Try(LoadedWeights weights, int rows, bool tensorCores = true) =>
             new GpuLinear(device, tensorCores).TryProduct(weights.Loaded, new LinearInputs(buffer, rows), buffer, null, false, device.Stream);
         Assert.False(Try(single, 1)); // no exact 16-bit form
         Assert.False(Try(odd, 1)); // rows of 72 bytes
@@ -265,58 +108,4 @@ public sealed class LinearKernelTests(Accelerators accelerators)
 
     // Sizes apart by orders of magnitude, as activations have them.
     private static float[] Activations(Random random, int count) => [.. RandomWeights.Normals(random, count).Select(v => random.Next(16) == 0 ? v * 1000 : random.Next(4) == 0 ? v / 1000 : v)];
-
-    private static double[] Normed(ReadOnlySpan<float> x, Matrix? norm, float epsilon)
-    {
-        double[] v = [.. x.ToArray().Select(f => (double)f)];
-        if (norm is null) return v;
-        double scale = 1 / Math.Sqrt(v.Average(a => a * a) + epsilon);
-        return [.. v.Select((a, i) => a * scale * norm.Values.Values[i])];
-    }
-
-    private static DeviceBuffer Upload(GpuBackend backend, float[] values)
-    {
-        var buffer = backend.Allocate(values.Length * sizeof(float), "test");
-        ((DeviceSpan)buffer).Upload<float>(values);
-        return buffer;
-    }
-
-    private void Near(double expected, float actual, double tolerance, string what) =>
-        Assert.True(Math.Abs(expected - actual) <= tolerance, $"{what}: {actual}, expected {expected} ± {tolerance} (seed {_seed})");
-
-    private sealed class Matrix : IDisposable
-    {
-        public Matrix(Random random, GpuBackend backend, WeightFormat format, int rows, int columns)
-        {
-            int block = format.BlockElements();
-            Values = new RandomWeights(random, format, rows, (columns + block - 1) / block * block);
-            Loaded = Values.Load(backend);
-        }
-
-        public RandomWeights Values { get; }
-
-        public WeightMatrix Loaded { get; }
-
-        public int Columns => Values.Columns;
-
-        /// <summary>
-        /// Product of row <paramref name="n"/> and what its rounding errors are relative to: the sizes of its terms. Where codes and minimum are summed apart and partly cancel, that of terms as large as
-        /// the largest code's: up to four times the largest weight.
-        /// </summary>
-        public (double Value, double Size) Dot(int n, double[] x, double start)
-        {
-            double value = start, size = Math.Abs(start);
-            bool offsets = Values.Format is WeightFormat.Q4_1 or WeightFormat.Q4_K or WeightFormat.Q5_K;
-            double largest = offsets ? Enumerable.Range(n * Columns, Columns).Max(i => 4 * Math.Abs(Values.Values[i])) : 0;
-            for (int c = 0; c < Columns; c++)
-            {
-                double weight = Values.Values[n * Columns + c];
-                value += weight * x[c];
-                size += Math.Max(Math.Abs(weight), largest) * Math.Abs(x[c]);
-            }
-            return (value, size);
-        }
-
-        public void Dispose() => Loaded.Dispose();
-    }
 }

@@ -1,4 +1,3 @@
-using System.Security.Cryptography;
 using IlgpuSparse.Cache;
 using IlgpuSparse.Calibration;
 using IlgpuSparse.Compute;
@@ -243,17 +242,8 @@ internal sealed class DoubleSparsityPolicy : AttentionPolicy
     internal override IReadOnlyList<DeviceBuffer?> State(int layer) => [_codes[layer]?.Codes, _codes[layer]?.Scales, _sums[layer]?.Sums, _sums[layer]?.Counts];
 
     // Labels of other channels look alike.
-    internal override string StateSignature
-    {
-        get
-        {
-            using var hash = IncrementalHash.CreateHash(HashAlgorithmName.SHA256);
-            foreach (var labels in _labels!.Layers)
-                foreach (var table in (DeviceBuffer?[])[labels?.ChannelIndices, labels?.Offsets, labels?.Steps])
-                    if (table is not null) hash.AppendData(((DeviceSpan)table).ToArray<byte>((int)table.ByteLength));
-            return $"{_options.Label} labels of {_options.Channels} channels in {_options.LabelFormat}, scaling {_options.Scaling}, from layer {_options.DenseLayers}{(_options.MeanValue ? ", sums of V" : "")}, map {Convert.ToHexStringLower(hash.GetHashAndReset().AsSpan(0, 8))}";
-        }
-    }
+    internal override string StateSignature =>
+        $"{_options.Label} labels of {_options.Channels} channels in {_options.LabelFormat}, scaling {_options.Scaling}, from layer {_options.DenseLayers}{(_options.MeanValue ? ", sums of V" : "")}, map {_labels!.Fingerprint()}";
 
     // the sums of V would hold the whole run
     internal override bool TakesRuns => !_options.MeanValue;

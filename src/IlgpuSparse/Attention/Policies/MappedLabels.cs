@@ -1,3 +1,4 @@
+using System.Security.Cryptography;
 using IlgpuSparse.Calibration;
 using IlgpuSparse.Compute;
 using IlgpuSparse.Model;
@@ -57,6 +58,16 @@ internal sealed class MappedLabels : IDisposable
 
     /// <summary>By layer; null where labels are of channels.</summary>
     public IReadOnlyList<(HeadProjection Keys, HeadProjection Queries)?> Projections => _projections;
+
+    /// <summary>What tells these labels from those of other channels, 16 hexadecimal digits.</summary>
+    public string Fingerprint()
+    {
+        using var hash = IncrementalHash.CreateHash(HashAlgorithmName.SHA256);
+        foreach (var labels in _layers)
+            foreach (var table in (DeviceBuffer?[])[labels?.ChannelIndices, labels?.Offsets, labels?.Steps])
+                if (table is not null) hash.AppendData(((DeviceSpan)table).ToArray<byte>((int)table.ByteLength));
+        return Convert.ToHexStringLower(hash.GetHashAndReset().AsSpan(0, 8));
+    }
 
     /// <summary>Frees the tables; the codes stay.</summary>
     public void Dispose()

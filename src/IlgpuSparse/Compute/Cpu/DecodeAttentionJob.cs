@@ -3,16 +3,13 @@ using System.Runtime.CompilerServices;
 namespace IlgpuSparse.Compute.Cpu;
 
 /// <summary>
-/// Attention of single queries over lists of tokens, cut into units of (row, set) and these into splits. A split keeps the running maximum, sum and weighted values of its tokens (online
-/// softmax, Milakov and Gimelshein 2018); whoever finishes a unit's last split merges them by their maxima (split-KV decoding).
+/// Attention of single queries over lists of tokens, cut into units of (row, set) and these into splits. A split keeps the running maximum, sum and weighted values of its tokens
+/// (<see cref="RunningSoftmax{V, TElement}"/>); whoever finishes a unit's last split merges them by their maxima (split-KV decoding).
 /// </summary>
 internal unsafe struct DecodeAttentionJob<V, TElement> : IParallelJob
     where V : struct, ISimd<V>
     where TElement : struct, IKvElement
 {
-    // Maximum and sum in front of the weighted values of a head, padded to a cache line.
-    private const int StateHeader = 16;
-
     // Selected tokens whose rows are listed at a time.
     private const int ListTokens = 1024;
 
@@ -46,7 +43,7 @@ internal unsafe struct DecodeAttentionJob<V, TElement> : IParallelJob
 
     private readonly int HeadsPerSet => Shape.Heads / Sets;
     private readonly int Width => DecodeOrder<V, TElement>.Pairs(Shape.HeadDim) * 2 * V.Count;
-    private readonly int StateStride => StateHeader + Width;
+    private readonly int StateStride => RunningSoftmax<V, TElement>.Header + Width;
 
     /// <summary>Decides the splits and runs.</summary>
     public void Run(WorkerPool pool, int rows)
@@ -95,7 +92,12 @@ internal unsafe struct DecodeAttentionJob<V, TElement> : IParallelJob
         if (split >= splits) return;
         Attend(unit, split * _splitTokens, (int)Math.Min(count, (split + 1L) * _splitTokens), State(unit, split, 0), worker);
         if (splits > 1 && Interlocked.Increment(ref _finished[unit]) < splits) return;
-        for (int h = 0; h < HeadsPerSet; h++) Merge(unit, h, splits);
+        for (int h = 0; h < HeadsPerSet; h++)
+        {
+            float* states = State(unit, 0, h);
+            float sum = RunningSoftmax<V, TElement>.Merge(states, (long)HeadsPerSet * StateStride, splits, Width);
+            DecodeOrder<V, TElement>.Finish(states + RunningSoftmax<V, TElement>.Header, sum, Shape.HeadDim, Y + ((long)unit * HeadsPerSet + h) * Shape.HeadDim);
+        }
     }
 
     private readonly float* State(int unit, int split, int head) => _states + (((long)unit * _maxSplits + split) * HeadsPerSet + head) * StateStride;
@@ -118,9 +120,7 @@ internal unsafe struct DecodeAttentionJob<V, TElement> : IParallelJob
         for (int h = 0; h < heads; h++)
         {
             DecodeOrder<V, TElement>.PrepareQuery(Q + ((long)unit * heads + h) * Shape.HeadDim, Shape.HeadDim, Shape.Scale, queries + h * width);
-            states[h * stride] = float.NegativeInfinity;
-            states[h * stride + 1] = 0;
-            new Span<float>(states + h * stride + StateHeader, width).Clear();
+            RunningSoftmax<V, TElement>.Clear(states + h * stride, width);
         }
         if (Indices == null) AttendRuns(unit, begin, end, queries, weights, states);
         else if (four) AttendListed(unit, begin, end, (int*)list, queries, states);
@@ -136,7 +136,7 @@ internal unsafe struct DecodeAttentionJob<V, TElement> : IParallelJob
             count = Math.Min(ListTokens, end - token);
             int listed = Locate(unit, token, Math.Min(end, token + count + ahead), rows);
             for (int padded = (count + group - 1) / group * group + ahead; listed < padded; listed++) rows[listed] = rows[listed - 1];
-            FourPairAttention<V, TElement>.Run(KCache, VCache, rows, count, KScales, VScales, queries, ref state[0], ref state[1], state + StateHeader);
+            FourPairAttention<V, TElement>.Run(KCache, VCache, rows, count, KScales, VScales, queries, ref state[0], ref state[1], state + RunningSoftmax<V, TElement>.Header);
         }
     }
 
@@ -202,7 +202,7 @@ internal unsafe struct DecodeAttentionJob<V, TElement> : IParallelJob
         LogitKernels<V, TElement>.Run(rows, queries, HeadsPerSet, Shape.HeadDim, weights);
 
     private readonly void Accumulate<TRows>(in TRows rows, float* weights, float* states) where TRows : struct, IKvRows =>
-        ValueKernels<V, TElement>.Run(rows, weights, HeadsPerSet, Shape.HeadDim, states + StateHeader, StateStride);
+        ValueKernels<V, TElement>.Run(rows, weights, HeadsPerSet, Shape.HeadDim, states + RunningSoftmax<V, TElement>.Header, StateStride);
 
     // Multiplies each token's logits or weights of all heads by the scale of its row.
     private readonly void ScaleRows<TRows>(in TRows rows, byte* cache, float* scales, float* values) where TRows : struct, IKvRows
@@ -252,55 +252,6 @@ internal unsafe struct DecodeAttentionJob<V, TElement> : IParallelJob
     // Turns a tile's logits into weights relative to the running maximum.
     private readonly void Soften(float* weights, int count, float* states)
     {
-        for (int h = 0; h < HeadsPerSet; h++) Soften(weights + h * DecodeOrder<V, TElement>.TileTokens, count, states + h * StateStride, Width);
-    }
-
-    [MethodImpl(MethodImplOptions.AggressiveOptimization | MethodImplOptions.NoInlining)]
-    private static void Soften(float* weights, int count, float* state, int width)
-    {
-        int padded = (count + V.Count - 1) / V.Count * V.Count;
-        for (int i = count; i < padded; i++) weights[i] = float.NegativeInfinity;
-        V most = V.Load(weights);
-        for (int i = V.Count; i < padded; i += V.Count) most = V.Max(most, V.Load(weights + i));
-        float tileMax = V.MaxLane(most) * TElement.Remainder;
-        if (tileMax > state[0])
-        {
-            float keep = MathF.Pow(2f, state[0] - tileMax);
-            state[0] = tileMax;
-            state[1] *= keep;
-            for (int i = 0; i < width; i += V.Count)
-                V.Store(V.Multiply(V.Load(state + StateHeader + i), V.Create(keep)), state + StateHeader + i);
-        }
-        V sum = V.Zero, maximum = V.Create(state[0]), remainder = V.Create(TElement.Remainder);
-        for (int i = 0; i < padded; i += V.Count)
-        {
-            V logit = V.Load(weights + i);
-            if (TElement.Remainder != 1f) logit = V.Multiply(logit, remainder);
-            V weight = Exp2<V>.Of(V.Subtract(logit, maximum));
-            sum = V.Add(sum, weight);
-            if (TElement.Remainder != 1f) weight = V.Multiply(weight, remainder);
-            V.Store(weight, weights + i);
-        }
-        state[1] += V.Sum(sum);
-    }
-
-    private readonly void Merge(int unit, int head, int splits)
-    {
-        float maximum = float.NegativeInfinity, sum = 0;
-        for (int s = 0; s < splits; s++) maximum = MathF.Max(maximum, State(unit, s, head)[0]);
-        float* total = State(unit, 0, head);
-        int width = Width;
-        for (int s = 0; s < splits; s++)
-        {
-            float* part = State(unit, s, head);
-            float weight = part[1] == 0 ? 0 : MathF.Pow(2f, part[0] - maximum);
-            sum += weight * part[1];
-            for (int i = StateHeader; i < StateHeader + width; i += V.Count)
-            {
-                V scaled = V.Multiply(V.Load(part + i), V.Create(weight));
-                V.Store(s == 0 ? scaled : V.Add(V.Load(total + i), scaled), total + i);
-            }
-        }
-        DecodeOrder<V, TElement>.Finish(total + StateHeader, sum, Shape.HeadDim, Y + ((long)unit * HeadsPerSet + head) * Shape.HeadDim);
+        for (int h = 0; h < HeadsPerSet; h++) RunningSoftmax<V, TElement>.Soften(weights + h * DecodeOrder<V, TElement>.TileTokens, count, states + h * StateStride, Width);
     }
 }

@@ -4,8 +4,8 @@ using System.Runtime.InteropServices;
 namespace IlgpuSparse.Compute.Gpu;
 
 /// <summary>
-/// What ILGPU does not wrap of the CUDA driver library: function attributes, events, pinned memory, asynchronous copies and graphs. The caller has bound the accelerator's context
-/// to its thread. Every call throws <see cref="CudaDriverException"/> with the driver's own name of the error.
+/// What ILGPU does not wrap of the CUDA driver library: function attributes, events, pinned memory and asynchronous copies; graphs are <see cref="CudaGraphDriver"/>'s. The caller has
+/// bound the accelerator's context to its thread. Every call throws <see cref="CudaDriverException"/> with the driver's own name of the error.
 /// </summary>
 internal static unsafe partial class CudaDriver
 {
@@ -21,7 +21,9 @@ internal static unsafe partial class CudaDriver
     private const int AttributeMaxDynamicSharedBytes = 8;
     private const int AttributeSharedCarveout = 9;
     private const int AttributeLargeClusters = 14; // CU_FUNC_ATTRIBUTE_NON_PORTABLE_CLUSTER_SIZE_ALLOWED
-    private const string Library = "cuda";
+
+    /// <summary>What imports call the driver library, whose file has another name on every system.</summary>
+    internal const string Library = "cuda";
 
     static CudaDriver() => NativeLibrary.SetDllImportResolver(typeof(CudaDriver).Assembly, Resolve);
 
@@ -160,88 +162,8 @@ internal static unsafe partial class CudaDriver
         return milliseconds;
     }
 
-    public static void BeginCapture(IntPtr stream)
-    {
-        const int relaxed = 2; // other threads may go on allocating
-        Check(cuStreamBeginCapture_v2(stream, relaxed));
-    }
-
-    public static IntPtr EndCapture(IntPtr stream)
-    {
-        IntPtr graph;
-        Check(cuStreamEndCapture(stream, &graph));
-        return graph;
-    }
-
-    /// <summary>Ends a recording that failed; its graph and any further error are dropped.</summary>
-    public static void AbandonCapture(IntPtr stream)
-    {
-        IntPtr graph = IntPtr.Zero;
-        if (cuStreamEndCapture(stream, &graph) == 0 && graph != IntPtr.Zero) _ = cuGraphDestroy(graph);
-    }
-
-    public static IntPtr Instantiate(IntPtr graph)
-    {
-        IntPtr executable;
-        Check(cuGraphInstantiateWithFlags(&executable, graph, 0));
-        return executable;
-    }
-
-    /// <summary>Gives <paramref name="executable"/> the parameters of <paramref name="graph"/>; false when their nodes differ.</summary>
-    public static bool TryUpdate(IntPtr executable, IntPtr graph)
-    {
-        const int updateFailure = 910; // CUDA_ERROR_GRAPH_EXEC_UPDATE_FAILURE
-        var info = stackalloc long[3]; // result, node, node it depends on
-        int result = cuGraphExecUpdate_v2(executable, graph, info);
-        if (result == updateFailure) return false;
-        Check(result);
-        return true;
-    }
-
-    /// <summary>Nodes of <paramref name="graph"/>.</summary>
-    public static int NodeCount(IntPtr graph)
-    {
-        nuint count = 0;
-        Check(cuGraphGetNodes(graph, null, &count));
-        return (int)count;
-    }
-
-    /// <summary>Lets kernels that depend on kernels start early: see <see cref="DependentLaunch"/>. The other edges of <paramref name="graph"/> stay as they are.</summary>
-    public static void LetKernelsStartEarly(IntPtr graph)
-    {
-        const int kernel = 0;
-        const ulong programmatic = 1 | 1 << 16; // from port, to port and type, a byte each
-        nuint count = 0;
-        Check(cuGraphGetEdges_v2(graph, null, null, null, &count));
-        var from = new IntPtr[(int)count];
-        var to = new IntPtr[from.Length];
-        var data = new ulong[from.Length];
-        fixed (IntPtr* source = from, target = to)
-        fixed (ulong* edge = data)
-        {
-            Check(cuGraphGetEdges_v2(graph, source, target, edge, &count));
-            for (int i = 0; i < from.Length; i++)
-            {
-                int first, second;
-                Check(cuGraphNodeGetType(from[i], &first));
-                Check(cuGraphNodeGetType(to[i], &second));
-                if (first != kernel || second != kernel) continue;
-                // where a recording branches and joins, kernels wait for whole ones: only a single predecessor may be one that has not finished
-                if (Array.FindAll(from, node => node == from[i]).Length > 1 || Array.FindAll(to, node => node == to[i]).Length > 1) continue;
-                Check(cuGraphRemoveDependencies_v2(graph, source + i, target + i, edge + i, 1));
-                ulong early = programmatic;
-                Check(cuGraphAddDependencies_v2(graph, source + i, target + i, &early, 1));
-            }
-        }
-    }
-
-    public static void LaunchGraph(IntPtr executable, IntPtr stream) => Check(cuGraphLaunch(executable, stream));
-
-    public static void DestroyGraph(IntPtr graph) => Check(cuGraphDestroy(graph));
-
-    public static void DestroyExecutable(IntPtr executable) => Check(cuGraphExecDestroy(executable));
-
-    private static void Check(int result)
+    /// <summary>Throws unless <paramref name="result"/>, of a call of the driver library, is success.</summary>
+    internal static void Check(int result)
     {
         if (result == 0) return;
         IntPtr name = IntPtr.Zero, text = IntPtr.Zero;
@@ -309,42 +231,6 @@ internal static unsafe partial class CudaDriver
 
     [LibraryImport(Library)]
     private static partial int cuEventElapsedTime(float* milliseconds, IntPtr start, IntPtr end);
-
-    [LibraryImport(Library)]
-    private static partial int cuStreamBeginCapture_v2(IntPtr stream, int mode);
-
-    [LibraryImport(Library)]
-    private static partial int cuStreamEndCapture(IntPtr stream, IntPtr* graph);
-
-    [LibraryImport(Library)]
-    private static partial int cuGraphInstantiateWithFlags(IntPtr* executable, IntPtr graph, ulong flags);
-
-    [LibraryImport(Library)]
-    private static partial int cuGraphExecUpdate_v2(IntPtr executable, IntPtr graph, void* info);
-
-    [LibraryImport(Library)]
-    private static partial int cuGraphGetNodes(IntPtr graph, IntPtr* nodes, nuint* count);
-
-    [LibraryImport(Library)]
-    private static partial int cuGraphGetEdges_v2(IntPtr graph, IntPtr* from, IntPtr* to, ulong* data, nuint* count);
-
-    [LibraryImport(Library)]
-    private static partial int cuGraphNodeGetType(IntPtr node, int* type);
-
-    [LibraryImport(Library)]
-    private static partial int cuGraphRemoveDependencies_v2(IntPtr graph, IntPtr* from, IntPtr* to, ulong* data, nuint count);
-
-    [LibraryImport(Library)]
-    private static partial int cuGraphAddDependencies_v2(IntPtr graph, IntPtr* from, IntPtr* to, ulong* data, nuint count);
-
-    [LibraryImport(Library)]
-    private static partial int cuGraphLaunch(IntPtr executable, IntPtr stream);
-
-    [LibraryImport(Library)]
-    private static partial int cuGraphDestroy(IntPtr graph);
-
-    [LibraryImport(Library)]
-    private static partial int cuGraphExecDestroy(IntPtr executable);
 
     // CUlaunchConfig
     private struct LaunchConfig

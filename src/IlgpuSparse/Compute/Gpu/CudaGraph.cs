@@ -24,12 +24,12 @@ internal sealed class CudaGraph : RecordedWork
         var graph = Record(work);
         try
         {
-            _nodes = CudaDriver.NodeCount(graph);
-            _executable = CudaDriver.Instantiate(graph);
+            _nodes = CudaGraphDriver.NodeCount(graph);
+            _executable = CudaGraphDriver.Instantiate(graph);
         }
         finally
         {
-            CudaDriver.DestroyGraph(graph);
+            CudaGraphDriver.DestroyGraph(graph);
             device.NotePreparation(start);
         }
     }
@@ -41,7 +41,7 @@ internal sealed class CudaGraph : RecordedWork
     {
         ObjectDisposedException.ThrowIf(_executable == IntPtr.Zero, this);
         _device.Accelerator.Bind();
-        CudaDriver.LaunchGraph(_executable, _device.StreamHandle);
+        CudaGraphDriver.LaunchGraph(_executable, _device.StreamHandle);
     }
 
     /// <summary>
@@ -54,16 +54,16 @@ internal sealed class CudaGraph : RecordedWork
         var graph = Record(work);
         try
         {
-            if (CudaDriver.TryUpdate(_executable, graph)) return;
+            if (CudaGraphDriver.TryUpdate(_executable, graph)) return;
             _device.Synchronize(); // it may still run
-            CudaDriver.DestroyExecutable(_executable);
+            CudaGraphDriver.DestroyExecutable(_executable);
             _executable = IntPtr.Zero;
-            _executable = CudaDriver.Instantiate(graph);
-            _nodes = CudaDriver.NodeCount(graph);
+            _executable = CudaGraphDriver.Instantiate(graph);
+            _nodes = CudaGraphDriver.NodeCount(graph);
         }
         finally
         {
-            CudaDriver.DestroyGraph(graph);
+            CudaGraphDriver.DestroyGraph(graph);
             _device.NotePreparation(start);
         }
     }
@@ -71,7 +71,7 @@ internal sealed class CudaGraph : RecordedWork
     private IntPtr Record(Action work)
     {
         _device.Accelerator.Bind();
-        CudaDriver.BeginCapture(_device.StreamHandle);
+        CudaGraphDriver.BeginCapture(_device.StreamHandle);
         _device.IsCapturing = true;
         try
         {
@@ -81,12 +81,12 @@ internal sealed class CudaGraph : RecordedWork
         {
             // the stream has to leave its recording state whatever happened; the first error is the one to report
             _device.IsCapturing = false;
-            CudaDriver.AbandonCapture(_device.StreamHandle);
+            CudaGraphDriver.AbandonCapture(_device.StreamHandle);
             throw;
         }
         _device.IsCapturing = false;
-        var graph = CudaDriver.EndCapture(_device.StreamHandle);
-        if (_device.StartsKernelsEarly) CudaDriver.LetKernelsStartEarly(graph);
+        var graph = CudaGraphDriver.EndCapture(_device.StreamHandle);
+        if (_device.StartsKernelsEarly) CudaGraphDriver.LetKernelsStartEarly(graph);
         return graph;
     }
 
@@ -95,7 +95,7 @@ internal sealed class CudaGraph : RecordedWork
         if (_executable == IntPtr.Zero) return;
         _device.Accelerator.Bind();
         _device.Settle(); // it may still run
-        CudaDriver.DestroyExecutable(_executable);
+        CudaGraphDriver.DestroyExecutable(_executable);
         _executable = IntPtr.Zero;
     }
 }

@@ -6,7 +6,6 @@ using IlgpuSparse.Compute.Gpu.Kernels.Linear;
 using IlgpuSparse.Compute.Gpu.Kernels.Products;
 using IlgpuSparse.Compute.Gpu.Kernels.Selection;
 using IlgpuSparse.Generation;
-using IlgpuSparse.Llama;
 using IlgpuSparse.Model;
 
 namespace IlgpuSparse.Compute.Gpu;
@@ -16,23 +15,16 @@ namespace IlgpuSparse.Compute.Gpu;
 /// </summary>
 public sealed class GpuBackend : ComputeBackend
 {
-    private const int UploadBytes = 64 << 20;
-    private const int LargestChunk = 4096;
-    private const long LargestActivations = 1L << 30;
-
     private readonly GpuDevice _device;
     private readonly bool _leaveOpen;
+    private readonly WeightLoader _weights;
     private readonly GpuEmbedding _embedding;
     private readonly GpuRmsNorm _norm;
-    private readonly GpuTensorMatMul? _tensorMatMul;
-    private readonly GpuMatMul _matMul;
-    private readonly GpuLinear _linear;
+    private readonly GpuProducts _products;
     private readonly GpuRope _rope;
     private readonly GpuSwiGlu _swiGlu;
     private readonly GpuExperts _experts;
-    private readonly GpuAppendKv _appendKv;
-    private readonly GpuDecodeAttention _decode;
-    private readonly GpuPrefillAttention _prefill;
+    private readonly GpuAttention _attention;
     private readonly GpuLabels _labels;
     private readonly GpuProjectHeads _projectHeads;
     private readonly GpuScore _score;
@@ -41,24 +33,20 @@ public sealed class GpuBackend : ComputeBackend
     private readonly GpuSample _sample;
     private readonly GpuPositions _positions;
     private readonly GpuMeanValue _meanValue;
-    private WeightArena? _arena; // of the weights that are being loaded
     private bool _disposed;
 
     private GpuBackend(GpuDevice device, bool leaveOpen, bool tensorCores, ProductPrecision precision)
     {
         _device = device;
         _leaveOpen = leaveOpen;
+        _weights = new WeightLoader(device, Memory);
         _embedding = new GpuEmbedding(device);
         _norm = new GpuRmsNorm(device);
-        _linear = new GpuLinear(device, tensorCores);
-        if (tensorCores) _tensorMatMul = new GpuTensorMatMul(device, Memory, precision);
-        _matMul = new GpuMatMul(device, _tensorMatMul);
+        _products = new GpuProducts(device, Memory, tensorCores, precision);
         _rope = new GpuRope(device);
         _swiGlu = new GpuSwiGlu(device);
-        _experts = new GpuExperts(device, _matMul, _linear, _swiGlu, Memory);
-        _appendKv = new GpuAppendKv(device);
-        _decode = new GpuDecodeAttention(device, Memory, tensorCores);
-        _prefill = new GpuPrefillAttention(device, tensorCores, precision);
+        _experts = new GpuExperts(device, _products.MatMul, _products.Linear, _swiGlu, Memory);
+        _attention = new GpuAttention(device, Memory, tensorCores, precision);
         _labels = new GpuLabels(device);
         _projectHeads = new GpuProjectHeads(device);
         _score = new GpuScore(device);
@@ -87,13 +75,13 @@ public sealed class GpuBackend : ComputeBackend
     public GpuDevice Device => _device;
 
     /// <summary>Products of few rows.</summary>
-    internal GpuLinear Linear => _linear;
+    internal GpuLinear Linear => _products.Linear;
 
     /// <summary>Launch choices of dense decode.</summary>
-    internal DecodeTuning DenseTuning { get => _decode.DenseTuning; set => _decode.DenseTuning = value; }
+    internal DecodeTuning DenseTuning { get => _attention.Decode.DenseTuning; set => _attention.Decode.DenseTuning = value; }
 
     /// <summary>Launch choices of decode over selected tokens.</summary>
-    internal DecodeTuning SelectedTuning { get => _decode.SelectedTuning; set => _decode.SelectedTuning = value; }
+    internal DecodeTuning SelectedTuning { get => _attention.Decode.SelectedTuning; set => _attention.Decode.SelectedTuning = value; }
 
     /// <summary>When a sparse step is one kernel.</summary>
     internal FusedSteps FusedSteps { get => _fused.Steps; set => _fused.Steps = value; }
@@ -108,10 +96,10 @@ public sealed class GpuBackend : ComputeBackend
     internal int OneGroupTokens { get => _select.OneGroupTokens; set => _select.OneGroupTokens = value; }
 
     /// <summary>Products of many rows, where the device has tensor cores; null otherwise.</summary>
-    internal GpuTensorMatMul? TensorMatMul => _tensorMatMul;
+    internal GpuTensorMatMul? TensorMatMul => _products.Tensor;
 
     /// <summary>Attention of prefill chunks.</summary>
-    internal GpuPrefillAttention PrefillAttention => _prefill;
+    internal GpuPrefillAttention PrefillAttention => _attention.Prefill;
 
     private AcceleratorStream Stream => _device.Stream;
 
@@ -131,15 +119,10 @@ public sealed class GpuBackend : ComputeBackend
     public override bool Supports(KvFormat format) => format is KvFormat.F32 or KvFormat.F16 or KvFormat.BF16 or KvFormat.Int8;
 
     /// <inheritdoc/>
-    public override DeviceBuffer Allocate(long bytes, string purpose) => new GpuBuffer(_device, bytes, purpose, Memory, arena: _arena);
+    public override DeviceBuffer Allocate(long bytes, string purpose) => new GpuBuffer(_device, bytes, purpose, Memory, arena: _weights.Arena);
 
     /// <inheritdoc/>
-    internal override IDisposable? ReserveWeights(IEnumerable<long> sizes)
-    {
-        _arena?.Dispose();
-        // others bound the size of an allocation
-        return _arena = _device.IsCuda ? new WeightArena(_device, sizes, Memory) : null;
-    }
+    internal override IDisposable? ReserveWeights(IEnumerable<long> sizes) => _weights.Reserve(sizes);
 
     /// <summary>Whether kernels can read and write host memory in place.</summary>
     internal bool ReachesHost => _device.Kind != GpuKind.OpenCl;
@@ -150,23 +133,10 @@ public sealed class GpuBackend : ComputeBackend
 
     /// <inheritdoc/>
     /// <exception cref="ModelFormatException">The matrix has more rows than a kernel can count, or rows that are not whole groups of four numbers.</exception>
-    public override unsafe WeightMatrix Load(ModelTensor tensor)
+    public override WeightMatrix Load(ModelTensor tensor)
     {
         ArgumentNullException.ThrowIfNull(tensor);
-        if (tensor.Columns % 4 != 0 || tensor.Columns > int.MaxValue || tensor.Rows > int.MaxValue)
-            throw new ModelFormatException(tensor.File, $"{tensor.Name} is [{tensor.Rows}, {tensor.Columns}]; the GPU needs rows of a multiple of 4 numbers");
-        var data = new GpuBuffer(_device, tensor.ByteLength, "weights", Memory, arena: _arena);
-        try
-        {
-            for (long start = 0; start < tensor.ByteLength; start += UploadBytes)
-                data.Upload(new ReadOnlySpan<byte>(tensor.Data + start, (int)Math.Min(UploadBytes, tensor.ByteLength - start)), start);
-            return new WeightMatrix(tensor.Name, tensor.Format, (int)tensor.Rows, (int)tensor.Columns, data);
-        }
-        catch
-        {
-            data.Dispose();
-            throw;
-        }
+        return _weights.Load(tensor);
     }
 
     /// <inheritdoc/>
@@ -174,17 +144,14 @@ public sealed class GpuBackend : ComputeBackend
     public override int PrefillChunk(LlamaConfig config)
     {
         ArgumentNullException.ThrowIfNull(config);
-        int rows = base.PrefillChunk(config);
-        if (_tensorMatMul is null) return rows;
-        while (rows < LargestChunk && 2L * rows * ForwardPass.RowFloats(config) * sizeof(float) <= LargestActivations) rows *= 2;
-        return rows;
+        return _products.PrefillChunk(config, base.PrefillChunk(config));
     }
 
     /// <inheritdoc/>
-    public override long WorkingBytes(LlamaConfig config, IReadOnlyCollection<WeightFormat> formats, int rows) => _tensorMatMul?.WorkingBytes(config, formats, rows) ?? 0;
+    public override long WorkingBytes(LlamaConfig config, IReadOnlyCollection<WeightFormat> formats, int rows) => _products.WorkingBytes(config, formats, rows);
 
     /// <inheritdoc/>
-    public override void ReserveWorkingMemory(LlamaConfig config, IReadOnlyCollection<WeightFormat> formats, int rows) => _tensorMatMul?.Reserve(config, formats, rows);
+    public override void ReserveWorkingMemory(LlamaConfig config, IReadOnlyCollection<WeightFormat> formats, int rows) => _products.Reserve(config, formats, rows);
 
     /// <inheritdoc/>
     public override void Synchronize() => _device.Synchronize();
@@ -198,17 +165,12 @@ public sealed class GpuBackend : ComputeBackend
     public override void RmsNorm(DeviceSpan x, WeightMatrix weight, float epsilon, int rows, DeviceSpan y) => _norm.Run(x, weight, epsilon, rows, y, Stream);
 
     /// <inheritdoc/>
-    public override void MatMul(WeightMatrix weight, DeviceSpan x, int rows, DeviceSpan y, WeightMatrix? bias = null, bool accumulate = false)
-    {
-        if (Prefers(rows, weight) || !_linear.TryProduct(weight, new LinearInputs(x, rows), y, bias, accumulate, Stream)) _matMul.Run(weight, x, rows, y, bias, accumulate, Stream);
-    }
+    public override void MatMul(WeightMatrix weight, DeviceSpan x, int rows, DeviceSpan y, WeightMatrix? bias = null, bool accumulate = false) => _products.Run(weight, x, rows, y, bias, accumulate, Stream);
 
     /// <inheritdoc/>
     public override void NormMatMul(WeightMatrix weight, NormedInput input, int rows, DeviceSpan y, WeightMatrix? bias = null)
     {
-        if (!Prefers(rows, weight) && _linear.TryProduct(weight, Inputs(input, rows), y, bias, accumulate: false, Stream)) return;
-        if (_tensorMatMul is { } tensor && GpuTensorMatMul.Serves(rows, weight)) tensor.Run(weight, tensor.Operands.Round(input, rows, weight.Columns, weight.Format, Stream), y, bias, accumulate: false, Stream);
-        else base.NormMatMul(weight, input, rows, y, bias);
+        if (!_products.TryNormed(weight, input, rows, y, bias, Stream)) base.NormMatMul(weight, input, rows, y, bias);
     }
 
     /// <inheritdoc/>
@@ -220,20 +182,16 @@ public sealed class GpuBackend : ComputeBackend
             offload.Owner.Store(cache, batch);
             return;
         }
-        if (!Prefers(batch.Rows, weights.Q, weights.K, weights.V) && _linear.TryQkv(weights, Inputs(input, batch.Rows), rope, shape, cache, batch, q, k, v, Stream, out bool appended))
+        if (_products.TryRotatedQkv(weights, input, rope, shape, cache, batch, q, k, v, Stream, out bool appended))
         {
             if (!appended) AppendKv(shape, cache, batch, k, v);
             return;
         }
-        if (_tensorMatMul is not { } tensor || !GpuTensorMatMul.Serves(batch.Rows, weights.Q, weights.K, weights.V))
+        if (!_products.TryQkv(weights, input, batch.Rows, q, k, v, Stream))
         {
             base.Qkv(weights, input, rope, shape, cache, batch, q, k, v);
             return;
         }
-        var planes = tensor.Operands.Round(input, batch.Rows, weights.Q.Columns, weights.Q.Format, Stream);
-        tensor.Run(weights.Q, planes, q, weights.QBias, accumulate: false, Stream);
-        tensor.Run(weights.K, planes, k, weights.KBias, accumulate: false, Stream);
-        tensor.Run(weights.V, planes, v, weights.VBias, accumulate: false, Stream);
         Rope(rope, batch, shape.Heads, q);
         Rope(rope, batch, shape.KvHeads, k);
         AppendKv(shape, cache, batch, k, v);
@@ -242,18 +200,8 @@ public sealed class GpuBackend : ComputeBackend
     /// <inheritdoc/>
     public override void GateUp(GateUpWeights weights, NormedInput input, int rows, DeviceSpan gate, DeviceSpan up)
     {
-        if (!Prefers(rows, weights.Gate, weights.Up) && _linear.TryGateUp(weights, Inputs(input, rows), gate, Stream)) return;
-        if (_tensorMatMul is not { } tensor || !GpuTensorMatMul.ServesGated(rows, weights.Gate, weights.Up))
-        {
-            base.GateUp(weights, input, rows, gate, up);
-            return;
-        }
-        tensor.RunGated(weights, tensor.Operands.Round(input, rows, weights.Gate.Columns, weights.Gate.Format, Stream), gate, Stream);
+        if (!_products.TryGateUp(weights, input, rows, gate, Stream)) base.GateUp(weights, input, rows, gate, up);
     }
-
-    private bool Prefers(int rows, params ReadOnlySpan<WeightMatrix> weights) => _tensorMatMul is { } tensor && tensor.Prefers(rows, weights);
-
-    private static LinearInputs Inputs(NormedInput input, int rows) => new(input.X, rows, input.Norm, input.Epsilon);
 
     /// <inheritdoc/>
     public override void Rope(RopeTable table, StepBatch batch, int heads, DeviceSpan x) => _rope.Run(table, batch, heads, x, Stream);
@@ -265,11 +213,7 @@ public sealed class GpuBackend : ComputeBackend
     public override void ExpertMlp(ExpertWeights experts, DeviceSpan x, int rows, DeviceSpan router, DeviceSpan y) => _experts.Run(experts, x, rows, router, y, Stream);
 
     /// <inheritdoc/>
-    public override void AppendKv(AttentionShape shape, KvLayer cache, StepBatch batch, DeviceSpan k, DeviceSpan v)
-    {
-        _appendKv.Run(shape, cache.Offload?.Owner.Target(cache, batch) ?? cache, batch, k, v, Stream);
-        cache.Offload?.Owner.Store(cache, batch);
-    }
+    public override void AppendKv(AttentionShape shape, KvLayer cache, StepBatch batch, DeviceSpan k, DeviceSpan v) => _attention.Append(shape, cache, batch, k, v, Stream);
 
     /// <inheritdoc/>
     public override void AppendLabels(AttentionShape shape, LabelLayer labels, StepBatch batch, DeviceSpan k) => _labels.Append(shape, labels, batch, k, Stream);
@@ -278,13 +222,7 @@ public sealed class GpuBackend : ComputeBackend
     public override void ProjectHeads(HeadProjection projection, int heads, DeviceSpan x, int rows, DeviceSpan y) => _projectHeads.Run(projection, heads, x, rows, y, Stream);
 
     /// <inheritdoc/>
-    public override void Attend(AttentionShape shape, KvLayer cache, StepBatch batch, DeviceSpan q, DeviceSpan y)
-    {
-        var whole = cache.Offload?.Owner.Whole(shape, cache, batch) ?? cache;
-        if (batch.IsPrefill && batch.Rows > 1) _prefill.Run(shape, whole, batch, q, y, Stream);
-        else _decode.Dense(shape, whole, batch, q, y, Stream);
-        cache.Offload?.Owner.Leave(cache, batch);
-    }
+    public override void Attend(AttentionShape shape, KvLayer cache, StepBatch batch, DeviceSpan q, DeviceSpan y) => _attention.Dense(shape, cache, batch, q, y, Stream);
 
     /// <inheritdoc/>
     public override void Score(AttentionShape shape, LabelLayer labels, StepBatch batch, DeviceSpan q, GroupReduction reduction, TokenScores scores) =>
@@ -298,17 +236,7 @@ public sealed class GpuBackend : ComputeBackend
         _select.ScoreAndSelect(shape, labels, batch, q, reduction, rule, scores, sets, Stream);
 
     /// <inheritdoc/>
-    public override void AttendSelected(AttentionShape shape, KvLayer cache, StepBatch batch, DeviceSpan q, TokenSets sets, DeviceSpan y)
-    {
-        if (cache.Offload is not { } offload)
-        {
-            _decode.Selected(shape, cache, batch, q, sets, y, Stream);
-            return;
-        }
-        var (rows, lists) = offload.Owner.Selected.Fetch(cache, batch, sets);
-        _decode.Selected(shape, rows, batch, q, lists, y, Stream);
-        offload.Owner.Selected.Keep(cache, batch, sets);
-    }
+    public override void AttendSelected(AttentionShape shape, KvLayer cache, StepBatch batch, DeviceSpan q, TokenSets sets, DeviceSpan y) => _attention.Selected(shape, cache, batch, q, sets, y, Stream);
 
     internal override void AttendByLabels(AttentionShape shape, KvLayer cache, StepBatch batch, DeviceSpan q, LabelChoice choice, DeviceSpan y)
     {
@@ -355,8 +283,8 @@ public sealed class GpuBackend : ComputeBackend
         _disposed = true;
         _device.Settle();
         _experts.Dispose();
-        _tensorMatMul?.Dispose();
-        _decode.Dispose();
+        _products.Dispose();
+        _attention.Dispose();
         _sample.Dispose();
         if (!_leaveOpen) _device.Dispose();
     }

@@ -53,7 +53,7 @@ internal static class TensorPrefillKernel
 
         var query = new U4[THead.Channels >> 4];
         int queryAt = Stages * StageUnits(THead.Channels, 1 << TTile.TokenShift) + warp * (THead.Channels >> 4) * 32 + lane;
-        LoadQuery<TElement, THead, TTile, TRest>(memory, queryAt, q, args, warpRow + (lane >> 2), head, column, query);
+        PrefillQuery.Load<TElement, THead, TTile, TRest>(memory, queryAt, q, args, warpRow + (lane >> 2), head, column, query);
 
         var output = new F4[THead.Channels >> 3];
         var s = new F4[(1 << TTile.TokenShift) >> 3];
@@ -135,9 +135,7 @@ internal static class TensorPrefillKernel
 
     /// <summary>Dynamic shared memory in bytes: the tiles, and the queries where they do not stay in registers.</summary>
     public static int SharedBytes(int channels, int warps, int tokens, bool rest) =>
-        16 * (Stages * StageUnits(channels, tokens) + (InRegisters(channels, rest) ? 0 : warps * (channels >> 4) * 32 * (rest ? 2 : 1)));
-
-    private static bool InRegisters(int channels, bool rest) => channels <= 128 && !rest;
+        16 * (Stages * StageUnits(channels, tokens) + PrefillQuery.SharedUnits(channels, warps, rest));
 
     private static int RowBytes(int channels) => TensorDecodeKernel.Stride(channels) << 4;
 
@@ -181,38 +179,6 @@ internal static class TensorPrefillKernel
         }
     }
 
-    // Queries times the softmax scale as the 16 by 16 operand: this lane has channels 2t, 2t + 1, 2t + 8, 2t + 9 of each 16 for rows g and g + 8. Rows past the end repeat the last one.
-    private static void LoadQuery<TElement, THead, TTile, TRest>(ArrayView<U4> memory, int at, ArrayView<float> q, AttentionArgs args, int row, int head, int column, U4[] query)
-        where TElement : struct, ITensorElement
-        where THead : struct, IHeadSize
-        where TTile : struct, IPrefillTile
-        where TRest : struct, IOperandRest
-    {
-        var pairs = q.Cast<F2>();
-        long from0 = ((long)IntrinsicMath.Min(row, args.Rows - 1) * args.Heads + head) * (THead.Channels >> 1) + (column >> 1);
-        long from1 = ((long)IntrinsicMath.Min(row + 8, args.Rows - 1) * args.Heads + head) * (THead.Channels >> 1) + (column >> 1);
-        for (int k = 0; k < THead.Channels >> 4; k++)
-        {
-            U4 rounded, rest;
-            rounded.X = Round<TElement>(pairs[from0 + 8 * k], args.ScaleLog2, out rest.X);
-            rounded.Y = Round<TElement>(pairs[from1 + 8 * k], args.ScaleLog2, out rest.Y);
-            rounded.Z = Round<TElement>(pairs[from0 + 8 * k + 4], args.ScaleLog2, out rest.Z);
-            rounded.W = Round<TElement>(pairs[from1 + 8 * k + 4], args.ScaleLog2, out rest.W);
-            if (InRegisters(THead.Channels, TRest.Kept)) query[k] = rounded;
-            else memory[at + 32 * k] = rounded;
-            if (TRest.Kept) memory[at + 32 * ((THead.Channels >> 4 << TTile.WarpShift) + k)] = rest;
-        }
-    }
-
-    private static uint Round<TElement>(F2 pair, float scale, out uint rest)
-        where TElement : struct, ITensorElement
-    {
-        float x = pair.X * scale, y = pair.Y * scale;
-        uint rounded = TElement.Pack(x, y);
-        rest = TElement.Pack(x - TElement.Low(rounded), y - TElement.High(rounded));
-        return rounded;
-    }
-
     // S = Q·Kᵀ: this lane has tokens 2t and 2t + 1 of each 8 for rows g and g + 8.
     private static void Logits<TElement, THead, TTile, TRest>(ArrayView<U4> memory, int keyAt, U4[] query, int queryAt, F4[] s)
         where TElement : struct, ITensorElement
@@ -223,9 +189,9 @@ internal static class TensorPrefillKernel
         for (int j = 0; j < (1 << TTile.TokenShift) >> 3; j++) s[j] = default;
         for (int k = 0; k < THead.Channels >> 4; k++)
         {
-            var a = InRegisters(THead.Channels, TRest.Kept) ? query[k] : memory[queryAt + 32 * k];
+            var a = PrefillQuery.Rounded<THead, TRest>(memory, queryAt, query, k);
             U4 rest = default;
-            if (TRest.Kept) rest = memory[queryAt + 32 * ((THead.Channels >> 4 << TTile.WarpShift) + k)];
+            if (TRest.Kept) rest = PrefillQuery.Rest<THead, TTile>(memory, queryAt, k);
             for (int j = 0; j < (1 << TTile.TokenShift) >> 4; j++)
             {
                 var keys = TensorOps.LoadMatrix(ref memory[0], keyAt + 16 * j * RowBytes(THead.Channels) + 32 * k);
