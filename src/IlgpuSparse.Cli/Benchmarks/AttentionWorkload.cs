@@ -120,16 +120,18 @@ internal sealed class AttentionWorkload : IDisposable
     /// <summary>The whole step on one layer.</summary>
     public void Step(int layer)
     {
-        Append(layer);
-        Policy.Attend(layer, Batch, Queries, Results);
+        AppendKv(layer);
+        Policy.AppendAndAttend(layer, Batch, _pattern.Device(_newKeys), Queries, Results);
     }
 
-    /// <summary>Its first part: K, V and what the policy keeps of the new token.</summary>
+    /// <summary>Its first part by itself: K, V and what the policy keeps of the new token.</summary>
     public void Append(int layer)
     {
-        _backend.AppendKv(Shape, _cache.Layers[layer], Batch, _pattern.Device(_newKeys), _pattern.Device(_newValues));
+        AppendKv(layer);
         Policy.Append(layer, Batch, _pattern.Device(_newKeys));
     }
+
+    private void AppendKv(int layer) => _backend.AppendKv(Shape, _cache.Layers[layer], Batch, _pattern.Device(_newKeys), _pattern.Device(_newValues));
 
     /// <summary>What was appended as the key of <paramref name="token"/>.</summary>
     public ReadOnlySpan<float> Key(int layer, int sequence, int token, int kvHead) => Row(_keyPlaces, _newKeys, layer, sequence, token, kvHead);

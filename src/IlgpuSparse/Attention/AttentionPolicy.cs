@@ -25,6 +25,13 @@ public abstract class AttentionPolicy : IDisposable
     /// <summary>Attention of a decode step in <paramref name="layer"/>: <paramref name="q"/> and <paramref name="y"/> are <c>[row, head, headDim]</c>; the row's own key and value are in the cache.</summary>
     public abstract void Attend(int layer, StepBatch batch, DeviceSpan q, DeviceSpan y);
 
+    /// <summary><see cref="Append"/>, then <see cref="Attend"/>, which a policy may do in one go: what a decode step calls.</summary>
+    internal virtual void AppendAndAttend(int layer, StepBatch batch, DeviceSpan k, DeviceSpan q, DeviceSpan y)
+    {
+        Append(layer, batch, k);
+        Attend(layer, batch, q, y);
+    }
+
     /// <summary>
     /// Which of its ways this step takes, as a small number: steps of as many rows and the same mode ask for the same operations, so that one recording serves them.
     /// </summary>

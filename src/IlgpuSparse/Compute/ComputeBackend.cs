@@ -129,6 +129,7 @@ public abstract class ComputeBackend : IDisposable
     /// </summary>
     internal virtual void AttendByLabels(AttentionShape shape, KvLayer cache, StepBatch batch, DeviceSpan q, LabelChoice choice, DeviceSpan y)
     {
+        if (choice.Keys is { } keys) AppendLabels(choice.Shape, choice.Labels, batch, keys);
         ScoreAndSelect(choice.Shape, choice.Labels, batch, choice.Queries, choice.Reduction, choice.Rule, choice.Scores, choice.Sets);
         AttendSelected(shape, cache, batch, q, choice.Sets, y);
     }

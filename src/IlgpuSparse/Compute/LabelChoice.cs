@@ -12,4 +12,9 @@ internal sealed record LabelChoice(AttentionShape Shape, LabelLayer Labels, Devi
 {
     /// <summary>Whether somebody reads the scores afterwards.</summary>
     public bool KeepsScores { get; init; }
+
+    /// <summary>
+    /// Keys <c>[row, kvHead, Shape.HeadDim]</c> of the rows' own tokens, whose labels are still to be made: before the step, or within it, since a token is always in the set of its own query. Not for rows that see one another's.
+    /// </summary>
+    public DeviceSpan? Keys { get; init; }
 }

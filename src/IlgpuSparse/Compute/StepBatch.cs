@@ -50,6 +50,9 @@ public sealed class StepBatch : IDisposable
     /// <summary>Whether a decode step attends to every token, whatever the policy.</summary>
     public bool IsDense { get; private set; }
 
+    /// <summary>Whether the rows of a decode step are tokens of one sequence, which see those before them.</summary>
+    internal bool IsRun { get; private set; }
+
     /// <summary>Largest position + 1 of the pass.</summary>
     public int MaxLength { get; private set; }
 
@@ -77,6 +80,7 @@ public sealed class StepBatch : IDisposable
         ArgumentOutOfRangeException.ThrowIfGreaterThan(rows, MaxRows);
         Rows = rows;
         IsPrefill = IsDense = true;
+        IsRun = false;
         MaxLength = GridLength = start + rows;
         for (int i = 0; i < rows; i++) _positions[i] = start + i;
         blocks.CopyTo(_blockTable);
@@ -88,7 +92,7 @@ public sealed class StepBatch : IDisposable
     {
         ArgumentOutOfRangeException.ThrowIfGreaterThan(positions.Length, MaxRows);
         Rows = positions.Length;
-        IsPrefill = false;
+        IsPrefill = IsRun = false;
         IsDense = dense;
         MaxLength = 0;
         for (int i = 0; i < Rows; i++)
@@ -100,6 +104,13 @@ public sealed class StepBatch : IDisposable
         long step = Math.Max(KvLayer.BlockTokens, BitOperations.RoundUpToPowerOf2((uint)Math.Max(1, MaxLength)) >> 4);
         GridLength = (int)Math.Min((MaxLength + step - 1) / step * step, (long)MaxBlocks * KvLayer.BlockTokens);
         Send(sequences: Rows);
+    }
+
+    /// <summary>As <see cref="SetDecode"/> for <paramref name="rows"/> tokens of one sequence, one after the other from <paramref name="start"/> on.</summary>
+    internal void SetRun(int start, int rows, int[] blocks)
+    {
+        SetDecode([.. Enumerable.Range(start, rows)], [.. Enumerable.Repeat(blocks, rows)]);
+        IsRun = true;
     }
 
     /// <summary>Counts in that the device has moved the positions of the last decode step on by one (<see cref="ComputeBackend.AdvancePositions"/>).</summary>

@@ -86,10 +86,13 @@ internal sealed class ForwardPass : IDisposable
             if (_predicted is not null && !_batch.IsPrefill && _policy.Predicts(i + 1, _batch)) Predict(i + 1);
             _backend.Qkv(w.Qkv, new NormedInput(_x, w.InputNorm, c.NormEpsilon, _normed), _rope, _shape, _cache.Layers[i], _batch, _q, _k, _v);
             Observer?.Invoke(i, _batch, _q, _k);
-            _policy.Append(i, _batch, _k);
-            if (_batch.IsDense) _policy.Observe(i, _batch, _q);
-            if (_batch.IsDense) _backend.Attend(_shape, _cache.Layers[i], _batch, _q, _attended);
-            else _policy.Attend(i, _batch, _q, _attended);
+            if (_batch.IsDense)
+            {
+                _policy.Append(i, _batch, _k);
+                _policy.Observe(i, _batch, _q);
+                _backend.Attend(_shape, _cache.Layers[i], _batch, _q, _attended);
+            }
+            else _policy.AppendAndAttend(i, _batch, _k, _q, _attended);
             if (!_batch.IsPrefill) Attended?.Invoke(i, _batch, _q, _attended);
             _backend.MatMul(w.O, _attended, rows, _x, w.OBias, accumulate: true);
 

@@ -210,8 +210,7 @@ public sealed class LlamaDecoder : IDisposable
         CheckIds(tokens);
         _drawing.Interrupt();
         sequence.Reserve(sequence.Length + tokens.Length);
-        int start = sequence.Length;
-        _batch.SetDecode([.. Enumerable.Range(start, tokens.Length)], [.. Enumerable.Repeat(sequence.Blocks, tokens.Length)]);
+        _batch.SetRun(sequence.Length, tokens.Length, sequence.Blocks);
         Cache.Prepare(_batch);
         ((DeviceSpan)_pass.Ids).Upload(tokens);
         Step();

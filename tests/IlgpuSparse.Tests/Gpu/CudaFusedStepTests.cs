@@ -75,6 +75,18 @@ public sealed class CudaFusedStepTests(Accelerators accelerators)
     }
 
     [Theory]
+    [InlineData(1, "channels=64,bits=2")]
+    [InlineData(2, "channels=99,bits=1")]
+    [InlineData(4, "channels=60,bits=2,scaling=token")]
+    [InlineData(8, "channels=27,bits=4,sets=head")]
+    [InlineData(16, "channels=16,bits=8")]
+    public void LabelsOfItsOwnTokens(int groups, string label)
+    {
+        var random = new Random(_seed);
+        Run(groups, new(8, 2, 128), KvFormat.F16, "tokens=1/16," + label, test => test.CheckOwnLabels(random), 1, 16, 4097, 100, random.Next(1, 9000));
+    }
+
+    [Theory]
     [InlineData("tokens=1/16,channels=64,bits=2,top-p=0.9", KvFormat.F16)]
     [InlineData("tokens=1/16,channels=64,bits=2,mean-value=on", KvFormat.F16)]
     [InlineData("tokens=1/16,channels=64,bits=4", KvFormat.F16)]

@@ -156,6 +156,35 @@ internal sealed class FusedStepCase : IDisposable
         }
     }
 
+    /// <summary>A step that has the labels of its own tokens to make leaves what kernels apart leave, to the bit: labels, sets and outputs.</summary>
+    public void CheckOwnLabels(Random random)
+    {
+        int width = _shape.KvHeads * _shape.HeadDim;
+        using var q = Upload(RandomWeights.Normals(random, _step.Rows * _shape.Heads * _shape.HeadDim));
+        using var k = Upload([.. _lengths.SelectMany((length, s) => _k[s][((length - 1) * width)..])]);
+        using var others = Upload(RandomWeights.Normals(random, _step.Rows * width));
+        _policy.KeepsScores = false;
+        _policy.AppendLabels(0, _step, k);
+        var (expected, sets, _, _) = Attend(FusedSteps.On, q);
+        var state = _policy.State(0).OfType<DeviceBuffer>().ToArray();
+        byte[][] labels = [.. state.Select(Download)];
+        _policy.AppendLabels(0, _step, others);
+        Assert.Contains(state.Zip(labels), pair => !Download(pair.First).AsSpan().SequenceEqual(pair.Second));
+        var (found, setsOfOne, _, kernels) = Attend(FusedSteps.On, q, k);
+        _policy.KeepsScores = true;
+        Assert.True(IsFusedStep(Assert.Single(kernels)), $"{_what}: {string.Join(' ', kernels)}");
+        Assert.Equal(sets, setsOfOne);
+        Assert.Equal(expected, found);
+        Assert.All(state.Zip(labels), pair => Assert.True(Download(pair.First).AsSpan().SequenceEqual(pair.Second), _what));
+    }
+
+    private static byte[] Download(DeviceBuffer buffer)
+    {
+        byte[] bytes = new byte[buffer.ByteLength];
+        buffer.Download(bytes);
+        return bytes;
+    }
+
     /// <summary>Whether a step that is fused wherever it can be is one kernel.</summary>
     public bool IsFused(Random random)
     {
@@ -165,7 +194,7 @@ internal sealed class FusedStepCase : IDisposable
 
     private static bool IsFusedStep(string kernel) => kernel.StartsWith(nameof(FusedStepKernel), StringComparison.Ordinal);
 
-    private (float[] Outputs, int[][] Sets, float[] Scores, IReadOnlyList<string> Kernels) Attend(FusedSteps steps, DeviceBuffer q)
+    private (float[] Outputs, int[][] Sets, float[] Scores, IReadOnlyList<string> Kernels) Attend(FusedSteps steps, DeviceBuffer q, DeviceBuffer? ownKeys = null)
     {
         int count = _step.Rows * _shape.Heads * _shape.HeadDim;
         using var y = Upload([.. Enumerable.Repeat(float.NaN, count)]);
@@ -176,7 +205,8 @@ internal sealed class FusedStepCase : IDisposable
         var kernels = new List<string>();
         _backend.FusedSteps = steps;
         _backend.Device.Before = name => kernels.Add(name);
-        _policy.Attend(0, _step, q, y);
+        if (ownKeys is null) _policy.Attend(0, _step, q, y);
+        else _policy.AppendAndAttend(0, _step, ownKeys, q, y);
         _backend.Device.Before = null;
         return (((DeviceSpan)y).ToArray<float>(count), _policy.Sets.ToLists(0, _step.Rows), Scores(), [.. kernels.Where(name => name.Contains('.', StringComparison.Ordinal))]);
     }

@@ -28,6 +28,21 @@ public sealed class FusedStepTests(Accelerators accelerators)
         Run(clusters ? accelerators.OpenEmulatingClusters() : accelerators.Open(GpuKind.CpuAccelerator), new(3, 1, 64), KvFormat.F16, "tokens=1/1,channels=32,bits=4", (test, random) => test.CheckAgainstDense(random), 277);
 
     [Theory]
+    [InlineData(2, 2, 64, KvFormat.F16, "tokens=1/4,channels=64,bits=2", new[] { 70, 1 })]
+    [InlineData(2, 1, 64, KvFormat.F16, "tokens=1/4,channels=48,bits=2,sets=head", new[] { 17 })]
+    [InlineData(2, 1, 80, KvFormat.BF16, "tokens=33,channels=17,bits=4,sinks=2,window=5", new[] { 34 })]
+    [InlineData(2, 1, 128, KvFormat.F16, "tokens=40,channels=128,bits=1", new[] { 110, 257 })]
+    [InlineData(2, 1, 64, KvFormat.F16, "tokens=1/2,channels=16,bits=8", new[] { 70 })]
+    [InlineData(4, 1, 64, KvFormat.BF16, "tokens=1/8,channels=32,bits=2,scaling=token", new[] { 90 })]
+    [InlineData(4, 1, 64, KvFormat.F16, "tokens=1/8,channels=23,bits=4,scaling=token", new[] { 45 })]
+    public void LabelsOfItsOwnTokens(int heads, int kvHeads, int headDim, KvFormat format, string settings, int[] lengths) =>
+        Run(accelerators.Open(GpuKind.CpuAccelerator), new(heads, kvHeads, headDim), format, settings, (test, random) => test.CheckOwnLabels(random), lengths);
+
+    [Fact]
+    public void ClustersMakeTheLabelsOfTheirOwnTokens() =>
+        Run(accelerators.OpenEmulatingClusters(), new(1, 1, 64), KvFormat.F16, "tokens=1/4,channels=64,bits=2", (test, random) => test.CheckOwnLabels(random), 300);
+
+    [Theory]
     [InlineData(2, 64, KvFormat.F16, "tokens=1/4,channels=64,bits=2", 0, 400, false)]
     [InlineData(1, 128, KvFormat.BF16, "tokens=70,channels=128,bits=1,sinks=4,window=20", 0, 200, false)]
     [InlineData(1, 64, KvFormat.F16, "tokens=50,channels=64,bits=2", 150, 300, false)]

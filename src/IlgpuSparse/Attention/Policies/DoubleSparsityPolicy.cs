@@ -127,16 +127,16 @@ internal sealed class DoubleSparsityPolicy : AttentionPolicy
     /// <summary>First part of <see cref="Append"/>: the labels.</summary>
     internal void AppendLabels(int layer, StepBatch batch, DeviceSpan k)
     {
-        if (_codes[layer] is null) return;
-        var labels = Labels(layer)!;
-        if (_labels!.Projections[layer] is not { } projections)
-        {
-            _backend.AppendLabels(_shape, labels, batch, k);
-            return;
-        }
+        if (_codes[layer] is not null) _backend.AppendLabels(LabelShape(layer), Labels(layer)!, batch, LabelKeys(layer, batch, k));
+    }
+
+    // The labels' form of the keys, which is made here.
+    private DeviceSpan LabelKeys(int layer, StepBatch batch, DeviceSpan k)
+    {
+        if (_labels!.Projections[layer] is not { } projections) return k;
         if (batch.Rows > _maxAppended) throw new ArgumentException($"{batch.Rows} rows are more than the {_maxAppended} that the policy was made for", nameof(batch));
         _backend.ProjectHeads(projections.Keys, _config.KvHeads, k, batch.Rows, _keys!);
-        _backend.AppendLabels(LabelShape(layer), labels, batch, _keys!);
+        return _keys!;
     }
 
     /// <summary>Second part: the sums of V.</summary>
@@ -154,10 +154,9 @@ internal sealed class DoubleSparsityPolicy : AttentionPolicy
             _backend.Attend(_shape, _cache.Layers[layer], batch, q, y);
             return;
         }
-        bool drops = _lateLeast > 0 && _prediction == KvPrediction.Late && Predicts(layer, batch);
-        if (drops || Trusts(layer, batch))
+        if (Drops(layer, batch) || Trusts(layer, batch))
         {
-            if (drops)
+            if (Drops(layer, batch))
             {
                 Select(layer, batch, q);
                 _backend.DropMissing(_cache.Layers[layer], batch, _sets!, _scores!, _options.Rule, _lateLeast);
@@ -168,6 +167,21 @@ internal sealed class DoubleSparsityPolicy : AttentionPolicy
         else _backend.AttendByLabels(_shape, _cache.Layers[layer], batch, q, Choice(_sets!, layer, batch, q), y);
         Blend(SetsOf(layer, batch)!, layer, batch, y);
     }
+
+    internal override void AppendAndAttend(int layer, StepBatch batch, DeviceSpan k, DeviceSpan q, DeviceSpan y)
+    {
+        if (batch.IsRun || !IsSparse(layer, batch) || Drops(layer, batch) || Trusts(layer, batch))
+        {
+            base.AppendAndAttend(layer, batch, k, q, y);
+            return;
+        }
+        AppendSums(layer, batch);
+        _backend.AttendByLabels(_shape, _cache.Layers[layer], batch, q, Choice(_sets!, layer, batch, q) with { Keys = LabelKeys(layer, batch, k) }, y);
+        Blend(_sets!, layer, batch, y);
+    }
+
+    // Whether rows that were not predicted are left out if they weigh little.
+    private bool Drops(int layer, StepBatch batch) => _lateLeast > 0 && _prediction == KvPrediction.Late && Predicts(layer, batch);
 
     // Whether the predicted sets are the ones that are read.
     private bool Trusts(int layer, StepBatch batch) => _prediction == KvPrediction.Trust && Predicts(layer, batch);

@@ -31,7 +31,7 @@ internal unsafe struct GemmJob<V, F> : IParallelJob where V : struct, ISimd<V> w
     public static void Run(WorkerPool pool, in MatMulOperands operands)
     {
         int panel = GemmTile.PanelVectors * V.Count, parts = (operands.Rows + MostRows - 1) / MostRows;
-        int partRows = ((operands.Rows + parts - 1) / parts + panel - 1) / panel * panel, taskOutputs = Tiles(MatVecJob<V, F>.TaskOutputs(pool, operands));
+        int partRows = ((operands.Rows + parts - 1) / parts + panel - 1) / panel * panel, taskOutputs = Tiles(MatVecJob<V, F>.TaskOutputs(pool, operands, leastBytes: 0));
         for (int row = 0; row < operands.Rows; row += partRows)
         {
             var part = operands with { X = (nint)operands.XRow(row), Y = (nint)operands.YRow(row), Rows = Math.Min(partRows, operands.Rows - row) };

@@ -19,11 +19,11 @@ internal unsafe struct MatVecJob<V, F> : IParallelJob where V : struct, ISimd<V>
         pool.Run(ref job, (operands.Outputs + taskOutputs - 1) / taskOutputs);
     }
 
-    /// <summary>Rows of W a task.</summary>
-    public static int TaskOutputs(WorkerPool pool, in MatMulOperands operands)
+    /// <summary>Rows of W a task: of so many bytes at least, as far as there are as many.</summary>
+    public static int TaskOutputs(WorkerPool pool, in MatMulOperands operands, long leastBytes = LeastBytes)
     {
         long even = operands.Outputs * operands.RowBytes / (TasksPerWorker * pool.Workers);
-        return (int)Math.Clamp(Math.Clamp(even, LeastBytes, MostBytes) / operands.RowBytes, 1, operands.Outputs);
+        return (int)Math.Clamp(Math.Clamp(even, leastBytes, MostBytes) / operands.RowBytes, 1, operands.Outputs);
     }
 
     public void Execute(int task, int worker)

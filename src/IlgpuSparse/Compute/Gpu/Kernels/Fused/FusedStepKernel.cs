@@ -34,7 +34,7 @@ internal static class FusedStepKernel
 
     /// <summary>As the one before, with another pipeline.</summary>
     public static KernelVariant Variant(LabelFormat format, int queries, Type element, int channels, int groups, Type pipeline, int threads) =>
-        KernelVariant.Of(typeof(FusedStepKernel), nameof(Run), threads, typeof(IntegerProduct<>).MakeGenericType(LabelBits.Of(format)), KernelCounts.Of(Units(format, queries)), KernelCounts.Of(queries == 1 ? 0 : 2), element,
+        KernelVariant.Of(typeof(FusedStepKernel), nameof(Run), threads, LabelBits.Of(format), KernelCounts.Of(Units(format, queries)), KernelCounts.Of(queries == 1 ? 0 : 2), element,
             HeadSizes.Of(channels), pipeline, ClusterSizes.Of(groups)) with
         {
             CudaOnly = true,
@@ -60,12 +60,13 @@ internal static class FusedStepKernel
     /// <param name="score">Queries of the labels.</param>
     /// <param name="select">The rule, and where the sets go.</param>
     /// <param name="cache">K and V.</param>
+    /// <param name="keys">Keys of the rows' own tokens, whose labels are still to be written; empty where they are there.</param>
     /// <param name="q">Queries <c>[row, head, channel]</c>.</param>
     /// <param name="y">Outputs, as <paramref name="q"/>.</param>
     /// <param name="attention">Sizes of the attention.</param>
     /// <param name="args">Sizes of shared memory.</param>
-    public static void Run<TProduct, TUnits, TTiles, TElement, THead, TPipeline, TCluster>(LabelView labels, ScoreView score, SelectView select, KvView cache, ArrayView<float> q, ArrayView<float> y, AttentionArgs attention, FusedArgs args)
-        where TProduct : struct, ILabelProduct
+    public static void Run<TBits, TUnits, TTiles, TElement, THead, TPipeline, TCluster>(LabelView labels, ScoreView score, SelectView select, KvView cache, ArrayView<float> keys, ArrayView<float> q, ArrayView<float> y, AttentionArgs attention, FusedArgs args)
+        where TBits : struct, ILabelBits
         where TUnits : struct, IKernelCount
         where TTiles : struct, IKernelCount
         where TElement : struct, ITensorElement
@@ -78,7 +79,7 @@ internal static class FusedStepKernel
         var open = memory.SubView(FusedLayout.Counts, FusedLayout.List - FusedLayout.Counts).Cast<ulong>();
         var list = memory.SubView(FusedLayout.List, args.ListRoom >> 2).Cast<int>();
         var work = memory.SubView(FusedLayout.List + (args.ListRoom >> 2), args.WorkUnits);
-        var fragments = SharedMemory.Allocate<U2>(SliceScores.Fragments<TProduct, KernelCounts.N1>(TTiles.Slots));
+        var fragments = SharedMemory.Allocate<U2>(SliceScores.Fragments<IntegerProduct<TBits>, KernelCounts.N1>(TTiles.Slots));
         var columns = SharedMemory.Allocate<float>(3 * TTiles.Slots * ScoreKernel.TileHeads);
         var totals = SharedMemory.Allocate<uint>(GroupScan.MaxWarps);
         var tokens = SharedMemory.Allocate<int>(1);
@@ -96,8 +97,10 @@ internal static class FusedStepKernel
         AskForLabels(labels, queries, start, end, unit);
         AskForQueries<THead>(q, attention, score, queries);
         DependentLaunch.AwaitEarlier();
+        // Beside those who prepare the queries. Scores of this token may be of a label that is half there: it is in the set without.
+        if (keys.Length != 0 && Grid.IdxX == 0 && Group.IdxX >> 5 == (Group.DimX >> 5) - 1 && queries.FirstHead == queries.KvHead * score.GroupSize) OwnLabel.Write<TBits>(labels, queries, keys, score.HeadDim);
         var scores = work.Cast<float>();
-        float inverse = SliceScores.Of<TProduct, KernelCounts.N1, TUnits, TTiles, KernelCounts.N16>(labels, score, queries, range, range.First, start, end, scores, -(long)start, counts, fragments, columns).Inverse;
+        float inverse = SliceScores.Of<IntegerProduct<TBits>, KernelCounts.N1, TUnits, TTiles, KernelCounts.N16>(labels, score, queries, range, range.First, start, end, scores, -(long)start, counts, fragments, columns).Inverse;
         Group.Barrier();
 
         // found out here and not before the scores, whose loop needs the registers

@@ -15,7 +15,7 @@ internal sealed class GpuFusedStep(GpuDevice device, bool tensorCores)
     private readonly Dictionary<(KernelVariant Variant, int SharedBytes), int> _active = [];
     private readonly Dictionary<(LabelFormat Format, int Queries, KvFormat Kv, int HeadDim, int Groups), KernelVariant> _variants = [];
 
-    private delegate void Launcher(AcceleratorStream stream, KernelConfig config, LabelView labels, ScoreView score, SelectView select, KvView cache, ArrayView<float> q, ArrayView<float> y, AttentionArgs attention, FusedArgs args);
+    private delegate void Launcher(AcceleratorStream stream, KernelConfig config, LabelView labels, ScoreView score, SelectView select, KvView cache, ArrayView<float> keys, ArrayView<float> q, ArrayView<float> y, AttentionArgs attention, FusedArgs args);
 
     /// <summary>When steps are fused.</summary>
     public FusedSteps Steps { get; set; }
@@ -28,7 +28,7 @@ internal sealed class GpuFusedStep(GpuDevice device, bool tensorCores)
 
     private IReadOnlyList<int> Sizes => !device.IsCuda ? [device.Multiprocessors] : Groups is { } groups ? [groups] : ClusterSizes.All;
 
-    /// <summary>Scores, selects and attends as <see cref="ComputeBackend.AttendByLabels"/>; false where nothing was done because other kernels are to.</summary>
+    /// <summary>Scores, selects and attends as <see cref="ComputeBackend.AttendByLabels"/>, whose labels it makes if nobody reads the scores; false where nothing was done because other kernels are to.</summary>
     /// <exception cref="ArgumentException">The shapes do not fit together.</exception>
     public bool TryRun(AttentionShape shape, KvLayer cache, StepBatch batch, DeviceSpan q, LabelChoice choice, DeviceSpan y, AcceleratorStream stream)
     {
@@ -55,7 +55,8 @@ internal sealed class GpuFusedStep(GpuDevice device, bool tensorCores)
         long floats = (long)batch.Rows * shape.Heads * shape.HeadDim;
         device.Kernels.Load<Launcher>(variant)(stream,
             new KernelConfig(new Index3D(groups, choice.Scores.Sets, batch.Rows), new Index3D(variant.GroupSize, 1, 1), SharedMemoryConfig.RequestDynamic<byte>(FusedPlan.SharedBytes(args))),
-            GpuLabels.View(choice.Shape, choice.Labels, batch), score, select, AttentionLaunch.View(cache, batch, choice.Sets), GpuBuffer.View<float>(q, floats), GpuBuffer.View<float>(y, floats), attention, args);
+            GpuLabels.View(choice.Shape, choice.Labels, batch), score, select, AttentionLaunch.View(cache, batch, choice.Sets),
+            choice.Keys is { } keys ? GpuBuffer.View<float>(keys, (long)batch.Rows * shape.KvHeads * choice.Shape.HeadDim) : default, GpuBuffer.View<float>(q, floats), GpuBuffer.View<float>(y, floats), attention, args);
         Launches++;
         return true;
     }

@@ -67,8 +67,7 @@ internal static class LabelAppendKernel
                     if (lows[first + i] < low) low = lows[first + i];
                     if (highs[first + i] > high) high = highs[first + i];
                 }
-                // rounded first: the codes are of the scale that is stored
-                uint packed = HalfBits.Round((high - low) / ((1 << TBits.Bits) - 1)) | (HalfBits.Round(low) << 16);
+                uint packed = Scales<TBits>(low, high);
                 minimum = Ptx.HalfHigh(packed);
                 step = Ptx.HalfLow(packed);
                 if (live && lane == 0) labels.TokenScales[labels.Scale(block, head, position)] = packed;
@@ -93,7 +92,13 @@ internal static class LabelAppendKernel
         }
     }
 
-    private static uint Code<TBits>(LabelView labels, int entry, float k, float minimum, float step)
+    /// <summary>Step and minimum of a token whose channels lie between <paramref name="low"/> and <paramref name="high"/>, rounded as they are stored: the codes are of these.</summary>
+    public static uint Scales<TBits>(float low, float high)
+        where TBits : struct, ILabelBits
+        => HalfBits.Round((high - low) / ((1 << TBits.Bits) - 1)) | (HalfBits.Round(low) << 16);
+
+    /// <summary>The code of <paramref name="k"/> in place <paramref name="entry"/> of the tables; <paramref name="minimum"/> and <paramref name="step"/> are the token's, where it has its own.</summary>
+    public static uint Code<TBits>(LabelView labels, int entry, float k, float minimum, float step)
         where TBits : struct, ILabelBits
     {
         bool perToken = labels.PerToken != 0;
