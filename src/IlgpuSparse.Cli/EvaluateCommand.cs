@@ -5,8 +5,6 @@ using System.Security.Cryptography;
 using System.Text;
 using IlgpuSparse.Attention;
 using IlgpuSparse.Cache;
-using IlgpuSparse.Calibration;
-using IlgpuSparse.Chat;
 using IlgpuSparse.Cli.Benchmarks;
 using IlgpuSparse.Cli.Evaluations;
 using IlgpuSparse.Compute;

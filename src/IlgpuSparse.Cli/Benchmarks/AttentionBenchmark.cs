@@ -4,7 +4,6 @@ using ILGPU.Runtime.CPU;
 using ILGPU.Runtime.Cuda;
 using IlgpuSparse.Attention;
 using IlgpuSparse.Attention.Policies;
-using IlgpuSparse.Cache;
 using IlgpuSparse.Compute;
 using IlgpuSparse.Compute.Gpu;
 using IlgpuSparse.Compute.Gpu.Kernels.Attention;

@@ -1,5 +1,4 @@
 using IlgpuSparse.Attention;
-using IlgpuSparse.Attention.Policies;
 using IlgpuSparse.Cache;
 using IlgpuSparse.Compute;
 using IlgpuSparse.Llama;

@@ -1,5 +1,4 @@
 using IlgpuSparse.Cli.Benchmarks;
-using IlgpuSparse.Evaluation;
 using Spectre.Console;
 
 namespace IlgpuSparse.Cli.Evaluations;

@@ -1,5 +1,4 @@
 using System.Globalization;
-using IlgpuSparse.Attention.Policies;
 using IlgpuSparse.Cache;
 using IlgpuSparse.Calibration;
 using IlgpuSparse.Compute;

@@ -2,6 +2,7 @@ using System.Runtime.InteropServices;
 using System.Text;
 using System.Text.Json;
 using IlgpuSparse.Attention;
+using IlgpuSparse.Compute;
 using IlgpuSparse.Model;
 
 namespace IlgpuSparse.Calibration;
@@ -100,6 +101,16 @@ public sealed class ChannelMap
         }
         if (RopeStyle != config.RopeStyle)
             throw new ModelFormatException(Source, $"numbers channels for {RopeStyle} rotary pairs, the model file has {config.RopeStyle} ones: calibrate on this file");
+    }
+
+    /// <summary>Checks that the map has what labels and budgets of <paramref name="options"/> are made of.</summary>
+    /// <exception cref="ArgumentException">It lacks something.</exception>
+    internal void CheckServes(AttentionOptions options)
+    {
+        if (options.Scaling == LabelScaling.Static && options.LabelFormat != LabelFormat.F16 && !HasScales) throw new ArgumentException("this channel map has no offsets and scales: use scaling=token or bits=16, or calibrate", nameof(options));
+        if (options.Label == LabelKind.Rotated && !HasBases) throw new ArgumentException("this channel map has no directions: use label=mixed or label=channels, or calibrate", nameof(options));
+        if (options.Label == LabelKind.Mixed && this[0, 0].Scores is null) throw new ArgumentException("this channel map has no scores of its channels: use label=channels, or calibrate", nameof(options));
+        if (options.HeadBudgets && !HasHeld) throw new ArgumentException("this channel map does not say what tokens bring each head: use budgets=uniform, or calibrate", nameof(options));
     }
 
     /// <summary>Checks that the map was made with the model of <paramref name="fingerprint"/>; a map without one fits any model of its shape.</summary>

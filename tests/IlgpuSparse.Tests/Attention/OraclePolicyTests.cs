@@ -4,7 +4,6 @@ using IlgpuSparse.Cache;
 using IlgpuSparse.Compute;
 using IlgpuSparse.Compute.Cpu;
 using IlgpuSparse.Llama;
-using IlgpuSparse.Model;
 using IlgpuSparse.Tests.Compute;
 using IlgpuSparse.Tests.Llama;
 

@@ -1,5 +1,4 @@
 using IlgpuSparse.Attention;
-using IlgpuSparse.Cache;
 using IlgpuSparse.Calibration;
 using IlgpuSparse.Compute;
 using IlgpuSparse.Compute.Cpu;

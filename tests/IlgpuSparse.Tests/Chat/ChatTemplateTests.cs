@@ -1,7 +1,6 @@
 using System.Text.Json;
 using CsCheck;
 using IlgpuSparse.Chat;
-using IlgpuSparse.Chat.Templates;
 
 namespace IlgpuSparse.Tests.Chat;
 

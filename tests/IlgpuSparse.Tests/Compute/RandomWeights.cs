@@ -1,6 +1,5 @@
 using System.Buffers.Binary;
 using IlgpuSparse.Compute;
-using IlgpuSparse.Compute.Cpu;
 using IlgpuSparse.Model;
 
 namespace IlgpuSparse.Tests.Compute;

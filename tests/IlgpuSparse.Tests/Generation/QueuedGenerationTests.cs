@@ -1,7 +1,6 @@
 using IlgpuSparse.Attention;
 using IlgpuSparse.Cache;
 using IlgpuSparse.Calibration;
-using IlgpuSparse.Compute;
 using IlgpuSparse.Compute.Cpu;
 using IlgpuSparse.Generation;
 using IlgpuSparse.Llama;

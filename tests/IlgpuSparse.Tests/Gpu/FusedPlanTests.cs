@@ -1,5 +1,4 @@
 using IlgpuSparse.Compute.Gpu;
-using IlgpuSparse.Compute.Gpu.Kernels.Attention;
 using IlgpuSparse.Compute.Gpu.Kernels.Fused;
 
 namespace IlgpuSparse.Tests.Gpu;

@@ -40,13 +40,9 @@ internal sealed class DoubleSparsityPolicy : AttentionPolicy
     public DoubleSparsityPolicy(ComputeBackend backend, LlamaConfig config, KvCache cache, AttentionOptions options, ChannelMap? channels, DecoderOptions decoder)
     {
         channels?.CheckFits(config);
+        channels?.CheckServes(options);
         if (options.Label == LabelKind.Channels && options.Channels > config.HeadDim)
             throw new ArgumentException($"channels={options.Channels}: a head of this model has {config.HeadDim}", nameof(options));
-        if (options.Scaling == LabelScaling.Static && options.LabelFormat != LabelFormat.F16 && channels is { HasScales: false })
-            throw new ArgumentException("this channel map has no offsets and scales: use scaling=token or bits=16, or calibrate", nameof(options));
-        if (options.Label == LabelKind.Rotated && channels is { HasBases: false }) throw new ArgumentException("this channel map has no directions: use label=mixed or label=channels, or calibrate", nameof(options));
-        if (options.Label == LabelKind.Mixed && channels is not null && channels[0, 0].Scores is null) throw new ArgumentException("this channel map has no scores of its channels: use label=channels, or calibrate", nameof(options));
-        if (options.HeadBudgets && channels is { HasHeld: false }) throw new ArgumentException("this channel map does not say what tokens bring each head: use budgets=uniform, or calibrate", nameof(options));
         int maxRows = _maxRows = decoder.MaxSequences;
         _maxAppended = LlamaDecoder.MaxRows(decoder);
         _backend = backend;

@@ -1,5 +1,3 @@
-using IlgpuSparse.Attention;
-using IlgpuSparse.Cache;
 using IlgpuSparse.Cli.Benchmarks;
 using IlgpuSparse.Compute;
 using IlgpuSparse.Compute.Cpu;

@@ -1,4 +1,3 @@
-using ILGPU;
 using IlgpuSparse.Compute.Gpu.Kernels.Selection;
 
 namespace IlgpuSparse.Compute.Gpu.Kernels.Fused;

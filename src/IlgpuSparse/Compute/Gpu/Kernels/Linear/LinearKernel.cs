@@ -1,5 +1,4 @@
 using ILGPU;
-using ILGPU.Runtime;
 using IlgpuSparse.Compute.Gpu.Kernels.Attention;
 using IlgpuSparse.Compute.Gpu.Kernels.Selection;
 using IlgpuSparse.Model;

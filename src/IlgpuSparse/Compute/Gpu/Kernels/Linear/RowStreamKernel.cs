@@ -1,7 +1,5 @@
 using ILGPU;
-using ILGPU.Runtime;
 using IlgpuSparse.Compute.Gpu.Kernels.Attention;
-using IlgpuSparse.Compute.Gpu.Kernels.Selection;
 using IlgpuSparse.Model;
 
 namespace IlgpuSparse.Compute.Gpu.Kernels.Linear;

@@ -1,6 +1,5 @@
 using ILGPU;
 using IlgpuSparse.Compute.Gpu.Kernels.Selection;
-using IlgpuSparse.Compute.Gpu.Offload;
 
 namespace IlgpuSparse.Compute.Gpu.Kernels.Offload;
 

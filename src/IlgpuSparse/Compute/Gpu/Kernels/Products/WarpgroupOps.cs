@@ -1,7 +1,6 @@
 using System.Runtime.CompilerServices;
 using ILGPU;
 using ILGPU.IR.Intrinsics;
-using IlgpuSparse.Compute.Gpu.Kernels.Attention;
 
 namespace IlgpuSparse.Compute.Gpu.Kernels.Products;
 

@@ -1,5 +1,4 @@
 using System.Runtime.CompilerServices;
-using ILGPU;
 
 namespace IlgpuSparse.Compute.Gpu.Kernels.Selection;
 

@@ -1,5 +1,3 @@
-using ILGPU;
-
 namespace IlgpuSparse.Compute.Gpu.Kernels.Selection;
 
 /// <summary>The tokens that a row's query sees, and which of them are always in.</summary>
