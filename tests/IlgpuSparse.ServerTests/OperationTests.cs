@@ -69,7 +69,7 @@ public class OperationTests(ServerFixture server)
         await using (small)
         using (http)
         {
-            var running = http.PostAsJsonAsync("v1/chat/completions", Question(400));
+            var running = http.PostAsJsonAsync("v1/chat/completions", Question(1500)); // long enough to be running still when the next ones have come, whatever else the machine does
             while (model.Engine.Status.Active == 0) await Task.Delay(1);
             var waiting = http.PostAsJsonAsync("api/generate", new { model = model.Name, prompt = "a", stream = false, options = new { num_predict = 3 } });
             while (model.Engine.Status.Queued == 0 && !waiting.IsCompleted) await Task.Delay(1);
@@ -82,7 +82,7 @@ public class OperationTests(ServerFixture server)
             var late = await http.PostAsJsonAsync("v1/chat/completions", Question(3));
             Assert.Equal(HttpStatusCode.ServiceUnavailable, late.StatusCode);
             var answer = await (await running).Content.ReadFromJsonAsync<JsonElement>();
-            Assert.InRange(answer.GetProperty("usage").GetProperty("completion_tokens").GetInt32(), 1, 400);
+            Assert.InRange(answer.GetProperty("usage").GetProperty("completion_tokens").GetInt32(), 1, 1500);
             Assert.Contains(answer.GetProperty("choices")[0].GetProperty("finish_reason").GetString(), new[] { "stop", "length" });
             Assert.Equal(HttpStatusCode.OK, (await waiting).StatusCode);
             await stopped;
