@@ -129,9 +129,17 @@ public abstract class ComputeBackend : IDisposable
     /// </summary>
     internal virtual void AttendByLabels(AttentionShape shape, KvLayer cache, StepBatch batch, DeviceSpan q, LabelChoice choice, DeviceSpan y)
     {
-        if (choice.Keys is { } keys) AppendLabels(choice.Shape, choice.Labels, batch, keys);
+        AppendMissing(batch, ref choice);
         ScoreAndSelect(choice.Shape, choice.Labels, batch, choice.Queries, choice.Reduction, choice.Rule, choice.Scores, choice.Sets);
         AttendSelected(shape, cache, batch, q, choice.Sets, y);
+    }
+
+    /// <summary>Makes the labels that <paramref name="choice"/> lacks.</summary>
+    private protected void AppendMissing(StepBatch batch, ref LabelChoice choice)
+    {
+        if (choice.Keys is not { } keys) return;
+        AppendLabels(choice.Shape, choice.Labels, batch, keys);
+        choice = choice with { Keys = null };
     }
 
     /// <summary>Begins to bring the rows of <paramref name="sets"/> for the next <see cref="AttendSelected"/> over <paramref name="cache"/>, where K and V lie in host memory.</summary>

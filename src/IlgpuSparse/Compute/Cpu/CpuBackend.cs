@@ -107,13 +107,9 @@ public sealed unsafe class CpuBackend : ComputeBackend
 
     internal override void AttendByLabels(AttentionShape shape, KvLayer cache, StepBatch batch, DeviceSpan q, LabelChoice choice, DeviceSpan y)
     {
-        if (choice.KeepsScores || !CpuScore.IsWhole(_pool, shape, batch))
-        {
-            base.AttendByLabels(shape, cache, batch, q, choice, y);
-            return;
-        }
-        if (choice.Keys is { } keys) AppendLabels(choice.Shape, choice.Labels, batch, keys);
-        CpuDecodeAttention.Selected(_pool, shape, cache, batch, q, choice.Sets, y, VectorBits, ShiftHalves, choice);
+        AppendMissing(batch, ref choice);
+        if (choice.KeepsScores || !CpuScore.IsWhole(_pool, shape, batch)) base.AttendByLabels(shape, cache, batch, q, choice, y);
+        else CpuDecodeAttention.Selected(_pool, shape, cache, batch, q, choice.Sets, y, VectorBits, ShiftHalves, choice);
     }
 
     /// <inheritdoc/>

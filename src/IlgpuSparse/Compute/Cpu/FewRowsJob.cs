@@ -26,7 +26,7 @@ internal unsafe struct FewRowsJob<V, F> : IParallelJob where V : struct, ISimd<V
 
     public static void Run(WorkerPool pool, in MatMulOperands operands)
     {
-        int taskOutputs = (MatVecJob<V, F>.TaskOutputs(pool, operands) + 1) & ~1;
+        int taskOutputs = (MatVecJob<V, F>.TaskOutputs(pool, operands) + 3) & ~3;
         var job = new FewRowsJob<V, F> { _operands = operands, _pool = pool, _taskOutputs = taskOutputs };
         pool.Run(ref job, (operands.Outputs + taskOutputs - 1) / taskOutputs);
     }
@@ -34,7 +34,8 @@ internal unsafe struct FewRowsJob<V, F> : IParallelJob where V : struct, ISimd<V
     public void Execute(int task, int worker)
     {
         int end = Math.Min((task + 1) * _taskOutputs, _operands.Outputs), perOutput = _operands.Rows * V.Count;
-        int group = (int)Math.Max(2, Math.Min(GroupBytes / _operands.RowBytes, SumBytes / sizeof(float) / perOutput) & ~1);
+        // fours, which are summed up together, whatever the batch: the last ones of all alone are not
+        int group = (int)Math.Max(4, Math.Min(GroupBytes / _operands.RowBytes, SumBytes / sizeof(float) / perOutput) & ~3);
         float* sums = _pool.Scratch.Worker(worker).Floats(group * perOutput + 2 * BlockColumns + group);
         float* decoded = sums + group * perOutput, row = decoded + 2 * BlockColumns;
         for (int first = task * _taskOutputs; first < end; first += group)

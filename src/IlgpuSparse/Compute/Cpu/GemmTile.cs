@@ -5,7 +5,7 @@ namespace IlgpuSparse.Compute.Cpu;
 
 /// <summary>
 /// The register tile of the blocked product: 12 rows by 2 vectors of 512 bits (24 sums, two weights and one number of X in 32 registers), 6 rows by 2 of the narrower vectors,
-/// which mostly come with 16 registers. Each number of the panel is loaded once a tile and each number of X is broadcast for two multiplications, so that the multipliers and
+/// which mostly come with 16 registers. Each number of the panel is loaded once a tile and each number of X (of the weights, where the panel holds the rows of X) is broadcast for two multiplications, so that the multipliers and
 /// not the load ports limit.
 /// </summary>
 internal static unsafe class GemmTile

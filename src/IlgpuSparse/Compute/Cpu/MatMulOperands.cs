@@ -37,10 +37,10 @@ internal readonly unsafe record struct MatMulOperands(
         int i = 0;
         for (; i <= count - V.Count; i += V.Count)
         {
-            V sum = V.Load(sums + i);
-            if (Bias != 0) sum = V.Add(sum, V.Load((float*)Bias + output + i));
-            if (Accumulate) sum = V.Add(sum, V.Load(y + i));
-            V.Store(sum, y + i);
+            // in the order of Start: which outputs are left for it must not matter
+            V start = Accumulate ? V.Load(y + i) : V.Zero;
+            if (Bias != 0) start = V.Add(start, V.Load((float*)Bias + output + i));
+            V.Store(V.Add(start, V.Load(sums + i)), y + i);
         }
         for (; i < count; i++) y[i] = Start(row, output + i) + sums[i];
     }

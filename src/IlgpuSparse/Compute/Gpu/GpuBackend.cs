@@ -241,11 +241,7 @@ public sealed class GpuBackend : ComputeBackend
     internal override void AttendByLabels(AttentionShape shape, KvLayer cache, StepBatch batch, DeviceSpan q, LabelChoice choice, DeviceSpan y)
     {
         // a score that somebody reads is of a label that is whole
-        if (choice is { KeepsScores: true, Keys: { } keys })
-        {
-            AppendLabels(choice.Shape, choice.Labels, batch, keys);
-            choice = choice with { Keys = null };
-        }
+        if (choice.KeepsScores) AppendMissing(batch, ref choice);
         if (!_fused.TryRun(shape, cache, batch, q, choice, y, Stream)) base.AttendByLabels(shape, cache, batch, q, choice, y);
     }
 

@@ -40,7 +40,6 @@ internal static class LabelAppendKernel
         int channels = head * labels.ChannelCount;
         int position = labels.Positions[row];
         int block = labels.BlockTable[(isPrefill != 0 ? 0 : (long)row * labels.MaxBlocks) + (position >> KvLayer.BlockShift)];
-        int inBlock = position & (KvLayer.BlockTokens - 1);
 
         float minimum = 0f, step = 0f;
         if (TBits.Bits != 16)
@@ -83,7 +82,7 @@ internal static class LabelAppendKernel
             codes[own + c] = c < labels.ChannelCount ? code : 0u;
         }
         Group.Barrier();
-        long target = labels.FirstWord(block, head) + (long)(inBlock >> 4) * labels.Words * LabelLayer.TileTokens + (inBlock & (LabelLayer.TileTokens - 1));
+        long target = labels.FirstWord(block, head, position);
         for (int word = lane; word < labels.Words; word += lanes)
         {
             uint packed = 0;

@@ -58,8 +58,8 @@ internal static class LabelPrefillKernel
             int token = j / labels.Words, word = j - token * labels.Words;
             if (live && row + token < rows)
             {
-                int position = labels.Positions[row + token], inBlock = position & (KvLayer.BlockTokens - 1);
-                long target = labels.FirstWord(labels.BlockTable[position >> KvLayer.BlockShift], head) + (long)(inBlock >> 4) * labels.Words * LabelLayer.TileTokens + (inBlock & (LabelLayer.TileTokens - 1));
+                int position = labels.Positions[row + token];
+                long target = labels.FirstWord(labels.BlockTable[position >> KvLayer.BlockShift], head, position);
                 labels.Codes[target + word * LabelLayer.TileTokens] = packed;
             }
         }

@@ -15,7 +15,7 @@ internal static class OwnLabel
     {
         long key = ((long)set.Row * labels.KvHeads + set.KvHead) * headDim;
         float x = keys[key + set.Places.X], y = keys[key + set.Places.Y], z = keys[key + set.Places.Z], w = keys[key + set.Places.W];
-        int position = labels.Positions[set.Row], block = labels.BlockTable[set.Row * labels.MaxBlocks + (position >> KvLayer.BlockShift)], inBlock = position & (KvLayer.BlockTokens - 1);
+        int position = labels.Positions[set.Row], block = labels.BlockTable[set.Row * labels.MaxBlocks + (position >> KvLayer.BlockShift)];
         uint scales = 0u;
         if (labels.PerToken != 0)
         {
@@ -32,7 +32,7 @@ internal static class OwnLabel
         int lane = Group.IdxX & 31;
         uint first = Code<TBits>(labels, set.KvHead, lane, x, scales), second = Code<TBits>(labels, set.KvHead, lane + 32, y, scales);
         uint third = Code<TBits>(labels, set.KvHead, lane + 64, z, scales), fourth = Code<TBits>(labels, set.KvHead, lane + 96, w, scales);
-        long target = labels.FirstWord(block, set.KvHead) + (inBlock >> 4) * labels.Words * LabelLayer.TileTokens + (inBlock & (LabelLayer.TileTokens - 1));
+        long target = labels.FirstWord(block, set.KvHead, position);
         if (labels.PerToken != 0 && lane == 0) labels.TokenScales[labels.Scale(block, set.KvHead, position)] = scales;
         Store<TBits>(labels, lane, first, target);
         Store<TBits>(labels, lane + 32, second, target);

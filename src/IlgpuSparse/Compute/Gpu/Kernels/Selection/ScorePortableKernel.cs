@@ -33,8 +33,7 @@ internal static class ScorePortableKernel
         if (visible)
         {
             int block = labels.BlockTable[(long)row * labels.MaxBlocks + (token >> KvLayer.BlockShift)];
-            int inBlock = token & (KvLayer.BlockTokens - 1);
-            code = labels.FirstWord(block, kvHead) + (long)(inBlock >> 4) * labels.Words * LabelLayer.TileTokens + (inBlock & (LabelLayer.TileTokens - 1));
+            code = labels.FirstWord(block, kvHead, token);
             if (labels.PerToken != 0)
             {
                 uint packed = labels.TokenScales[labels.Scale(block, kvHead, token)];
