@@ -14,7 +14,7 @@ internal unsafe struct FewRowsJob<V, F> : IParallelJob where V : struct, ISimd<V
     // A multiple of every format's block; with twelve rows of X 24 KiB of it.
     private const int BlockColumns = 512;
 
-    // Rows of W a group: they and the next ones share the second-level cache with X.
+    // Rows of W a group, about: they and the next ones share the second-level cache with X.
     private const int GroupBytes = 32 * 1024;
 
     // Sums of a group: with narrow matrices they are more than the rows of W, and leave the first-level cache to X and the decoded pieces.
@@ -35,7 +35,7 @@ internal unsafe struct FewRowsJob<V, F> : IParallelJob where V : struct, ISimd<V
     {
         int end = Math.Min((task + 1) * _taskOutputs, _operands.Outputs), perOutput = _operands.Rows * V.Count;
         // fours, which are summed up together, whatever the batch: the last ones of all alone are not
-        int group = (int)Math.Max(4, Math.Min(GroupBytes / _operands.RowBytes, SumBytes / sizeof(float) / perOutput) & ~3);
+        int group = (int)Math.Max(4, Math.Min(GroupBytes / _operands.RowBytes + 3, SumBytes / sizeof(float) / perOutput) & ~3);
         float* sums = _pool.Scratch.Worker(worker).Floats(group * perOutput + 2 * BlockColumns + group);
         float* decoded = sums + group * perOutput, row = decoded + 2 * BlockColumns;
         for (int first = task * _taskOutputs; first < end; first += group)
