@@ -46,7 +46,7 @@ internal sealed class RowFetcher : IDisposable
         int index = layer.Offload!.Index;
         var room = _ahead!.Rows(index);
         _fetchAhead ??= _device.Kernels.Load<FetchLauncher>(FetchKernel.Variant(typeof(FetchAhead)));
-        _ahead.Start(index, sets, stream => Launch(_fetchAhead, layer, batch, sets, room, _ahead.View(index, sets), stream));
+        _ahead.Start(index, sets, stream => Launch(_fetchAhead, FetchKernel.AheadGroupSize, FetchKernel.AheadGroups(_device.Multiprocessors), layer, batch, sets, room, _ahead.View(index, sets), stream));
     }
 
     /// <summary>Gathers the rows of <paramref name="sets"/>: what to attend to, and the lists in its terms.</summary>
@@ -59,14 +59,14 @@ internal sealed class RowFetcher : IDisposable
             if (_ahead?.Join(index) is { } predicted)
             {
                 _fetchLate ??= _device.Kernels.Load<FetchLauncher>(FetchKernel.Variant(typeof(FetchLate)));
-                Launch(_fetchLate, layer, batch, sets, fetched, _ahead.View(index, predicted), _device.Stream);
+                Launch(_fetchLate, FetchKernel.GroupSize, FetchKernel.Groups(_device.Multiprocessors), layer, batch, sets, fetched, _ahead.View(index, predicted), _device.Stream);
             }
             else
             {
                 _fetch ??= _device.Kernels.Load<FetchLauncher>(FetchKernel.Variant(typeof(FetchNow)));
                 // the places of nothing: memory that is never touched still has to be valid
                 var nothing = new AheadView { Tokens = GpuBuffer.View<int>(sets.Indices), Counts = GpuBuffer.View<int>(sets.Counts), Places = GpuBuffer.View<int>(sets.Counts) };
-                Launch(_fetch, layer, batch, sets, fetched, nothing, _device.Stream);
+                Launch(_fetch, FetchKernel.GroupSize, FetchKernel.Groups(_device.Multiprocessors), layer, batch, sets, fetched, nothing, _device.Stream);
             }
         }
         return (fetched.Layer, fetched.Lists(sets));
@@ -92,10 +92,11 @@ internal sealed class RowFetcher : IDisposable
             _ahead.View(layer.Offload!.Index, predicted), Args(layer, batch, Fetched(sets, batch.Rows)), drop);
     }
 
-    private void Launch(FetchLauncher fetch, KvLayer layer, StepBatch batch, TokenSets sets, FetchedRows target, AheadView ahead, AcceleratorStream stream)
+    // About `groups` in all, as many for each list.
+    private void Launch(FetchLauncher fetch, int groupSize, int groups, KvLayer layer, StepBatch batch, TokenSets sets, FetchedRows target, AheadView ahead, AcceleratorStream stream)
     {
-        int groups = Math.Max(1, 2 * _device.Multiprocessors / (sets.Sets * batch.Rows));
-        fetch(stream, new KernelConfig(new Index3D(groups, sets.Sets, batch.Rows), new Index3D(_device.GroupSize(FetchKernel.GroupSize), 1, 1)), GpuBuffer.View<int>(sets.Indices), GpuBuffer.View<int>(sets.Counts),
+        int perList = Math.Max(1, groups / (sets.Sets * batch.Rows));
+        fetch(stream, new KernelConfig(new Index3D(perList, sets.Sets, batch.Rows), new Index3D(_device.GroupSize(groupSize), 1, 1)), GpuBuffer.View<int>(sets.Indices), GpuBuffer.View<int>(sets.Counts),
             GpuBuffer.View<int>(batch.BlockTable), GpuBuffer.View<int>(_residentTable), KvOffload.Rows(layer, batch), KvOffload.Rows(target.Layer, batch), View(layer), ahead, Args(layer, batch, target));
     }
 

@@ -11,7 +11,11 @@ namespace IlgpuSparse.Compute.Gpu.Kernels.Offload;
 /// lists wins, whatever the timing.</remarks>
 internal static class FetchKernel
 {
+    /// <summary>Threads a group, where what follows waits for the rows.</summary>
     public const int GroupSize = 256;
+
+    /// <summary>Threads a group of <see cref="FetchAhead"/>, which has a layer's time, but works beside that layer: groups of 256 threads take so many registers of every multiprocessor that the layer's own kernels wait for their end.</summary>
+    public const int AheadGroupSize = 64;
 
     /// <summary>Counters of this kernel: rows from the host, hot ones, ones of resident blocks, ones brought ahead that were asked for, and all that were brought ahead.</summary>
     public const int HostRows = 0, HotRowsRead = 1, ResidentRows = 2, AheadRowsRead = 3, AheadRows = 4, Counted = 5;
@@ -22,7 +26,13 @@ internal static class FetchKernel
     private const int Batch = 8;
 
     /// <summary>The variant of a kind.</summary>
-    public static KernelVariant Variant(Type kind) => KernelVariant.Of(typeof(FetchKernel), nameof(Run), GroupSize, kind) with { CudaOnly = true };
+    public static KernelVariant Variant(Type kind) => KernelVariant.Of(typeof(FetchKernel), nameof(Run), kind == typeof(FetchAhead) ? AheadGroupSize : GroupSize, kind) with { CudaOnly = true };
+
+    /// <summary>Groups of a launch on a device of so many multiprocessors.</summary>
+    public static int Groups(int multiprocessors) => 2 * multiprocessors;
+
+    /// <summary>Groups of a launch of <see cref="FetchAhead"/>: a group has 8 KB under way, and half as many as there are multiprocessors keep the bus busy (docs/numbers/offload-h100.md).</summary>
+    public static int AheadGroups(int multiprocessors) => multiprocessors / 2;
 
     /// <summary>All variants.</summary>
     public static IEnumerable<KernelVariant> Variants => new[] { typeof(FetchNow), typeof(FetchAhead), typeof(FetchLate) }.Select(Variant);
