@@ -10,9 +10,6 @@ namespace IlgpuSparse.Calibration;
 /// <remarks>The prediction is that of <see cref="KvPrediction"/>: the residual before the layer before, through the layer's own norm, query weights and position.</remarks>
 public sealed class PredictionProbe : IDisposable
 {
-    // Tokens that pass through the decoder together.
-    private const int RunTokens = 32;
-
     private readonly LlamaDecoder _decoder;
     private readonly AttentionOptions _attention;
     private readonly long[] _found, _selected;
@@ -30,7 +27,7 @@ public sealed class PredictionProbe : IDisposable
         ArgumentNullException.ThrowIfNull(attention);
         if (attention.Kind != AttentionKind.DoubleSparsity) throw new ArgumentException($"{attention} predicts nothing: recall is of double-sparsity", nameof(attention));
         _attention = attention;
-        _decoder = new LlamaDecoder(backend, weights, new DecoderOptions { Capacity = window, Attention = attention, Channels = map, MaxSequences = RunTokens, KvPrediction = KvPrediction.Late, KvLeastRecall = 0 });
+        _decoder = new LlamaDecoder(backend, weights, new DecoderOptions { Capacity = window, Attention = attention, Channels = map, KvPrediction = KvPrediction.Late, KvLeastRecall = 0 });
         _found = new long[weights.Config.Layers];
         _selected = new long[weights.Config.Layers];
         _decoder.Attended = Compare;
@@ -42,11 +39,11 @@ public sealed class PredictionProbe : IDisposable
         ArgumentOutOfRangeException.ThrowIfGreaterThanOrEqual(steps, window.Length);
         using var sequence = _decoder.NewSequence();
         _decoder.Prefill(sequence, window[..^steps], cancellation: cancellation);
-        int run = _decoder.Policy.TakesRuns ? RunTokens : 1;
-        for (int start = window.Length - steps; start < window.Length; start += run)
+        // one by one: a layer is asked for the tokens before, whose labels have to be there
+        for (int token = window.Length - steps; token < window.Length; token++)
         {
             cancellation.ThrowIfCancellationRequested();
-            _decoder.DecodeRun(sequence, window[start..Math.Min(start + run, window.Length)]);
+            _decoder.Decode([sequence], window.Slice(token, 1));
         }
     }
 

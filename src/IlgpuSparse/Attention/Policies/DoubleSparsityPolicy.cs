@@ -255,8 +255,8 @@ internal sealed class DoubleSparsityPolicy : AttentionPolicy
     internal override string StateSignature =>
         $"{_options.Label} labels of {_options.Channels} channels in {_options.LabelFormat}, scaling {_options.Scaling}, from layer {_options.DenseLayers}{(_options.MeanValue ? ", sums of V" : "")}, map {_labels!.Fingerprint()}";
 
-    // the sums of V would hold the whole run
-    internal override bool TakesRuns => !_options.MeanValue;
+    // The sums of V would hold the whole run, and a layer that is predicted would be asked for tokens of the run whose labels are not there yet.
+    internal override bool TakesRuns => !_options.MeanValue && _prediction == KvPrediction.Off;
 
     /// <summary>The label cache of <paramref name="layer"/>; null where the layer is dense.</summary>
     internal LabelLayer? Labels(int layer) => _labels?.Layers[layer];
