@@ -8,8 +8,9 @@
 # PART       default: all, in this order. Each ends after the seconds behind it at the latest; the estimates are for an H100 with 128 GiB of memory, 64 GiB of it to be pinned.
 #   tests      results equal to those with K and V on the device, to the bit; what is left after failures     about 60 s, 120 at most
 #   record     the selections of the model that travels with the tool                                         about 15 s,  60 at most
-#   contexts   tokens/s over the context, on the device and on the host, for the plot; rows over the bus      about 110 s, 160 at most
-#   budgets    256K tokens: 1/16 and 1/64, fp16 and int8 rows, hot rows, recorded selections                  about 160 s, 220 at most
+#   contexts   tokens/s over the context, on the device and on the host, for the plot; rows over the bus      about 130 s, 200 at most
+#   budgets    256K tokens: 1/16 and 1/64, fp16 and int8 rows, with and without prediction                    about 190 s, 260 at most
+#   hot        256K tokens: hot rows, random and recorded selections                                          about 80 s, 130 at most
 #   large      Llama-2-7B at 128K tokens: 64 GiB of K and V, more than the device has                         about 120 s, 200 at most
 #   dry        none of the above: the commands at tiny size on ILGPU's CPU accelerator, without a GPU         minutes of a processor
 #
@@ -22,7 +23,7 @@ results=${2:?usage: scripts/gpu-offload.sh PUBLISHED RESULTS [PART ...]}
 shift 2
 [ -f "$published/IlgpuSparse.Cli.dll" ] || { echo "no IlgpuSparse.Cli.dll in $published" >&2; exit 2; }
 [ -e "$published/models" ] || ln -s "$repository/models" "$published/models"
-[ $# -gt 0 ] || set -- tests record contexts budgets large
+[ $# -gt 0 ] || set -- tests record contexts budgets hot large
 mkdir -p "$results"
 export DOTNET_SYSTEM_GLOBALIZATION_INVARIANT=1
 log="$results/offload.log"
@@ -56,16 +57,17 @@ for part in "$@"; do
             run 120 dotnet "$published/IlgpuSparse.Tests.dll" -noColor -noLogo -class "*.CudaHostKvCacheTests" -class "*.CudaHostKvMemoryTests" -class "*.CudaHostKvPredictionTests"
             ;;
         record) run 60 dotnet "$published/IlgpuSparse.Cli.dll" bench offload --record "$results/selections" --budgets 1/16 --backend cuda --seed 1 ;;
-        contexts) bench 160 contexts --backend cuda --contexts 16K,64K,256K --budgets 1/16 --hot 0 --predict off --samples 3 --no-locality ;;
-        budgets)
+        contexts) bench 200 contexts --backend cuda --contexts 16K,64K,256K --budgets 1/16 --hot 0 --predict off,trust --samples 3 --no-locality ;;
+        budgets) bench 260 budgets --backend cuda --contexts 256K --budgets 1/16,1/64 --kv-type f16,int8 --hot 0 --predict off,late,trust --samples 3 --rows 256 --no-device --no-locality ;;
+        hot)
             replay=()
             if [ -f "$results/selections" ]; then replay=(--replay "$results/selections"); fi
-            bench 220 budgets --backend cuda --contexts 256K --budgets 1/16,1/64 --kv-type f16,int8 --hot 0,auto --predict off --samples 3 --rows 256 --no-device --no-locality ${replay[@]+"${replay[@]}"}
+            bench 130 hot --backend cuda --contexts 256K --budgets 1/16 --hot 0,auto --predict off --samples 3 --rows 256 --no-device --no-locality ${replay[@]+"${replay[@]}"}
             ;;
-        large) bench 200 large --backend cuda --shape llama-2-7b --contexts 128K --budgets 1/16,1/64 --hot 0 --predict off --samples 2 --rows 256 --no-device --no-locality ;;
+        large) bench 200 large --backend cuda --shape llama-2-7b --contexts 128K --budgets 1/16,1/64 --hot 0 --predict off,trust --samples 2 --rows 256 --no-device --no-locality ;;
         dry) bench 900 dry --backend ilgpu-cpu --shape tiny --contexts 1K --budgets 1/4 --kv-type f16,int8 --hot 0 --predict late --kv-late 0.5 --samples 1 --rows 128 --no-device ;;
         *)
-            echo "no part '$part'; there are tests, record, contexts, budgets, large, dry" >&2
+            echo "no part '$part'; there are tests, record, contexts, budgets, hot, large, dry" >&2
             exit 2
             ;;
     esac

@@ -1,4 +1,5 @@
 using IlgpuSparse.Attention;
+using IlgpuSparse.Cache;
 using IlgpuSparse.Calibration;
 using IlgpuSparse.Compute.Cpu;
 using IlgpuSparse.Llama;
@@ -38,5 +39,22 @@ public sealed class PredictionProbeTests
             Assert.Throws<ArgumentException>(() => new PredictionProbe(backend, weights, TestChannels.Create(s_config), AttentionOptions.Dense, 200));
         }
         Assert.Equal(0, backend.Memory.LiveBytes);
+    }
+
+    [Theory]
+    [InlineData(KvPrediction.Off)]
+    [InlineData(KvPrediction.Late)]
+    [InlineData(KvPrediction.Trust)]
+    public void Tokens_go_one_by_one_where_layers_are_predicted(KvPrediction prediction)
+    {
+        using var backend = new CpuBackend(1);
+        using var weights = RandomModel.Create(backend, s_config, WeightFormat.F16, _seed);
+        var options = new DecoderOptions { Capacity = 64, MaxSequences = 2, Attention = AttentionOptions.Parse("double-sparsity:tokens=1/8,channels=8"), Channels = TestChannels.Create(s_config), KvPrediction = prediction, KvLeastRecall = 0 };
+        using var decoder = new LlamaDecoder(backend, weights, options);
+        using var sequence = decoder.NewSequence();
+        decoder.Prefill(sequence, [1, 2, 3], cancellation: TestContext.Current.CancellationToken);
+        // a layer is predicted before the keys of the tokens behind have labels in it
+        if (prediction == KvPrediction.Off) Assert.Equal(2 * s_config.VocabularySize, decoder.DecodeRun(sequence, [4, 5]).Length);
+        else Assert.Throws<ArgumentException>(() => decoder.DecodeRun(sequence, [4, 5]));
     }
 }
