@@ -119,11 +119,18 @@ internal sealed class AttentionWorkload : IDisposable
     /// <summary>The whole step on one layer.</summary>
     public void Step(int layer)
     {
+        if (Policy.AppendsRows) Policy.AppendAndAttend(layer, Batch, _pattern.Device(_newKeys), Queries, Results, _pattern.Device(_newValues));
+        else StepAfterAppending(layer);
+    }
+
+    /// <summary>The whole step, of which nothing but appending K and V comes before it.</summary>
+    public void StepAfterAppending(int layer)
+    {
         AppendKv(layer);
         Policy.AppendAndAttend(layer, Batch, _pattern.Device(_newKeys), Queries, Results);
     }
 
-    /// <summary>Its first part by itself: K, V and what the policy keeps of the new token.</summary>
+    /// <summary>Its first part by itself: K, V and what the policy keeps of the new token, in kernels of their own also where a step writes them beside something else.</summary>
     public void Append(int layer)
     {
         AppendKv(layer);

@@ -25,9 +25,15 @@ public abstract class AttentionPolicy : IDisposable
     /// <summary>Attention of a decode step in <paramref name="layer"/>: <paramref name="q"/> and <paramref name="y"/> are <c>[row, head, headDim]</c>; the row's own key and value are in the cache.</summary>
     public abstract void Attend(int layer, StepBatch batch, DeviceSpan q, DeviceSpan y);
 
-    /// <summary><see cref="Append"/>, then <see cref="Attend"/>, which a policy may do in one go: what a decode step calls.</summary>
-    internal virtual void AppendAndAttend(int layer, StepBatch batch, DeviceSpan k, DeviceSpan q, DeviceSpan y)
+    /// <summary>Whether <see cref="AppendAndAttend"/> takes V too, and writes K and V to the cache.</summary>
+    internal virtual bool AppendsRows => false;
+
+    /// <summary>
+    /// <see cref="Append"/>, then <see cref="Attend"/>, which a policy may do in one go: what a decode step calls. With <paramref name="v"/>, where <see cref="AppendsRows"/>, the rows' own keys and values are not in the cache yet.
+    /// </summary>
+    internal virtual void AppendAndAttend(int layer, StepBatch batch, DeviceSpan k, DeviceSpan q, DeviceSpan y, DeviceSpan? v = null)
     {
+        if (v is not null) throw new NotSupportedException($"{Description} takes keys and values that are in the cache");
         Append(layer, batch, k);
         Attend(layer, batch, q, y);
     }

@@ -123,12 +123,20 @@ public abstract class ComputeBackend : IDisposable
     /// <summary>As <see cref="Attend"/> over the tokens of <paramref name="sets"/> alone. Decode batches only.</summary>
     public abstract void AttendSelected(AttentionShape shape, KvLayer cache, StepBatch batch, DeviceSpan q, TokenSets sets, DeviceSpan y);
 
+    /// <summary><see cref="AppendKv"/> of <paramref name="own"/>, then <see cref="Attend"/>, which a backend may do in one go. Decode batches only.</summary>
+    internal virtual void AppendAndAttend(AttentionShape shape, KvLayer cache, StepBatch batch, OwnRows own, DeviceSpan q, DeviceSpan y)
+    {
+        AppendKv(shape, cache, batch, own.K, own.V);
+        Attend(shape, cache, batch, q, y);
+    }
+
     /// <summary>
     /// <see cref="ScoreAndSelect"/> by <paramref name="choice"/>, then <see cref="AttendSelected"/> over its sets, which a backend may do in one go: afterwards the sets and <paramref name="y"/> are those of the two calls, and
-    /// the scores where <see cref="LabelChoice.KeepsScores"/> asks for them.
+    /// the scores where <see cref="LabelChoice.KeepsScores"/> asks for them. Rows of <paramref name="own"/> are not in the cache yet, and are afterwards.
     /// </summary>
-    internal virtual void AttendByLabels(AttentionShape shape, KvLayer cache, StepBatch batch, DeviceSpan q, LabelChoice choice, DeviceSpan y)
+    internal virtual void AttendByLabels(AttentionShape shape, KvLayer cache, StepBatch batch, DeviceSpan q, LabelChoice choice, DeviceSpan y, OwnRows? own = null)
     {
+        AppendMissing(shape, cache, batch, ref own);
         AppendMissing(batch, ref choice);
         ScoreAndSelect(choice.Shape, choice.Labels, batch, choice.Queries, choice.Reduction, choice.Rule, choice.Scores, choice.Sets);
         AttendSelected(shape, cache, batch, q, choice.Sets, y);
@@ -140,6 +148,14 @@ public abstract class ComputeBackend : IDisposable
         if (choice.Keys is not { } keys) return;
         AppendLabels(choice.Shape, choice.Labels, batch, keys);
         choice = choice with { Keys = null };
+    }
+
+    /// <summary>Writes the rows of <paramref name="own"/> to the cache.</summary>
+    private protected void AppendMissing(AttentionShape shape, KvLayer cache, StepBatch batch, ref OwnRows? own)
+    {
+        if (own is not { } rows) return;
+        AppendKv(shape, cache, batch, rows.K, rows.V);
+        own = null;
     }
 
     /// <summary>Begins to bring the rows of <paramref name="sets"/> for the next <see cref="AttendSelected"/> over <paramref name="cache"/>, where K and V lie in host memory.</summary>

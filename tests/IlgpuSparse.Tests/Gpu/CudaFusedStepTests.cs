@@ -87,6 +87,19 @@ public sealed class CudaFusedStepTests(Accelerators accelerators)
     }
 
     [Theory]
+    [InlineData(1, 8, 2, KvFormat.F16, 0, "channels=64,bits=2")]
+    [InlineData(2, 8, 2, KvFormat.BF16, 0, "channels=99,bits=1")]
+    [InlineData(4, 2, 2, KvFormat.F16, 700, "channels=60,bits=2,scaling=token")]
+    [InlineData(4, 8, 1, KvFormat.BF16, 0, "channels=64,bits=2,reduce=sum")]
+    [InlineData(8, 8, 2, KvFormat.F16, 0, "channels=27,bits=4,sets=head")]
+    [InlineData(16, 2, 2, KvFormat.F16, 0, "channels=16,bits=8")]
+    public void KAndVOfItsOwnTokens(int groups, int heads, int kvHeads, KvFormat format, int window, string label)
+    {
+        var random = new Random(_seed);
+        Run(groups, new(heads, kvHeads, 128, window), format, "tokens=1/16," + label, test => test.CheckOwnRows(random), 1, 2, 256, 257, 4097, random.Next(1, 9000));
+    }
+
+    [Theory]
     [InlineData("tokens=1/16,channels=64,bits=2,top-p=0.9", KvFormat.F16)]
     [InlineData("tokens=1/16,channels=64,bits=2,mean-value=on", KvFormat.F16)]
     [InlineData("tokens=1/16,channels=64,bits=4", KvFormat.F16)]

@@ -121,11 +121,17 @@ internal sealed class FusedStepCase : IDisposable
                 Assert.True(expected[set].AsSpan().SequenceEqual(actual), $"{_what}: row {row} set {set} has {string.Join(' ', actual)}; expected {string.Join(' ', expected[set])}");
                 if (same) Assert.Equal(apartSets[number].Order(), actual);
             }
-            double[] y = ReferenceAttention.Attend(_shape, queries.AsSpan(row * width, width), _k[row], _v[row], position, [.. Enumerable.Range(0, _shape.Heads).Select(h => expected[h * perRow / _shape.Heads])]);
-            double tolerance = _cache.Format == KvFormat.BF16 ? 1e-3 : 1e-4;
-            for (int i = 0; i < width; i++)
-                Assert.True(Math.Abs(found[row * width + i] - y[i]) <= tolerance * (1 + Math.Abs(y[i])), $"{_what}: row {row} head {i / _shape.HeadDim} channel {i % _shape.HeadDim} is {found[row * width + i]}, not {y[i]}");
+            CheckOutputs(found, queries, row, expected);
         }
+    }
+
+    private void CheckOutputs(float[] found, float[] queries, int row, int[][] sets)
+    {
+        int width = _shape.Heads * _shape.HeadDim;
+        double[] y = ReferenceAttention.Attend(_shape, queries.AsSpan(row * width, width), _k[row], _v[row], _lengths[row] - 1, [.. Enumerable.Range(0, _shape.Heads).Select(h => sets[h * sets.Length / _shape.Heads])]);
+        double tolerance = _cache.Format == KvFormat.BF16 ? 1e-3 : 1e-4;
+        for (int i = 0; i < width; i++)
+            Assert.True(Math.Abs(found[row * width + i] - y[i]) <= tolerance * (1 + Math.Abs(y[i])), $"{_what}: row {row} head {i / _shape.HeadDim} channel {i % _shape.HeadDim} is {found[row * width + i]}, not {y[i]}");
     }
 
     /// <summary>Dense attention of the step, for a rule that selects every token.</summary>
@@ -178,6 +184,65 @@ internal sealed class FusedStepCase : IDisposable
         Assert.All(state.Zip(labels), pair => Assert.True(Download(pair.First).AsSpan().SequenceEqual(pair.Second), _what));
     }
 
+    /// <summary>
+    /// A step that has K, V and labels of its own tokens to write leaves what kernels apart leave, to the bit: the whole cache, labels, sets and outputs, which are those of the reference. On CUDA also as kernels apart, none of which appends.
+    /// </summary>
+    public void CheckOwnRows(Random random)
+    {
+        int width = _shape.KvHeads * _shape.HeadDim, perRow = _policy.Sets.Sets;
+        float[] queries = RandomWeights.Normals(random, _step.Rows * _shape.Heads * _shape.HeadDim), keys = Sizes(random, _step.Rows * width), values = Sizes(random, _step.Rows * width);
+        using var q = Upload(queries);
+        using var k = Upload(keys);
+        using var v = Upload(values);
+        using var others = Upload(RandomWeights.Normals(random, _step.Rows * width));
+        var layer = _cache.Layers[0];
+        DeviceBuffer[] state = [layer.K, layer.V, .. _policy.State(0).OfType<DeviceBuffer>()];
+        _policy.KeepsScores = false;
+        foreach (var steps in _backend.Device.IsCuda ? (FusedSteps[])[FusedSteps.On, FusedSteps.Off] : [FusedSteps.On])
+        {
+            _backend.AppendKv(_shape, layer, _step, k, v);
+            _policy.AppendLabels(0, _step, k);
+            var (expected, sets, _, _) = Attend(steps, q);
+            byte[][] kept = [.. state.Select(Download)];
+            _backend.AppendKv(_shape, layer, _step, others, others);
+            _policy.AppendLabels(0, _step, others);
+            Assert.All(state.Take(2).Zip(kept), pair => Assert.False(Download(pair.First).AsSpan().SequenceEqual(pair.Second)));
+            var (found, setsOfOne, _, kernels) = Attend(steps, q, k, v);
+            Assert.Equal(steps == FusedSteps.On, kernels.Any(IsFusedStep));
+            if (steps == FusedSteps.On) Assert.Single(kernels);
+            Assert.Equal(sets, setsOfOne);
+            Assert.Equal(expected, found);
+            Assert.All(state.Zip(kept), pair => Assert.True(Download(pair.First).AsSpan().SequenceEqual(pair.Second), $"{_what}, {steps}"));
+            if (_backend.Records) CheckRecordedRows(k, v, others, q, state, kept, found);
+            for (int row = 0; row < _step.Rows; row++)
+            {
+                for (int i = 0; i < width; i++)
+                    (_k[row][^(width - i)], _v[row][^(width - i)]) = (KvRounding.Round(_cache.Format, keys[row * width + i]), KvRounding.Round(_cache.Format, values[row * width + i]));
+                CheckOutputs(found, queries, row, sets[(row * perRow)..((row + 1) * perRow)]);
+            }
+        }
+        _policy.KeepsScores = true;
+    }
+
+    // A recording of the step writes them too, in no kernel of its own: the one, or scores, perhaps selection, and attention.
+    private void CheckRecordedRows(DeviceBuffer k, DeviceBuffer v, DeviceBuffer others, DeviceBuffer q, DeviceBuffer[] state, byte[][] kept, float[] expected)
+    {
+        using var y = Upload(new float[expected.Length]);
+        using var recorded = _backend.Record(() => _policy.AppendAndAttend(0, _step, k, q, y, (DeviceSpan)v));
+        Assert.InRange(recorded.Nodes, 1, _backend.FusedSteps == FusedSteps.On ? 1 : _step.GridLength <= _backend.OneGroupTokens ? 2 : 3);
+        for (int i = 0; i < 2; i++)
+        {
+            _backend.AppendKv(_shape, _cache.Layers[0], _step, others, others);
+            _policy.AppendLabels(0, _step, others);
+            recorded.Run();
+            Assert.Equal(expected, ((DeviceSpan)y).ToArray<float>(expected.Length));
+            Assert.All(state.Zip(kept), pair => Assert.True(Download(pair.First).AsSpan().SequenceEqual(pair.Second), $"{_what}, recorded"));
+        }
+    }
+
+    // Numbers that 16 bits hold in every way: with all of their bits, with fewer, and rounded to nothing.
+    private static float[] Sizes(Random random, int count) => [.. RandomWeights.Normals(random, count).Select(x => MathF.ScaleB(x, -random.Next(2) * random.Next(30)))];
+
     private static byte[] Download(DeviceBuffer buffer)
     {
         byte[] bytes = new byte[buffer.ByteLength];
@@ -194,7 +259,7 @@ internal sealed class FusedStepCase : IDisposable
 
     private static bool IsFusedStep(string kernel) => kernel.StartsWith(nameof(FusedStepKernel), StringComparison.Ordinal);
 
-    private (float[] Outputs, int[][] Sets, float[] Scores, IReadOnlyList<string> Kernels) Attend(FusedSteps steps, DeviceBuffer q, DeviceBuffer? ownKeys = null)
+    private (float[] Outputs, int[][] Sets, float[] Scores, IReadOnlyList<string> Kernels) Attend(FusedSteps steps, DeviceBuffer q, DeviceBuffer? ownKeys = null, DeviceBuffer? ownValues = null)
     {
         int count = _step.Rows * _shape.Heads * _shape.HeadDim;
         using var y = Upload([.. Enumerable.Repeat(float.NaN, count)]);
@@ -206,7 +271,7 @@ internal sealed class FusedStepCase : IDisposable
         _backend.FusedSteps = steps;
         _backend.Device.Before = name => kernels.Add(name);
         if (ownKeys is null) _policy.Attend(0, _step, q, y);
-        else _policy.AppendAndAttend(0, _step, ownKeys, q, y);
+        else _policy.AppendAndAttend(0, _step, ownKeys, q, y, ownValues is null ? null : (DeviceSpan)ownValues);
         _backend.Device.Before = null;
         return (((DeviceSpan)y).ToArray<float>(count), _policy.Sets.ToLists(0, _step.Rows), Scores(), [.. kernels.Where(name => name.Contains('.', StringComparison.Ordinal))]);
     }

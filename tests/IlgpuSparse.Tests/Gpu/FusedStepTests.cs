@@ -43,6 +43,20 @@ public sealed class FusedStepTests(Accelerators accelerators)
         Run(accelerators.OpenEmulatingClusters(), new(1, 1, 64), KvFormat.F16, "tokens=1/4,channels=64,bits=2", (test, random) => test.CheckOwnLabels(random), 300);
 
     [Theory]
+    // the first token of a sequence; the last and the first of a block
+    [InlineData(2, 2, 64, KvFormat.F16, "tokens=1/4,channels=64,bits=2", 0, new[] { 70, 1 })]
+    [InlineData(2, 1, 64, KvFormat.BF16, "tokens=1/4,channels=48,bits=2,sets=head", 0, new[] { 257 })]
+    [InlineData(4, 1, 80, KvFormat.F16, "tokens=33,channels=17,bits=4,sinks=2,window=5", 0, new[] { 256 })]
+    [InlineData(5, 1, 128, KvFormat.BF16, "tokens=40,channels=64,bits=1,reduce=sum", 90, new[] { 110 })]
+    [InlineData(1, 1, 128, KvFormat.F16, "tokens=1/2,channels=16,bits=8,scaling=token", 0, new[] { 17 })]
+    public void KAndVOfItsOwnTokens(int heads, int kvHeads, int headDim, KvFormat format, string settings, int window, int[] lengths) =>
+        Run(accelerators.Open(GpuKind.CpuAccelerator), new(heads, kvHeads, headDim, window), format, settings, (test, random) => test.CheckOwnRows(random), lengths);
+
+    [Fact]
+    public void ClustersWriteKAndVOfTheirOwnTokens() =>
+        Run(accelerators.OpenEmulatingClusters(), new(1, 1, 64), KvFormat.F16, "tokens=1/4,channels=64,bits=2", (test, random) => test.CheckOwnRows(random), 300);
+
+    [Theory]
     [InlineData(2, 64, KvFormat.F16, "tokens=1/4,channels=64,bits=2", 0, 400, false)]
     [InlineData(1, 128, KvFormat.BF16, "tokens=70,channels=128,bits=1,sinks=4,window=20", 0, 200, false)]
     [InlineData(1, 64, KvFormat.F16, "tokens=50,channels=64,bits=2", 150, 300, false)]

@@ -243,6 +243,9 @@ public sealed class KernelCodeTests
             int units = (int)variant.Method.GetGenericArguments()[1].GetProperty(nameof(IKernelCount.Value))!.GetValue(null)!;
             Assert.Equal(2 * units, KernelCode.Count(ptx, "ld.global.nc.L1::no_allocate.L2::cache_hint.v4.u32"));
             Assert.Matches(@"cp\.async\.cg\.shared\.global\.L2::128B \[\w+\], \[\w+\], 16, %r", entry);
+            // nothing but labels comes by way of the read-only cache: K and V of the row's own token are written here, before the first wait, in both formats
+            Assert.Equal(2 * units, Regex.Count(entry, @"ld\.global\.nc"));
+            Assert.Equal(2, Regex.Count(entry[..entry.IndexOf("barrier.cluster.arrive", StringComparison.Ordinal)], @"ld\.global\.v4\.f32"));
             Assert.Throws<NotSupportedException>(() => KernelCode.Ptx(variant, 8, 0));
         });
     }

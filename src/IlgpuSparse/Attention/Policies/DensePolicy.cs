@@ -17,6 +17,14 @@ internal sealed class DensePolicy(ComputeBackend backend, LlamaConfig config, Kv
 
     public override void Attend(int layer, StepBatch batch, DeviceSpan q, DeviceSpan y) => backend.Attend(_shape, cache.Layers[layer], batch, q, y);
 
+    internal override bool AppendsRows => true;
+
+    internal override void AppendAndAttend(int layer, StepBatch batch, DeviceSpan k, DeviceSpan q, DeviceSpan y, DeviceSpan? v = null)
+    {
+        if (v is { } values) backend.AppendAndAttend(_shape, cache.Layers[layer], batch, new OwnRows(k, values), q, y);
+        else Attend(layer, batch, q, y);
+    }
+
     public override long BytesRead(int position) => (position + 1L - _shape.FirstVisible(position)) * KvCache.BytesPerToken(config, cache.Format);
 
     public override void Dispose() { }

@@ -164,15 +164,27 @@ internal sealed class DoubleSparsityPolicy : AttentionPolicy
         Blend(SetsOf(layer, batch)!, layer, batch, y);
     }
 
-    internal override void AppendAndAttend(int layer, StepBatch batch, DeviceSpan k, DeviceSpan q, DeviceSpan y)
+    internal override bool AppendsRows => true;
+
+    internal override void AppendAndAttend(int layer, StepBatch batch, DeviceSpan k, DeviceSpan q, DeviceSpan y, DeviceSpan? v = null)
     {
-        if (batch.IsRun || !IsSparse(layer, batch) || Drops(layer, batch) || Trusts(layer, batch))
+        OwnRows? own = v is { } values ? new OwnRows(k, values) : null;
+        bool sparse = IsSparse(layer, batch), apart = batch.IsRun || Drops(layer, batch) || Trusts(layer, batch);
+        // sums are of what is in the cache
+        if (own is { } rows && (apart || _sums[layer] is not null))
         {
-            base.AppendAndAttend(layer, batch, k, q, y);
+            _backend.AppendKv(_shape, _cache.Layers[layer], batch, rows.K, rows.V);
+            own = null;
+        }
+        if (apart || !sparse)
+        {
+            Append(layer, batch, k);
+            if (own is { } missing) _backend.AppendAndAttend(_shape, _cache.Layers[layer], batch, missing, q, y);
+            else Attend(layer, batch, q, y);
             return;
         }
         AppendSums(layer, batch);
-        _backend.AttendByLabels(_shape, _cache.Layers[layer], batch, q, Choice(_sets!, layer, batch, q) with { Keys = LabelKeys(layer, batch, k) }, y);
+        _backend.AttendByLabels(_shape, _cache.Layers[layer], batch, q, Choice(_sets!, layer, batch, q) with { Keys = LabelKeys(layer, batch, k) }, y, own);
         Blend(_sets!, layer, batch, y);
     }
 

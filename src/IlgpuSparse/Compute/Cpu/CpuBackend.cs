@@ -105,8 +105,9 @@ public sealed unsafe class CpuBackend : ComputeBackend
     public override void AttendSelected(AttentionShape shape, KvLayer cache, StepBatch batch, DeviceSpan q, TokenSets sets, DeviceSpan y) =>
         CpuDecodeAttention.Selected(_pool, shape, cache, batch, q, sets, y, VectorBits, ShiftHalves);
 
-    internal override void AttendByLabels(AttentionShape shape, KvLayer cache, StepBatch batch, DeviceSpan q, LabelChoice choice, DeviceSpan y)
+    internal override void AttendByLabels(AttentionShape shape, KvLayer cache, StepBatch batch, DeviceSpan q, LabelChoice choice, DeviceSpan y, OwnRows? own = null)
     {
+        AppendMissing(shape, cache, batch, ref own);
         AppendMissing(batch, ref choice);
         if (choice.KeepsScores || !CpuScore.IsWhole(_pool, shape, batch)) base.AttendByLabels(shape, cache, batch, q, choice, y);
         else CpuDecodeAttention.Selected(_pool, shape, cache, batch, q, choice.Sets, y, VectorBits, ShiftHalves, choice);

@@ -238,11 +238,12 @@ public sealed class GpuBackend : ComputeBackend
     /// <inheritdoc/>
     public override void AttendSelected(AttentionShape shape, KvLayer cache, StepBatch batch, DeviceSpan q, TokenSets sets, DeviceSpan y) => _attention.Selected(shape, cache, batch, q, sets, y, Stream);
 
-    internal override void AttendByLabels(AttentionShape shape, KvLayer cache, StepBatch batch, DeviceSpan q, LabelChoice choice, DeviceSpan y)
+    internal override void AttendByLabels(AttentionShape shape, KvLayer cache, StepBatch batch, DeviceSpan q, LabelChoice choice, DeviceSpan y, OwnRows? own = null)
     {
         // a score that somebody reads is of a label that is whole
         if (choice.KeepsScores) AppendMissing(batch, ref choice);
-        if (!_fused.TryRun(shape, cache, batch, q, choice, y, Stream)) base.AttendByLabels(shape, cache, batch, q, choice, y);
+        if (!AttentionLaunch.CanWriteOwn(shape, cache, batch)) AppendMissing(shape, cache, batch, ref own);
+        if (!_fused.TryRun(shape, cache, batch, q, choice, own, y, Stream)) base.AttendByLabels(shape, cache, batch, q, choice, y, own);
     }
 
     internal override void Prefetch(KvLayer cache, StepBatch batch, TokenSets sets) => cache.Offload?.Owner.Selected.Prefetch(cache, batch, sets);

@@ -37,6 +37,30 @@ internal static class AttentionLaunch
         };
     }
 
+    /// <summary>Whether a kernel can write a step's own rows to <paramref name="cache"/> beside its work: see <see cref="OwnRowView"/>.</summary>
+    public static bool CanWriteOwn(AttentionShape shape, KvLayer cache, StepBatch batch) =>
+        batch is { IsPrefill: false, IsRun: false } && cache is { Format: KvFormat.F32 or KvFormat.F16 or KvFormat.BF16, Offload: null, Table: null } && shape.HeadDim % 4 == 0;
+
+    /// <summary>The step's own rows as kernels take them; none without <paramref name="own"/>.</summary>
+    public static OwnRowView View(OwnRows? own, AttentionShape shape, KvLayer cache, StepBatch batch)
+    {
+        if (own is not { } rows) return default;
+        long floats = (long)batch.Rows * shape.KvHeads * shape.HeadDim;
+        return new OwnRowView
+        {
+            K = GpuBuffer.View<float>(rows.K, floats),
+            V = GpuBuffer.View<float>(rows.V, floats),
+            CachedK = GpuBuffer.View<uint>(cache.K),
+            CachedV = GpuBuffer.View<uint>(cache.V),
+            Blocks = GpuBuffer.View<int>(batch.BlockTable),
+            MaxBlocks = batch.MaxBlocks,
+            KvHeads = shape.KvHeads,
+            HeadDim = shape.HeadDim,
+            CacheBytes = cache.Format.ElementBytes(),
+            CacheBrain = cache.Format == KvFormat.BF16 ? 1 : 0,
+        };
+    }
+
     /// <summary>Sizes, with sets of at most <paramref name="maxSlots"/> query heads, and block ids from <paramref name="table"/> where it is not the batch's.</summary>
     public static AttentionArgs Args(AttentionShape shape, StepBatch batch, int maxSlots, TokenSets? sets = null, KvBlockTable? table = null)
     {

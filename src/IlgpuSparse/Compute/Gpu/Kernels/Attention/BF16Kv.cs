@@ -15,5 +15,5 @@ internal readonly struct BF16Kv : IKvCodec
         target[at + 1] = Ptx.BrainHigh(word);
     }
 
-    public static uint Encode(ArrayView<float> source, long at, float inverse) => KvBits.Brain(source[at]) | (KvBits.Brain(source[at + 1]) << 16);
+    public static uint Encode(ArrayView<float> source, long at, float inverse) => KvBits.Brains(source[at], source[at + 1]);
 }

@@ -15,5 +15,5 @@ internal readonly struct F16Kv : IKvCodec
         target[at + 1] = Ptx.HalfHigh(word);
     }
 
-    public static uint Encode(ArrayView<float> source, long at, float inverse) => KvBits.Half(source[at]) | (KvBits.Half(source[at + 1]) << 16);
+    public static uint Encode(ArrayView<float> source, long at, float inverse) => KvBits.Halves(source[at], source[at + 1]);
 }

@@ -26,4 +26,10 @@ internal static class KvBits
         uint rounded = (bits + 0x7fffu + ((bits >> 16) & 1u)) >> 16;
         return (bits & 0x7fffffffu) > 0x7f800000u ? (bits >> 16) | 0x40u : rounded;
     }
+
+    /// <summary>Two numbers as by <see cref="Half"/>, the first in the low half.</summary>
+    public static uint Halves(float low, float high) => Half(low) | (Half(high) << 16);
+
+    /// <summary>Two numbers as by <see cref="Brain"/>, the first in the low half.</summary>
+    public static uint Brains(float low, float high) => Brain(low) | (Brain(high) << 16);
 }

@@ -106,7 +106,7 @@ internal static class TensorOps
 
     /// <summary>Two numbers rounded to bfloat16.</summary>
     [IntrinsicImplementation, PtxOp("cvt.rn.bf16x2.f32 $r, $1, $0;")]
-    public static uint PackBrain(float low, float high) => KvBits.Brain(low) | (KvBits.Brain(high) << 16);
+    public static uint PackBrain(float low, float high) => KvBits.Brains(low, high);
 
     /// <summary>2^x to 2 ulp.</summary>
     [IntrinsicImplementation, PtxOp("ex2.approx.ftz.f32 $r, $0;")]

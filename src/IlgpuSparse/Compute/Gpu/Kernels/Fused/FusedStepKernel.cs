@@ -61,11 +61,12 @@ internal static class FusedStepKernel
     /// <param name="select">The rule, and where the sets go.</param>
     /// <param name="cache">K and V.</param>
     /// <param name="keys">Keys of the rows' own tokens, whose labels are still to be written; empty where they are there.</param>
+    /// <param name="own">K and V of the same tokens, where they are not in the cache.</param>
     /// <param name="q">Queries <c>[row, head, channel]</c>.</param>
     /// <param name="y">Outputs, as <paramref name="q"/>.</param>
     /// <param name="attention">Sizes of the attention.</param>
     /// <param name="args">Sizes of shared memory.</param>
-    public static void Run<TBits, TUnits, TTiles, TElement, THead, TPipeline, TCluster>(LabelView labels, ScoreView score, SelectView select, KvView cache, ArrayView<float> keys, ArrayView<float> q, ArrayView<float> y, AttentionArgs attention, FusedArgs args)
+    public static void Run<TBits, TUnits, TTiles, TElement, THead, TPipeline, TCluster>(LabelView labels, ScoreView score, SelectView select, KvView cache, ArrayView<float> keys, OwnRowView own, ArrayView<float> q, ArrayView<float> y, AttentionArgs attention, FusedArgs args)
         where TBits : struct, ILabelBits
         where TUnits : struct, IKernelCount
         where TTiles : struct, IKernelCount
@@ -99,6 +100,9 @@ internal static class FusedStepKernel
         DependentLaunch.AwaitEarlier();
         // Beside those who prepare the queries. Scores of this token may be of a label that is half there: it is in the set without.
         if (keys.Length != 0 && Grid.IdxX == 0 && Group.IdxX >> 5 == (Group.DimX >> 5) - 1 && queries.FirstHead == queries.KvHead * score.GroupSize) OwnLabel.Write<TBits>(labels, queries, keys, score.HeadDim);
+        // Likewise, by another group. The cluster attends to the row after two of its barriers, by which what is written before is seen in all of its groups (release and acquire are not of shared memory alone), and copies it from the
+        // second-level cache (cp.async.cg), past what a first-level cache may hold. No cluster relies on another: where several have sets of the kv head each writes the row.
+        if (own.AreMissing && Grid.IdxX == (1 << TCluster.Shift) - 1 && Group.IdxX >> 5 == (Group.DimX >> 5) - 2) own.Write(row, queries.KvHead, range.Last);
         var scores = work.Cast<float>();
         float inverse = SliceScores.Of<IntegerProduct<TBits>, KernelCounts.N1, TUnits, TTiles, KernelCounts.N16>(labels, score, queries, range, range.First, start, end, scores, -(long)start, counts, fragments, columns).Inverse;
         Group.Barrier();

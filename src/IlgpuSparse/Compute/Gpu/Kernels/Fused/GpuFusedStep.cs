@@ -15,7 +15,7 @@ internal sealed class GpuFusedStep(GpuDevice device, bool tensorCores)
     private readonly Dictionary<(KernelVariant Variant, int SharedBytes), int> _active = [];
     private readonly Dictionary<(LabelFormat Format, int Queries, KvFormat Kv, int HeadDim, int Groups), KernelVariant> _variants = [];
 
-    private delegate void Launcher(AcceleratorStream stream, KernelConfig config, LabelView labels, ScoreView score, SelectView select, KvView cache, ArrayView<float> keys, ArrayView<float> q, ArrayView<float> y, AttentionArgs attention, FusedArgs args);
+    private delegate void Launcher(AcceleratorStream stream, KernelConfig config, LabelView labels, ScoreView score, SelectView select, KvView cache, ArrayView<float> keys, OwnRowView own, ArrayView<float> q, ArrayView<float> y, AttentionArgs attention, FusedArgs args);
 
     /// <summary>When steps are fused.</summary>
     public FusedSteps Steps { get; set; }
@@ -28,9 +28,11 @@ internal sealed class GpuFusedStep(GpuDevice device, bool tensorCores)
 
     private IReadOnlyList<int> Sizes => !device.IsCuda ? [device.Multiprocessors] : Groups is { } groups ? [groups] : ClusterSizes.All;
 
-    /// <summary>Scores, selects and attends as <see cref="ComputeBackend.AttendByLabels"/>, whose labels it makes if nobody reads the scores; false where nothing was done because other kernels are to.</summary>
+    /// <summary>
+    /// Scores, selects and attends as <see cref="ComputeBackend.AttendByLabels"/>, whose labels it makes if nobody reads the scores, with the rows of <paramref name="own"/>; false where nothing was done because other kernels are to.
+    /// </summary>
     /// <exception cref="ArgumentException">The shapes do not fit together.</exception>
-    public bool TryRun(AttentionShape shape, KvLayer cache, StepBatch batch, DeviceSpan q, LabelChoice choice, DeviceSpan y, AcceleratorStream stream)
+    public bool TryRun(AttentionShape shape, KvLayer cache, StepBatch batch, DeviceSpan q, LabelChoice choice, OwnRows? own, DeviceSpan y, AcceleratorStream stream)
     {
         if (Steps == FusedSteps.Off || !Serves(shape, cache, batch, choice)) return false;
         int queries = choice.Reduction == GroupReduction.Sum ? 1 : shape.Heads / choice.Scores.Sets, unit = FusedStepKernel.Units(choice.Labels.Format, queries) * ScoreKernel.UnitTokens;
@@ -56,7 +58,7 @@ internal sealed class GpuFusedStep(GpuDevice device, bool tensorCores)
         device.Kernels.Load<Launcher>(variant)(stream,
             new KernelConfig(new Index3D(groups, choice.Scores.Sets, batch.Rows), new Index3D(variant.GroupSize, 1, 1), SharedMemoryConfig.RequestDynamic<byte>(FusedPlan.SharedBytes(args))),
             GpuLabels.View(choice.Shape, choice.Labels, batch), score, select, AttentionLaunch.View(cache, batch, choice.Sets),
-            choice.Keys is { } keys ? GpuBuffer.View<float>(keys, (long)batch.Rows * shape.KvHeads * choice.Shape.HeadDim) : default, GpuBuffer.View<float>(q, floats), GpuBuffer.View<float>(y, floats), attention, args);
+            choice.Keys is { } keys ? GpuBuffer.View<float>(keys, (long)batch.Rows * shape.KvHeads * choice.Shape.HeadDim) : default, AttentionLaunch.View(own, shape, cache, batch), GpuBuffer.View<float>(q, floats), GpuBuffer.View<float>(y, floats), attention, args);
         Launches++;
         return true;
     }
