@@ -1,4 +1,5 @@
 using IlgpuSparse.Compute;
+using IlgpuSparse.Compute.Gpu.Kernels.Attention;
 using IlgpuSparse.Tests.Reference;
 
 namespace IlgpuSparse.Tests.Attention;
@@ -87,6 +88,45 @@ internal sealed class AttentionCase : IDisposable
         using var y = Poisoned(q.Length * sizeof(float));
         _backend.Attend(Shape, Cache, batch, queries, y);
         return ((DeviceSpan)y).ToArray<float>(q.Length);
+    }
+
+    /// <summary>
+    /// A dense step that has K and V of its own tokens to write leaves what appending before leaves, to the bit: the whole cache and the outputs. Recorded, too, and with K and V that tensor cores take in a single kernel.
+    /// </summary>
+    public void CheckAppending(StepBatch batch, string what)
+    {
+        int rows = batch.Rows * Shape.KvHeads * Shape.HeadDim;
+        float[] queries = Queries(batch.Rows);
+        using var q = Upload(queries);
+        using var k = Upload(Normal(rows, 1));
+        using var v = Upload(Normal(rows, 1));
+        using var others = Upload(Normal(rows, 1));
+        using var y = Poisoned(queries.Length * sizeof(float));
+        DeviceBuffer[] state = [.. new[] { Cache.K, Cache.V, Cache.KScales, Cache.VScales }.OfType<DeviceBuffer>()];
+        _backend.AppendKv(Shape, Cache, batch, k, v);
+        float[] expected = Attend(batch, queries);
+        byte[][] kept = [.. state.Select(Bytes)];
+        Check(() => _backend.AppendAndAttend(Shape, Cache, batch, new OwnRows(k, v), q, y));
+        if (!_backend.Records) return;
+        using var recorded = _backend.Record(() => _backend.AppendAndAttend(Shape, Cache, batch, new OwnRows(k, v), q, y));
+        Assert.Equal(Cache.Format is KvFormat.F16 or KvFormat.BF16 && HeadSizes.All.Contains(Shape.HeadDim) ? 1 : 2, recorded.Nodes);
+        Check(recorded.Run);
+
+        void Check(Action step)
+        {
+            _backend.AppendKv(Shape, Cache, batch, others, others);
+            Assert.False(Bytes(Cache.K).AsSpan().SequenceEqual(kept[0]));
+            step();
+            Assert.Equal(expected, ((DeviceSpan)y).ToArray<float>(queries.Length));
+            Assert.All(state.Zip(kept), pair => Assert.True(Bytes(pair.First).AsSpan().SequenceEqual(pair.Second), $"{what}: {Shape}, {Cache.Format}, lengths {string.Join(' ', Lengths)}"));
+        }
+    }
+
+    private static byte[] Bytes(DeviceBuffer buffer)
+    {
+        byte[] bytes = new byte[buffer.ByteLength];
+        buffer.Download(bytes);
+        return bytes;
     }
 
     /// <summary>Attention over the tokens <c>[row][set]</c> on the backend.</summary>

@@ -60,6 +60,19 @@ public abstract class AttentionProperties : IDisposable
     }
 
     [Theory]
+    [InlineData(3, 3, 64, KvFormat.F16, 0)]
+    [InlineData(8, 2, 128, KvFormat.BF16, 0)]
+    [InlineData(10, 1, 96, KvFormat.F16, 100)]
+    [InlineData(4, 2, 18, KvFormat.BF16, 0)]
+    [InlineData(4, 2, 80, KvFormat.F32, 0)]
+    [InlineData(4, 2, 64, KvFormat.Int8, 0)]
+    public void StepsMayWriteTheirOwnRows(int heads, int kvHeads, int headDim, KvFormat format, int window)
+    {
+        using var test = Case(new(heads, kvHeads, headDim, window), format, 1, 2, 33, 255, 256, 257, ManySplitsLength);
+        test.CheckAppending(test.DecodeStep(), Seed("own rows"));
+    }
+
+    [Theory]
     [InlineData(1)]
     [InlineData(5)]
     [InlineData(64)]

@@ -238,6 +238,8 @@ public sealed class GpuBackend : ComputeBackend
     /// <inheritdoc/>
     public override void AttendSelected(AttentionShape shape, KvLayer cache, StepBatch batch, DeviceSpan q, TokenSets sets, DeviceSpan y) => _attention.Selected(shape, cache, batch, q, sets, y, Stream);
 
+    internal override void AppendAndAttend(AttentionShape shape, KvLayer cache, StepBatch batch, OwnRows own, DeviceSpan q, DeviceSpan y) => _attention.Dense(shape, cache, batch, own, q, y, Stream);
+
     internal override void AttendByLabels(AttentionShape shape, KvLayer cache, StepBatch batch, DeviceSpan q, LabelChoice choice, DeviceSpan y, OwnRows? own = null)
     {
         // a score that somebody reads is of a label that is whole

@@ -32,6 +32,18 @@ internal sealed class GpuAttention(GpuDevice device, MemoryLedger ledger, bool t
         cache.Offload?.Owner.Leave(cache, batch);
     }
 
+    /// <summary>Appends the rows of <paramref name="own"/>, then attends to every visible token, in one kernel where there is one.</summary>
+    public void Dense(AttentionShape shape, KvLayer cache, StepBatch batch, OwnRows own, DeviceSpan q, DeviceSpan y, AcceleratorStream stream)
+    {
+        if (Decode.Appends(shape, cache, batch))
+        {
+            Decode.Dense(shape, cache, batch, q, y, stream, own);
+            return;
+        }
+        Append(shape, cache, batch, own.K, own.V, stream);
+        Dense(shape, cache, batch, q, y, stream);
+    }
+
     /// <summary>Attends to the tokens of <paramref name="sets"/> alone.</summary>
     public void Selected(AttentionShape shape, KvLayer cache, StepBatch batch, DeviceSpan q, TokenSets sets, DeviceSpan y, AcceleratorStream stream)
     {

@@ -22,6 +22,8 @@ internal sealed class GpuDecodeAttention(GpuDevice device, MemoryLedger ledger, 
     private readonly Dictionary<(KvFormat Format, int HeadDim, int Slots, DecodeTuning Tuning, bool Selected), KernelVariant> _variants = [];
     private Merger? _merge;
 
+    private delegate void AppendingLauncher(AcceleratorStream stream, KernelConfig config, KvView cache, OwnRowView own, ArrayView<float> q, ArrayView<float> y, ArrayView<float> partials, ArrayView<float> sums, ArrayView<int> arrivals, AttentionArgs args);
+
     private delegate void Launcher(AcceleratorStream stream, KernelConfig config, KvView cache, ArrayView<float> q, ArrayView<float> y, ArrayView<float> partials, ArrayView<float> sums, ArrayView<int> arrivals, AttentionArgs args);
 
     private delegate void Merger(AcceleratorStream stream, KernelConfig config, ArrayView<float> y, ArrayView<float> partials, ArrayView<float> sums, int splits, int headDim);
@@ -35,8 +37,11 @@ internal sealed class GpuDecodeAttention(GpuDevice device, MemoryLedger ledger, 
     /// <summary>Launch choices of decode over selected tokens.</summary>
     public DecodeTuning SelectedTuning { get; set; } = DecodeTuning.Selected.On(device);
 
-    /// <summary>y = softmax(q·Kᵀ/√d)·V over every visible token.</summary>
-    public void Dense(AttentionShape shape, KvLayer cache, StepBatch batch, DeviceSpan q, DeviceSpan y, AcceleratorStream stream) => Run(shape, cache, batch, q, null, y, stream);
+    /// <summary>y = softmax(q·Kᵀ/√d)·V over every visible token. Rows of <paramref name="own"/> are written to the cache meanwhile, where this <see cref="Appends"/>.</summary>
+    public void Dense(AttentionShape shape, KvLayer cache, StepBatch batch, DeviceSpan q, DeviceSpan y, AcceleratorStream stream, OwnRows? own = null) => Run(shape, cache, batch, q, null, y, stream, own);
+
+    /// <summary>Whether <see cref="Dense"/> writes K and V of the rows' own tokens.</summary>
+    public bool Appends(AttentionShape shape, KvLayer cache, StepBatch batch) => cache.Format is KvFormat.F16 or KvFormat.BF16 && AttentionLaunch.CanWriteOwn(shape, cache, batch) && WarpVariant(cache.Format, shape.HeadDim, 0, selected: false) is not null;
 
     /// <summary>y = softmax(q·Kᵀ/√d)·V over the tokens of <paramref name="sets"/>.</summary>
     public void Selected(AttentionShape shape, KvLayer cache, StepBatch batch, DeviceSpan q, TokenSets sets, DeviceSpan y, AcceleratorStream stream)
@@ -45,7 +50,7 @@ internal sealed class GpuDecodeAttention(GpuDevice device, MemoryLedger ledger, 
         Run(shape, cache, batch, q, sets, y, stream);
     }
 
-    private void Run(AttentionShape shape, KvLayer cache, StepBatch batch, DeviceSpan q, TokenSets? sets, DeviceSpan y, AcceleratorStream stream)
+    private void Run(AttentionShape shape, KvLayer cache, StepBatch batch, DeviceSpan q, TokenSets? sets, DeviceSpan y, AcceleratorStream stream, OwnRows? own = null)
     {
         AttentionLaunch.Check(shape, cache);
         if (batch.IsPrefill && batch.Rows > 1) throw new ArgumentException($"a prefill chunk of {batch.Rows} rows is not a decode step", nameof(batch));
@@ -58,7 +63,7 @@ internal sealed class GpuDecodeAttention(GpuDevice device, MemoryLedger ledger, 
         if (shape.Window > 0) entries = Math.Min(entries, shape.Window + TensorDecodeKernel.TileTokens);
         if (sets is not null) entries = Math.Min(entries, sets.Capacity);
         int slots = sets is not null && sets.Sets != shape.KvHeads ? 1 : Math.Min(TensorDecodeKernel.MaxSlots, shape.GroupSize);
-        if (WarpVariant(cache.Format, shape.HeadDim, slots, sets is not null) is var (variant, tuning)) Tensor(variant, tuning, shape, batch, sets, cache.Table, entries, view, queries, outputs, stream);
+        if (WarpVariant(cache.Format, shape.HeadDim, slots, sets is not null) is var (variant, tuning)) Tensor(variant, tuning, shape, cache, batch, sets, own, entries, view, queries, outputs, stream);
         else Portable(shape, cache, batch, sets, entries, view, queries, outputs, stream);
     }
 
@@ -83,9 +88,9 @@ internal sealed class GpuDecodeAttention(GpuDevice device, MemoryLedger ledger, 
         return (variant, tuning);
     }
 
-    private void Tensor(KernelVariant variant, DecodeTuning tuning, AttentionShape shape, StepBatch batch, TokenSets? sets, KvBlockTable? table, int entries, KvView view, ArrayView<float> q, ArrayView<float> y, AcceleratorStream stream)
+    private void Tensor(KernelVariant variant, DecodeTuning tuning, AttentionShape shape, KvLayer cache, StepBatch batch, TokenSets? sets, OwnRows? own, int entries, KvView view, ArrayView<float> q, ArrayView<float> y, AcceleratorStream stream)
     {
-        var args = AttentionLaunch.Args(shape, batch, TensorDecodeKernel.MaxSlots, sets, table);
+        var args = AttentionLaunch.Args(shape, batch, TensorDecodeKernel.MaxSlots, sets, cache.Table);
         args.MinSplitTokens = tuning.MinSplitTokens;
         int groups = args.KvHeads * args.Parts * batch.Rows;
         // each group's shared memory decides how many a multiprocessor holds; the driver keeps 1 KB of each for itself
@@ -93,8 +98,9 @@ internal sealed class GpuDecodeAttention(GpuDevice device, MemoryLedger ledger, 
         int splits = Splits(device.Multiprocessors * resident * tuning.Waves / groups, entries, tuning.MinSplitTokens);
         var (partials, sums) = Scratch(shape, batch, splits);
         var arrivals = GpuBuffer.View<int>(_arrivals.Reserve(groups * sizeof(int), clear: true));
-        Load<Launcher>(variant)(stream, new KernelConfig(new Index3D(splits, args.KvHeads * args.Parts, batch.Rows), new Index3D(variant.GroupSize, 1, 1), SharedMemoryConfig.RequestDynamic<byte>(variant.DynamicSharedBytes)),
-            view, q, y, partials, sums, arrivals, args);
+        var config = new KernelConfig(new Index3D(splits, args.KvHeads * args.Parts, batch.Rows), new Index3D(variant.GroupSize, 1, 1), SharedMemoryConfig.RequestDynamic<byte>(variant.DynamicSharedBytes));
+        if (cache.Format is KvFormat.F16 or KvFormat.BF16) Load<AppendingLauncher>(variant)(stream, config, view, AttentionLaunch.View(own, shape, cache, batch), q, y, partials, sums, arrivals, args);
+        else Load<Launcher>(variant)(stream, config, view, q, y, partials, sums, arrivals, args);
     }
 
     private void Portable(AttentionShape shape, KvLayer cache, StepBatch batch, TokenSets? sets, int entries, KvView view, ArrayView<float> q, ArrayView<float> y, AcceleratorStream stream)

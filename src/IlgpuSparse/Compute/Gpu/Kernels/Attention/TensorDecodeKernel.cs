@@ -50,9 +50,9 @@ internal static class TensorDecodeKernel
 
     /// <summary>
     /// Grid (splits, sets, rows). <paramref name="partials"/> <c>[row, head, split, channel]</c> and <paramref name="sums"/> <c>[row, head, split, 2]</c> hold the splits' outputs with
-    /// their maxima and sums; <paramref name="arrivals"/> <c>[row, set]</c> is zero before and after.
+    /// their maxima and sums; <paramref name="arrivals"/> <c>[row, set]</c> is zero before and after. K and V of the rows' own tokens are written where <paramref name="own"/> has them and every token is attended to.
     /// </summary>
-    public static void Run<TElement, THead, TPipeline, TTokens>(KvView cache, ArrayView<float> q, ArrayView<float> y, ArrayView<float> partials, ArrayView<float> sums, ArrayView<int> arrivals, AttentionArgs args)
+    public static void Run<TElement, THead, TPipeline, TTokens>(KvView cache, OwnRowView own, ArrayView<float> q, ArrayView<float> y, ArrayView<float> partials, ArrayView<float> sums, ArrayView<int> arrivals, AttentionArgs args)
         where TElement : struct, ITensorElement
         where THead : struct, IHeadSize
         where TPipeline : struct, IPipeline
@@ -65,6 +65,16 @@ internal static class TensorDecodeKernel
         if (Grid.IdxX < splits)
         {
             var place = SplitPlace.Of(range, args, tiles, splits);
+            if (TTokens.Contiguous)
+            {
+                // The warp that attends to the row's own token, the last one, writes it first. No other reads it: where several groups share a kv head, each has such a warp, which relies on its own write. Its lanes copy the row from
+                // the second-level cache (cp.async.cg) after they have waited for each other.
+                if (own.AreMissing && place.Split == splits - 1 && Group.IdxX >> 5 == (place.End - 1 - place.Begin & (1 << TPipeline.WarpShift) - 1))
+                {
+                    own.Write(row, place.KvHead, range.End - 1);
+                    TensorOps.WarpSync();
+                }
+            }
             Attend<TElement, THead, TPipeline, TTokens>(memory, cache, q, args, range, set, place);
             SplitMerge.Group<THead, TPipeline>(memory.Cast<float>(), y, partials, sums, args, place);
             if (splits > 1) SplitMerge.Last<THead, TPipeline>(memory, y, partials, sums, arrivals, args, place);
