@@ -108,6 +108,7 @@ internal sealed class AttentionBenchmark : IDisposable
         var shape = workload.Shape;
         long kv = KvBytes(configuration), labels = workload.Policy.AuxiliaryBytesPerToken / workload.Layers, batch = configuration.Batch, context = configuration.Context;
         foreach (string what in Stepping().Concat(Fusing(workload))) yield return (what, workload.Step, workload.StepBytes);
+        if (_tunings && _backend is GpuBackend { Device.Kind: GpuKind.Cuda } && workload.Policy.AppendsRows) yield return ("step, K and V appended before", workload.StepAfterAppending, workload.StepBytes);
         if (!_tunings) yield return ("append", workload.Append, batch * (2L * shape.KvHeads * shape.HeadDim * sizeof(float) + kv + labels));
         if (workload.Policy is not DoubleSparsityPolicy policy || !policy.IsSparse(0, workload.Batch))
         {

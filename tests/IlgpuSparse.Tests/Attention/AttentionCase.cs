@@ -109,7 +109,8 @@ internal sealed class AttentionCase : IDisposable
         Check(() => _backend.AppendAndAttend(Shape, Cache, batch, new OwnRows(k, v), q, y));
         if (!_backend.Records) return;
         using var recorded = _backend.Record(() => _backend.AppendAndAttend(Shape, Cache, batch, new OwnRows(k, v), q, y));
-        Assert.Equal(Cache.Format is KvFormat.F16 or KvFormat.BF16 && HeadSizes.All.Contains(Shape.HeadDim) ? 1 : 2, recorded.Nodes);
+        if (Cache.Format is KvFormat.F16 or KvFormat.BF16 && HeadSizes.All.Contains(Shape.HeadDim)) Assert.Equal(1, recorded.Nodes);
+        else Assert.True(recorded.Nodes > 1);
         Check(recorded.Run);
 
         void Check(Action step)

@@ -83,7 +83,7 @@ public sealed class CudaFusedStepTests(Accelerators accelerators)
     public void LabelsOfItsOwnTokens(int groups, string label)
     {
         var random = new Random(_seed);
-        Run(groups, new(8, 2, 128), KvFormat.F16, "tokens=1/16," + label, test => test.CheckOwnLabels(random), 1, 16, 4097, 100, random.Next(1, 9000));
+        Run(groups, new(8, 2, 128), KvFormat.F16, "tokens=1/16," + label, test => test.CheckOwnTokens(random, rows: false), 1, 16, 4097, 100, random.Next(1, 9000));
     }
 
     [Theory]
@@ -96,7 +96,17 @@ public sealed class CudaFusedStepTests(Accelerators accelerators)
     public void KAndVOfItsOwnTokens(int groups, int heads, int kvHeads, KvFormat format, int window, string label)
     {
         var random = new Random(_seed);
-        Run(groups, new(heads, kvHeads, 128, window), format, "tokens=1/16," + label, test => test.CheckOwnRows(random), 1, 2, 256, 257, 4097, random.Next(1, 9000));
+        Run(groups, new(heads, kvHeads, 128, window), format, "tokens=1/16," + label, test => test.CheckOwnTokens(random, rows: true), 1, 2, 256, 257, 4097, random.Next(1, 9000));
+    }
+
+    [Theory]
+    // one sequence, whose selection is a kernel of its own where kernels are apart, and several
+    [InlineData(2, 2, KvFormat.F16, new[] { 20_000 })]
+    [InlineData(8, 2, KvFormat.BF16, new[] { 40_001, 1, 257 })]
+    public void KAndVOfItsOwnTokensInLongContexts(int heads, int kvHeads, KvFormat format, int[] lengths)
+    {
+        var random = new Random(_seed);
+        Run(8, new(heads, kvHeads, 128), format, "tokens=1/16,channels=64,bits=2", test => test.CheckOwnTokens(random, rows: true), lengths);
     }
 
     [Theory]

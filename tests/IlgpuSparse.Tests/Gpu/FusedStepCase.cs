@@ -162,32 +162,11 @@ internal sealed class FusedStepCase : IDisposable
         }
     }
 
-    /// <summary>A step that has the labels of its own tokens to make leaves what kernels apart leave, to the bit: labels, sets and outputs.</summary>
-    public void CheckOwnLabels(Random random)
-    {
-        int width = _shape.KvHeads * _shape.HeadDim;
-        using var q = Upload(RandomWeights.Normals(random, _step.Rows * _shape.Heads * _shape.HeadDim));
-        using var k = Upload([.. _lengths.SelectMany((length, s) => _k[s][((length - 1) * width)..])]);
-        using var others = Upload(RandomWeights.Normals(random, _step.Rows * width));
-        _policy.KeepsScores = false;
-        _policy.AppendLabels(0, _step, k);
-        var (expected, sets, _, _) = Attend(FusedSteps.On, q);
-        var state = _policy.State(0).OfType<DeviceBuffer>().ToArray();
-        byte[][] labels = [.. state.Select(Download)];
-        _policy.AppendLabels(0, _step, others);
-        Assert.Contains(state.Zip(labels), pair => !Download(pair.First).AsSpan().SequenceEqual(pair.Second));
-        var (found, setsOfOne, _, kernels) = Attend(FusedSteps.On, q, k);
-        _policy.KeepsScores = true;
-        Assert.True(IsFusedStep(Assert.Single(kernels)), $"{_what}: {string.Join(' ', kernels)}");
-        Assert.Equal(sets, setsOfOne);
-        Assert.Equal(expected, found);
-        Assert.All(state.Zip(labels), pair => Assert.True(Download(pair.First).AsSpan().SequenceEqual(pair.Second), _what));
-    }
-
     /// <summary>
-    /// A step that has K, V and labels of its own tokens to write leaves what kernels apart leave, to the bit: the whole cache, labels, sets and outputs, which are those of the reference. On CUDA also as kernels apart, none of which appends.
+    /// A step that has labels of its own tokens to write, and with <paramref name="rows"/> K and V, leaves what kernels before it leave, to the bit: the whole cache, labels, sets and outputs, which are those of the reference. On CUDA also as
+    /// kernels apart, none of which appends.
     /// </summary>
-    public void CheckOwnRows(Random random)
+    public void CheckOwnTokens(Random random, bool rows)
     {
         int width = _shape.KvHeads * _shape.HeadDim, perRow = _policy.Sets.Sets;
         float[] queries = RandomWeights.Normals(random, _step.Rows * _shape.Heads * _shape.HeadDim), keys = Sizes(random, _step.Rows * width), values = Sizes(random, _step.Rows * width);
@@ -197,46 +176,48 @@ internal sealed class FusedStepCase : IDisposable
         using var others = Upload(RandomWeights.Normals(random, _step.Rows * width));
         var layer = _cache.Layers[0];
         DeviceBuffer[] state = [layer.K, layer.V, .. _policy.State(0).OfType<DeviceBuffer>()];
+        _backend.AppendKv(_shape, layer, _step, k, v);
+        for (int i = 0; i < _step.Rows * width; i++)
+        {
+            int row = i / width;
+            (_k[row][^(width - i % width)], _v[row][^(width - i % width)]) = (KvRounding.Round(_cache.Format, keys[i]), KvRounding.Round(_cache.Format, values[i]));
+        }
         _policy.KeepsScores = false;
         foreach (var steps in _backend.Device.IsCuda ? (FusedSteps[])[FusedSteps.On, FusedSteps.Off] : [FusedSteps.On])
         {
-            _backend.AppendKv(_shape, layer, _step, k, v);
             _policy.AppendLabels(0, _step, k);
             var (expected, sets, _, _) = Attend(steps, q);
             byte[][] kept = [.. state.Select(Download)];
-            _backend.AppendKv(_shape, layer, _step, others, others);
-            _policy.AppendLabels(0, _step, others);
-            Assert.All(state.Take(2).Zip(kept), pair => Assert.False(Download(pair.First).AsSpan().SequenceEqual(pair.Second)));
-            var (found, setsOfOne, _, kernels) = Attend(steps, q, k, v);
+            Spoil(kept);
+            var (found, setsOfOne, _, kernels) = Attend(steps, q, k, rows ? v : null);
             Assert.Equal(steps == FusedSteps.On, kernels.Any(IsFusedStep));
             if (steps == FusedSteps.On) Assert.Single(kernels);
             Assert.Equal(sets, setsOfOne);
-            Assert.Equal(expected, found);
-            Assert.All(state.Zip(kept), pair => Assert.True(Download(pair.First).AsSpan().SequenceEqual(pair.Second), $"{_what}, {steps}"));
-            if (_backend.Records) CheckRecordedRows(k, v, others, q, state, kept, found);
-            for (int row = 0; row < _step.Rows; row++)
-            {
-                for (int i = 0; i < width; i++)
-                    (_k[row][^(width - i)], _v[row][^(width - i)]) = (KvRounding.Round(_cache.Format, keys[row * width + i]), KvRounding.Round(_cache.Format, values[row * width + i]));
-                CheckOutputs(found, queries, row, sets[(row * perRow)..((row + 1) * perRow)]);
-            }
+            Check(found, expected, kept);
+            for (int row = 0; row < _step.Rows; row++) CheckOutputs(found, queries, row, sets[(row * perRow)..((row + 1) * perRow)]);
+            if (!_backend.Records) continue;
+            using var y = Upload(new float[expected.Length]);
+            using var recorded = _backend.Record(() => _policy.AppendAndAttend(0, _step, k, q, y, rows ? (DeviceSpan)v : null));
+            // the one; or scores, perhaps selection, and attention
+            Assert.InRange(recorded.Nodes, 1, steps == FusedSteps.On ? 1 : _step.GridLength <= _backend.OneGroupTokens ? 2 : 3);
+            Spoil(kept);
+            recorded.Run();
+            Check(((DeviceSpan)y).ToArray<float>(expected.Length), expected, kept);
         }
         _policy.KeepsScores = true;
-    }
 
-    // A recording of the step writes them too, in no kernel of its own: the one, or scores, perhaps selection, and attention.
-    private void CheckRecordedRows(DeviceBuffer k, DeviceBuffer v, DeviceBuffer others, DeviceBuffer q, DeviceBuffer[] state, byte[][] kept, float[] expected)
-    {
-        using var y = Upload(new float[expected.Length]);
-        using var recorded = _backend.Record(() => _policy.AppendAndAttend(0, _step, k, q, y, (DeviceSpan)v));
-        Assert.InRange(recorded.Nodes, 1, _backend.FusedSteps == FusedSteps.On ? 1 : _step.GridLength <= _backend.OneGroupTokens ? 2 : 3);
-        for (int i = 0; i < 2; i++)
+        void Spoil(byte[][] kept)
         {
-            _backend.AppendKv(_shape, _cache.Layers[0], _step, others, others);
+            if (rows) _backend.AppendKv(_shape, layer, _step, others, others);
             _policy.AppendLabels(0, _step, others);
-            recorded.Run();
-            Assert.Equal(expected, ((DeviceSpan)y).ToArray<float>(expected.Length));
-            Assert.All(state.Zip(kept), pair => Assert.True(Download(pair.First).AsSpan().SequenceEqual(pair.Second), $"{_what}, recorded"));
+            Assert.Equal(rows, !Download(layer.K).AsSpan().SequenceEqual(kept[0]));
+            Assert.Contains(state.Zip(kept).Skip(2), pair => !Download(pair.First).AsSpan().SequenceEqual(pair.Second));
+        }
+
+        void Check(float[] found, float[] expected, byte[][] kept)
+        {
+            Assert.Equal(expected, found);
+            Assert.All(state.Zip(kept), pair => Assert.True(Download(pair.First).AsSpan().SequenceEqual(pair.Second), _what));
         }
     }
 

@@ -36,11 +36,11 @@ public sealed class FusedStepTests(Accelerators accelerators)
     [InlineData(4, 1, 64, KvFormat.BF16, "tokens=1/8,channels=32,bits=2,scaling=token", new[] { 90 })]
     [InlineData(4, 1, 64, KvFormat.F16, "tokens=1/8,channels=23,bits=4,scaling=token", new[] { 45 })]
     public void LabelsOfItsOwnTokens(int heads, int kvHeads, int headDim, KvFormat format, string settings, int[] lengths) =>
-        Run(accelerators.Open(GpuKind.CpuAccelerator), new(heads, kvHeads, headDim), format, settings, (test, random) => test.CheckOwnLabels(random), lengths);
+        Run(accelerators.Open(GpuKind.CpuAccelerator), new(heads, kvHeads, headDim), format, settings, (test, random) => test.CheckOwnTokens(random, rows: false), lengths);
 
     [Fact]
     public void ClustersMakeTheLabelsOfTheirOwnTokens() =>
-        Run(accelerators.OpenEmulatingClusters(), new(1, 1, 64), KvFormat.F16, "tokens=1/4,channels=64,bits=2", (test, random) => test.CheckOwnLabels(random), 300);
+        Run(accelerators.OpenEmulatingClusters(), new(1, 1, 64), KvFormat.F16, "tokens=1/4,channels=64,bits=2", (test, random) => test.CheckOwnTokens(random, rows: false), 300);
 
     [Theory]
     // the first token of a sequence; the last and the first of a block
@@ -50,11 +50,11 @@ public sealed class FusedStepTests(Accelerators accelerators)
     [InlineData(5, 1, 128, KvFormat.BF16, "tokens=40,channels=64,bits=1,reduce=sum", 90, new[] { 110 })]
     [InlineData(1, 1, 128, KvFormat.F16, "tokens=1/2,channels=16,bits=8,scaling=token", 0, new[] { 17 })]
     public void KAndVOfItsOwnTokens(int heads, int kvHeads, int headDim, KvFormat format, string settings, int window, int[] lengths) =>
-        Run(accelerators.Open(GpuKind.CpuAccelerator), new(heads, kvHeads, headDim, window), format, settings, (test, random) => test.CheckOwnRows(random), lengths);
+        Run(accelerators.Open(GpuKind.CpuAccelerator), new(heads, kvHeads, headDim, window), format, settings, (test, random) => test.CheckOwnTokens(random, rows: true), lengths);
 
     [Fact]
     public void ClustersWriteKAndVOfTheirOwnTokens() =>
-        Run(accelerators.OpenEmulatingClusters(), new(1, 1, 64), KvFormat.F16, "tokens=1/4,channels=64,bits=2", (test, random) => test.CheckOwnRows(random), 300);
+        Run(accelerators.OpenEmulatingClusters(), new(1, 1, 64), KvFormat.F16, "tokens=1/4,channels=64,bits=2", (test, random) => test.CheckOwnTokens(random, rows: true), 300);
 
     [Theory]
     [InlineData(2, 64, KvFormat.F16, "tokens=1/4,channels=64,bits=2", 0, 400, false)]

@@ -2,6 +2,7 @@ using ILGPU;
 using ILGPU.Runtime;
 using IlgpuSparse.Compute;
 using IlgpuSparse.Compute.Gpu;
+using IlgpuSparse.Compute.Gpu.Kernels.Attention;
 using IlgpuSparse.Compute.Gpu.Kernels.Selection;
 using IlgpuSparse.Tests.Attention;
 using IlgpuSparse.Tests.Reference;
@@ -18,11 +19,12 @@ public sealed class SelectionKernelTests(Accelerators accelerators) : IDisposabl
     private readonly int _seed = Random.Shared.Next();
     private readonly GpuBackend _backend = GpuBackend.Create(accelerators.Open(GpuKind.CpuAccelerator), leaveOpen: true);
 
-    private delegate void ScoreLauncher(AcceleratorStream stream, KernelConfig config, LabelView labels, ScoreView score, SelectView select);
+    // for other tests too: a kernel that is loaded twice is one delegate
+    internal delegate void ScoreLauncher(AcceleratorStream stream, KernelConfig config, LabelView labels, ScoreView score, SelectView select, ArrayView<float> keys, OwnRowView own);
 
     private delegate void SelectLauncher(AcceleratorStream stream, KernelConfig config, SelectView select);
 
-    private delegate void PlaceLauncher(AcceleratorStream stream, KernelConfig config, SelectView select, int tokens);
+    internal delegate void PlaceLauncher(AcceleratorStream stream, KernelConfig config, SelectView select, int tokens);
 
     public enum Way { Portable, OneGroup, Split }
 
@@ -135,7 +137,7 @@ public sealed class SelectionKernelTests(Accelerators accelerators) : IDisposabl
             var select = GpuSelect.View(shape, rule ?? new SelectionRule(1, 1, 1), batch, scores, chosen);
             select.Scratch = memory.View(mass: true);
             Load<ScoreLauncher>(variant)(Device.Stream, new KernelConfig(new Index3D((labels.Lengths.Max() + 64 * units) / score.ChunkTokens + 1, sets, rows), new Index3D(64, 1, 1)),
-                GpuLabels.View(shape, labels.Layer, batch), score, select);
+                GpuLabels.View(shape, labels.Layer, batch), score, select, default, default);
             var mode = variant.Method.GetGenericArguments()[^1];
             if (mode == KernelCounts.Of(ScoreKernel.WithBins) || mode == KernelCounts.Of(ScoreKernel.WithMaximum)) Finish(select, capacity, sets, rows, mode == KernelCounts.Of(ScoreKernel.WithMaximum));
         }

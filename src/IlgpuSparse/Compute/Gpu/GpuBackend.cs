@@ -233,7 +233,7 @@ public sealed class GpuBackend : ComputeBackend
 
     /// <inheritdoc/>
     public override void ScoreAndSelect(AttentionShape shape, LabelLayer labels, StepBatch batch, DeviceSpan q, GroupReduction reduction, SelectionRule rule, TokenScores scores, TokenSets sets) =>
-        _select.ScoreAndSelect(shape, labels, batch, q, reduction, rule, scores, sets, Stream);
+        _select.ScoreAndSelect(new LabelChoice(shape, labels, q, reduction, rule, scores, sets), default, batch, Stream);
 
     /// <inheritdoc/>
     public override void AttendSelected(AttentionShape shape, KvLayer cache, StepBatch batch, DeviceSpan q, TokenSets sets, DeviceSpan y) => _attention.Selected(shape, cache, batch, q, sets, y, Stream);
@@ -245,7 +245,14 @@ public sealed class GpuBackend : ComputeBackend
         // a score that somebody reads is of a label that is whole
         if (choice.KeepsScores) AppendMissing(batch, ref choice);
         if (!AttentionLaunch.CanWriteOwn(shape, cache, batch)) AppendMissing(shape, cache, batch, ref own);
-        if (!_fused.TryRun(shape, cache, batch, q, choice, own, y, Stream)) base.AttendByLabels(shape, cache, batch, q, choice, y, own);
+        if (_fused.TryRun(shape, cache, batch, q, choice, own, y, Stream)) return;
+        if ((own is not null || choice.Keys is not null) && !_select.Appends(choice, batch))
+        {
+            AppendMissing(shape, cache, batch, ref own);
+            AppendMissing(batch, ref choice);
+        }
+        _select.ScoreAndSelect(choice, AttentionLaunch.View(own, shape, cache, batch), batch, Stream);
+        AttendSelected(shape, cache, batch, q, choice.Sets, y);
     }
 
     internal override void Prefetch(KvLayer cache, StepBatch batch, TokenSets sets) => cache.Offload?.Owner.Selected.Prefetch(cache, batch, sets);

@@ -1,12 +1,13 @@
 using ILGPU;
 using ILGPU.Runtime;
+using IlgpuSparse.Compute.Gpu.Kernels.Attention;
 
 namespace IlgpuSparse.Compute.Gpu.Kernels.Selection;
 
 /// <summary>Approximate logits on a GPU.</summary>
 internal sealed class GpuScore(GpuDevice device)
 {
-    private delegate void Launcher(AcceleratorStream stream, KernelConfig config, LabelView labels, ScoreView score, SelectView select);
+    private delegate void Launcher(AcceleratorStream stream, KernelConfig config, LabelView labels, ScoreView score, SelectView select, ArrayView<float> keys, OwnRowView own);
 
     private delegate void PortableLauncher(AcceleratorStream stream, KernelConfig config, LabelView labels, ScoreView score);
 
@@ -16,7 +17,7 @@ internal sealed class GpuScore(GpuDevice device)
         if (batch.Rows == 0) return;
         var view = GpuLabels.View(shape, labels, batch);
         var score = View(shape, labels, batch, q, reduction, scores);
-        if (TakesTensorCores(device, labels, score)) Launch(view, score, new SelectView { Positions = view.Positions, Scores = score.Scores }, labels.Format, batch, scores.Sets, ScoreKernel.ScoresOnly, stream);
+        if (TakesTensorCores(device, labels, score)) Launch(view, score, new SelectView { Positions = view.Positions, Scores = score.Scores }, labels.Format, batch, scores.Sets, ScoreKernel.ScoresOnly, default, default, stream);
         else
         {
             int group = device.Kind == GpuKind.CpuAccelerator ? 32 : ScorePortableKernel.GroupSize;
@@ -29,8 +30,8 @@ internal sealed class GpuScore(GpuDevice device)
     public static bool TakesTensorCores(GpuDevice device, LabelLayer labels, ScoreView score) =>
         device.IsCuda && labels.Channels <= ScoreKernel.MaxChannels && (score.Sum != 0 || score.HeadsPerSet <= ScoreKernel.MaxHeads);
 
-    /// <summary>Launches <see cref="ScoreKernel"/>; <paramref name="mode"/> is one of its constants.</summary>
-    public void Launch(LabelView labels, ScoreView score, SelectView select, LabelFormat format, StepBatch batch, int sets, int mode, AcceleratorStream stream)
+    /// <summary>Launches <see cref="ScoreKernel"/>; <paramref name="mode"/> is one of its constants, and <paramref name="keys"/> and <paramref name="own"/> are what it appends.</summary>
+    public void Launch(LabelView labels, ScoreView score, SelectView select, LabelFormat format, StepBatch batch, int sets, int mode, ArrayView<float> keys, OwnRowView own, AcceleratorStream stream)
     {
         int laneWords = ScoreKernel.LaneWords(format, labels.ChannelCount), units = ScoreKernel.Units(format, mode, laneWords);
         int tiles = ScoreKernel.Tiles(score.Sum != 0 ? 1 : score.HeadsPerSet);
@@ -39,7 +40,7 @@ internal sealed class GpuScore(GpuDevice device)
         int unit = units * ScoreKernel.UnitTokens, span = score.Window > 0 ? Math.Min(batch.GridLength, score.Window + unit - 1) : batch.GridLength;
         score.ChunkTokens = ScoreKernel.ChunkTokens(mode, group / 32 * unit, (long)span * sets * batch.Rows, device.Multiprocessors);
         device.Kernels.Load<Launcher>(ScoreKernel.Variant(format, laneWords, units, tiles, mode))(stream,
-            new KernelConfig(new Index3D(LaunchShapes.Groups(span, score.ChunkTokens), sets, batch.Rows), new Index3D(group, 1, 1)), labels, score, select);
+            new KernelConfig(new Index3D(LaunchShapes.Groups(span, score.ChunkTokens), sets, batch.Rows), new Index3D(group, 1, 1)), labels, score, select, keys, own);
     }
 
     /// <summary>The kernels' argument for queries and scores; <see cref="ScoreView.ChunkTokens"/> is the launch's.</summary>

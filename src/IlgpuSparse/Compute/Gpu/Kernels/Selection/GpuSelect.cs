@@ -1,5 +1,6 @@
 using ILGPU;
 using ILGPU.Runtime;
+using IlgpuSparse.Compute.Gpu.Kernels.Attention;
 
 namespace IlgpuSparse.Compute.Gpu.Kernels.Selection;
 
@@ -41,11 +42,13 @@ internal sealed class GpuSelect(GpuDevice device, GpuScore score, MemoryLedger m
     }
 
     /// <summary>
-    /// Scores and sets in as few kernels as there can be: one for short contexts, two for long ones, and four by mass. The result is that of <see cref="GpuScore.Run"/> and <see cref="Run"/>.
+    /// Scores and sets by <paramref name="choice"/> in as few kernels as there can be: one for short contexts, two for long ones, and four by mass. The result is that of <see cref="GpuScore.Run"/> and <see cref="Run"/>. Labels that the
+    /// choice lacks, and rows of <paramref name="own"/>, are written meanwhile, where this <see cref="Appends"/>.
     /// </summary>
-    public void ScoreAndSelect(AttentionShape shape, LabelLayer labels, StepBatch batch, DeviceSpan q, GroupReduction reduction, SelectionRule rule, TokenScores scores, TokenSets sets, AcceleratorStream stream)
+    public void ScoreAndSelect(LabelChoice choice, OwnRowView own, StepBatch batch, AcceleratorStream stream)
     {
         if (batch.Rows == 0) return;
+        var (shape, labels, q, reduction, rule, scores, sets) = choice;
         var scoreView = GpuScore.View(shape, labels, batch, q, reduction, scores);
         if (!GpuScore.TakesTensorCores(device, labels, scoreView))
         {
@@ -56,15 +59,26 @@ internal sealed class GpuSelect(GpuDevice device, GpuScore score, MemoryLedger m
         var view = View(shape, rule, batch, scores, sets);
         bool mass = ByMass(rule, sets), oneGroup = OneGroup(shape, batch, mass);
         view.Scratch = Memory(scores).View(mass);
-        if (oneGroup && !ScoreKernel.HasSelection(labels.Format, ScoreKernel.LaneWords(labels.Format, labels.Channels)))
+        if (Mode(choice, batch) is not { } mode)
         {
             score.Run(shape, labels, batch, q, reduction, scores, stream);
             Run(shape, rule, batch, scores, sets, stream);
             return;
         }
-        int mode = mass ? oneGroup ? ScoreKernel.WithMassSelection : ScoreKernel.WithMaximum : oneGroup ? ScoreKernel.WithSelection : ScoreKernel.WithBins;
-        score.Launch(GpuLabels.View(shape, labels, batch), scoreView, view, labels.Format, batch, scores.Sets, mode, stream);
+        score.Launch(GpuLabels.View(shape, labels, batch), scoreView, view, labels.Format, batch, scores.Sets, mode, choice.Keys is { } keys ? GpuBuffer.View<float>(keys, (long)batch.Rows * shape.KvHeads * shape.HeadDim) : default, own, stream);
         if (!oneGroup) Finish(shape, batch, scores.Sets, view, mass, stream);
+    }
+
+    /// <summary>Whether <see cref="ScoreAndSelect"/> writes labels, K and V of the rows' own tokens.</summary>
+    public bool Appends(LabelChoice choice, StepBatch batch) =>
+        batch.Rows > 0 && GpuScore.TakesTensorCores(device, choice.Labels, GpuScore.View(choice.Shape, choice.Labels, batch, choice.Queries, choice.Reduction, choice.Scores)) && Mode(choice, batch) is { } mode && ScoreKernel.Appends(mode);
+
+    // The score kernel's mode; null where there is none with all of the selection behind the scores.
+    private int? Mode(LabelChoice choice, StepBatch batch)
+    {
+        bool mass = ByMass(choice.Rule, choice.Sets), oneGroup = OneGroup(choice.Shape, batch, mass);
+        if (oneGroup && !ScoreKernel.HasSelection(choice.Labels.Format, ScoreKernel.LaneWords(choice.Labels.Format, choice.Labels.Channels))) return null;
+        return mass ? oneGroup ? ScoreKernel.WithMassSelection : ScoreKernel.WithMaximum : oneGroup ? ScoreKernel.WithSelection : ScoreKernel.WithBins;
     }
 
     private void Finish(AttentionShape shape, StepBatch batch, int sets, SelectView view, bool mass, AcceleratorStream stream)

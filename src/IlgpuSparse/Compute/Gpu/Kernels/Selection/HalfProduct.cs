@@ -35,6 +35,8 @@ internal readonly struct HalfProduct : ILabelProduct
         Group.Barrier();
     }
 
+    public static void WriteOwn(LabelView labels, QuerySet set, ArrayView<float> keys, int headDim) => OwnLabel.Write<LabelBits.Half>(labels, set, keys, headDim);
+
     public static F4 Multiply<TWords>(U4[] words, int first, U2[] query, float factor)
         where TWords : struct, IKernelCount
     {

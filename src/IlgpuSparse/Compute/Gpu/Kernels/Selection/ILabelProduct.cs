@@ -22,6 +22,9 @@ internal interface ILabelProduct
     static abstract void Prepare<TWords>(LabelView labels, ScoreView score, QuerySet set, ArrayView<float> queries, ArrayView<U2> fragments, ArrayView<float> factors, ArrayView<float> summands, ArrayView<float> spreads)
         where TWords : struct, IKernelCount;
 
+    /// <summary>Writes the label of a row's own key: <see cref="OwnLabel.Write"/> with the labels' bits.</summary>
+    static abstract void WriteOwn(LabelView labels, QuerySet set, ArrayView<float> keys, int headDim);
+
     /// <summary>The scores of a lane's four tokens, whose words are <paramref name="words"/>[<paramref name="first"/> ..], with its query, before summand and per-token scales.</summary>
     static abstract F4 Multiply<TWords>(U4[] words, int first, U2[] query, float factor)
         where TWords : struct, IKernelCount;

@@ -43,7 +43,8 @@ internal static class OwnLabel
     private static uint Code<TBits>(LabelView labels, int kvHead, int channel, float k, uint scales)
         where TBits : struct, ILabelBits
     {
-        uint code = LabelAppendKernel.Code<TBits>(labels, kvHead * labels.ChannelCount + Math.Min(channel, labels.ChannelCount - 1), k, Ptx.HalfHigh(scales), Ptx.HalfLow(scales));
+        uint code = TBits.Bits == 16 ? HalfBits.Round(k)
+            : LabelAppendKernel.Code<TBits>(labels, kvHead * labels.ChannelCount + Math.Min(channel, labels.ChannelCount - 1), k, Ptx.HalfHigh(scales), Ptx.HalfLow(scales));
         return channel < labels.ChannelCount ? code : 0u;
     }
 

@@ -1,4 +1,5 @@
 using ILGPU;
+using IlgpuSparse.Compute.Gpu.Kernels.Attention;
 
 namespace IlgpuSparse.Compute.Gpu.Kernels.Selection;
 
@@ -47,6 +48,9 @@ internal static class ScoreKernel
 
     /// <summary>Whether the kernel leaves finished sets.</summary>
     public static bool Selects(int mode) => mode is WithSelection or WithMassSelection;
+
+    /// <summary>Whether the kernel writes labels, K and V of the rows' own tokens where they are missing: where these are in a set whatever their scores, as they are in none by mass.</summary>
+    public static bool Appends(int mode) => mode is WithBins or WithSelection;
 
     public static int GroupSize(int mode) => Selects(mode) ? SetFilterKernel.GroupSize : 256;
 
@@ -100,7 +104,12 @@ internal static class ScoreKernel
         select Variant(format, laneWords, Units(format, mode, laneWords), tiles, mode);
 
     /// <summary>Grid (chunks, sets, rows).</summary>
-    public static void Run<TProduct, TWords, TUnits, TTiles, TMode>(LabelView labels, ScoreView score, SelectView select)
+    /// <param name="labels">The labels.</param>
+    /// <param name="score">Queries, and where the scores go.</param>
+    /// <param name="select">The rule, and where histograms and sets go.</param>
+    /// <param name="keys">Keys of the rows' own tokens, whose labels are still to be written; empty where they are there, and in modes that <see cref="Appends"/> does not name.</param>
+    /// <param name="own">K and V of the same tokens, where they are not in the cache.</param>
+    public static void Run<TProduct, TWords, TUnits, TTiles, TMode>(LabelView labels, ScoreView score, SelectView select, ArrayView<float> keys, OwnRowView own)
         where TProduct : struct, ILabelProduct
         where TWords : struct, IKernelCount
         where TUnits : struct, IKernelCount
@@ -118,7 +127,18 @@ internal static class ScoreKernel
         if (start <= position)
         {
             var range = VisibleRange.Of(select, row);
-            var slice = SliceScores.Of<TProduct, TWords, TUnits, TTiles, TMode>(labels, score, QuerySet.Of(labels, score, row, set), range, first, start, end, score.Scores, ((long)row * Grid.DimY + set) * score.Capacity, bins, fragments, columns);
+            var queries = QuerySet.Of(labels, score, row, set);
+            if (TMode.Value == WithBins || TMode.Value == WithSelection)
+            {
+                // Beside those who prepare the queries, by the group that has the token in its chunk, of the kv head's first set. The token's own score may be of a label that is half there: it counts in the first bin and is in the
+                // set without. Who attends to it is a later kernel.
+                if (end == position + 1 && queries.FirstHead == queries.KvHead * score.GroupSize)
+                {
+                    if (keys.Length != 0 && Group.IdxX >> 5 == (Group.DimX >> 5) - 1) TProduct.WriteOwn(labels, queries, keys, score.HeadDim);
+                    if (own.AreMissing && Group.IdxX >> 5 == (Group.DimX >> 5) - 2) own.Write(row, queries.KvHead, position);
+                }
+            }
+            var slice = SliceScores.Of<TProduct, TWords, TUnits, TTiles, TMode>(labels, score, queries, range, first, start, end, score.Scores, ((long)row * Grid.DimY + set) * score.Capacity, bins, fragments, columns);
             if (TMode.Value != ScoresOnly && Grid.IdxX == 0 && Group.IdxX == 0) select.Scratch.Spreads[(long)row * Grid.DimY + set] = slice.Inverse;
             if (TMode.Value == WithMaximum) HistogramKernel.FlushMaximum(slice.Maximum, select.Scratch, (long)row * Grid.DimY + set);
             if (TMode.Value == WithMaximum)
