@@ -46,7 +46,8 @@ internal sealed class RowFetcher : IDisposable
         int index = layer.Offload!.Index;
         var room = _ahead!.Rows(index);
         _fetchAhead ??= _device.Kernels.Load<FetchLauncher>(FetchKernel.Variant(typeof(FetchAhead)));
-        _ahead.Start(index, sets, stream => Launch(_fetchAhead, FetchKernel.AheadGroupSize, FetchKernel.AheadGroups(_device.Multiprocessors), layer, batch, sets, room, _ahead.View(index, sets), stream));
+        long rows = (long)batch.Rows * sets.Sets * sets.Capacity;
+        _ahead.Start(index, sets, stream => Launch(_fetchAhead, FetchKernel.AheadGroupSize, FetchKernel.AheadGroups(_device.Multiprocessors, rows), layer, batch, sets, room, _ahead.View(index, sets), stream));
     }
 
     /// <summary>Gathers the rows of <paramref name="sets"/>: what to attend to, and the lists in its terms.</summary>

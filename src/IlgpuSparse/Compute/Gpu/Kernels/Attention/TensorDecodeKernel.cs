@@ -92,6 +92,8 @@ internal static class TensorDecodeKernel
         int stage = 2 * TileTokens * Stride(THead.Channels); // 16-byte units: a tile of K, a tile of V
         int ringStart = warp * TPipeline.Stages * stage;
 
+        ulong policy = TTokens.Contiguous ? Loads.EvictFirst() : 0;
+
         // one tile's rows are located while the tile before is being asked for
         int count = (place.End - place.Begin - warp + (1 << TPipeline.WarpShift) - 1) >> TPipeline.WarpShift;
         int tile = place.Begin + warp, ahead = tile;
@@ -106,7 +108,7 @@ internal static class TensorDecodeKernel
         {
             if (s < count)
             {
-                Ask<THead, TTokens>(cache, ring, ringStart + s * stage, offset, ahead, range, lane);
+                Ask<THead, TTokens>(cache, ring, ringStart + s * stage, offset, ahead, range, lane, policy);
                 ahead += 1 << TPipeline.WarpShift;
                 offset = Locate(cache, args, place.Row, place.KvHead, position);
                 if (TTokens.AsksAhead) AskAhead<THead>(cache, offset, lane);
@@ -175,7 +177,7 @@ internal static class TensorDecodeKernel
 
             if (i + TPipeline.Stages < count)
             {
-                Ask<THead, TTokens>(cache, ring, at, offset, ahead, range, lane);
+                Ask<THead, TTokens>(cache, ring, at, offset, ahead, range, lane, policy);
                 ahead += 1 << TPipeline.WarpShift;
                 offset = Locate(cache, args, place.Row, place.KvHead, position);
                 if (TTokens.AsksAhead) AskAhead<THead>(cache, offset, lane);
@@ -233,8 +235,8 @@ internal static class TensorDecodeKernel
     public static int Locate(KvView cache, AttentionArgs args, int row, int kvHead, int position) =>
         ((cache.Blocks[row * args.MaxBlocks + (position >> KvLayer.BlockShift)] * args.KvHeads + kvHead) << KvLayer.BlockShift) + (position & (KvLayer.BlockTokens - 1));
 
-    // Starts the copies of a tile.
-    private static void Ask<THead, TTokens>(KvView cache, ArrayView<U4> ring, int at, int offset, int tile, KeyRange range, int lane)
+    // Starts the copies of a tile. Of whole rows nothing is read again before the next step: they make way for what is.
+    private static void Ask<THead, TTokens>(KvView cache, ArrayView<U4> ring, int at, int offset, int tile, KeyRange range, int lane, ulong policy)
         where THead : struct, IHeadSize
         where TTokens : struct, ITokenSource
     {
@@ -248,8 +250,16 @@ internal static class TensorDecodeKernel
             long source = TTokens.Contiguous ? (long)offset * units + lane + 32 * j : (long)Warp.Shuffle(offset, row) * units + column;
             int target = at + row * Stride(THead.Channels) + column;
             int bytes = 16 & ~Outside(range, (tile << 4) + row);
-            TensorOps.CopyAsync(ref ring[target], ref k[source], bytes);
-            TensorOps.CopyAsync(ref ring[target + TileTokens * Stride(THead.Channels)], ref v[source], bytes);
+            if (TTokens.Contiguous)
+            {
+                TensorOps.CopyAsync(ref ring[target], ref k[source], bytes, policy);
+                TensorOps.CopyAsync(ref ring[target + TileTokens * Stride(THead.Channels)], ref v[source], bytes, policy);
+            }
+            else
+            {
+                TensorOps.CopyAsync(ref ring[target], ref k[source], bytes);
+                TensorOps.CopyAsync(ref ring[target + TileTokens * Stride(THead.Channels)], ref v[source], bytes);
+            }
         }
     }
 

@@ -20,6 +20,10 @@ internal static class TensorOps
     [IntrinsicImplementation, PtxOp("cp.async.cg.shared.global.L2::128B [$s0], [$g1], 16, $2;")]
     public static void CopyAsync(ref U4 shared, ref U4 global, int bytes) => shared = bytes == 0 ? default : global;
 
+    /// <summary>As <see cref="CopyAsync(ref U4, ref U4, int)"/>, with a word about L2.</summary>
+    [IntrinsicImplementation, PtxOp("cp.async.cg.shared.global.L2::cache_hint.L2::128B [$s0], [$g1], 16, $2, $3;")]
+    public static void CopyAsync(ref U4 shared, ref U4 global, int bytes, ulong policy) => shared = bytes == 0 ? default : global;
+
     /// <summary>Starts a copy of 16 bytes to byte <paramref name="at"/> of <paramref name="memory"/>, in shared memory; as the one before otherwise.</summary>
     [IntrinsicImplementation, PtxOp("{ .reg .b32 at; add.s32 at, $s0, $1; cp.async.cg.shared.global.L2::128B [at], [$g2], 16, $3; }")]
     public static void CopyAsync(ref U4 memory, int at, ref U4 global, int bytes) => Unsafe.AddByteOffset(ref memory, at) = bytes == 0 ? default : global;

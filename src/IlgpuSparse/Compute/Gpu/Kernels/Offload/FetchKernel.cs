@@ -15,7 +15,10 @@ internal static class FetchKernel
     public const int GroupSize = 256;
 
     /// <summary>Threads a group of <see cref="FetchAhead"/>, which has a layer's time, but works beside that layer: groups of 256 threads take so many registers of every multiprocessor that the layer's own kernels wait for their end.</summary>
-    public const int AheadGroupSize = 64;
+    public const int AheadGroupSize = 32;
+
+    // Rows that are worth a group of FetchAhead: of few rows the bus is no limit, and the layer has the more multiprocessors for itself.
+    private const int AheadRowsPerGroup = 128;
 
     /// <summary>Counters of this kernel: rows from the host, hot ones, ones of resident blocks, ones brought ahead that were asked for, and all that were brought ahead.</summary>
     public const int HostRows = 0, HotRowsRead = 1, ResidentRows = 2, AheadRowsRead = 3, AheadRows = 4, Counted = 5;
@@ -31,8 +34,8 @@ internal static class FetchKernel
     /// <summary>Groups of a launch on a device of so many multiprocessors.</summary>
     public static int Groups(int multiprocessors) => 2 * multiprocessors;
 
-    /// <summary>Groups of a launch of <see cref="FetchAhead"/>: a group has 8 KB under way, and half as many as there are multiprocessors keep the bus busy (docs/numbers/offload-h100.md).</summary>
-    public static int AheadGroups(int multiprocessors) => multiprocessors / 2;
+    /// <summary>Groups of a launch of <see cref="FetchAhead"/> for lists of <paramref name="rows"/> in all: a group has 4 KB under way, and one for three of four multiprocessors keeps the bus busy (docs/numbers/offload-h100.md).</summary>
+    public static int AheadGroups(int multiprocessors, long rows) => (int)Math.Clamp(rows / AheadRowsPerGroup, 1, Math.Max(1, 3 * multiprocessors / 4));
 
     /// <summary>All variants.</summary>
     public static IEnumerable<KernelVariant> Variants => new[] { typeof(FetchNow), typeof(FetchAhead), typeof(FetchLate) }.Select(Variant);
