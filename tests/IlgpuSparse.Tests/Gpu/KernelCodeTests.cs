@@ -50,7 +50,7 @@ public sealed class KernelCodeTests
     [Fact]
     public void WeightsAreAskedForBeforeEarlierKernelsHaveFinished()
     {
-        foreach (var variant in (Func<Type, KernelVariant>[])[LinearRowKernel.Variant, epilogue => RowStreamKernel.Variant(WeightFormat.F16, epilogue), epilogue => RowStreamKernel.Variant(WeightFormat.Q4_K, epilogue)])
+        foreach (var variant in (Func<Type, KernelVariant>[])[LinearRowKernel.Variant, epilogue => RowStreamKernel.Variant(WeightFormat.F16, epilogue), epilogue => RowDigitKernel.Variant(WeightFormat.Q4_K, epilogue)])
         {
             string row = KernelCode.Entry(KernelCode.Ptx(variant(typeof(StoreEpilogue)), 9, 0));
             Assert.Contains("L2::cache_hint", row[..row.IndexOf("griddepcontrol.wait;", StringComparison.Ordinal)], StringComparison.Ordinal);
@@ -168,8 +168,6 @@ public sealed class KernelCodeTests
 
     [Theory]
     [InlineData(WeightFormat.F16, 4, true, 8, 8, 0)]
-    [InlineData(WeightFormat.Q8_0, 4, false, 16, 8, 24)]
-    [InlineData(WeightFormat.Q4_K, 3, false, 32, 22, 0)]
     public void WeightsOfASingleRowStreamPastTheRegistersBeforeTheActivations(WeightFormat format, int depth, bool atOnce, int products, int vectors, int words)
     {
         string ptx = KernelCode.Ptx(RowStreamKernel.Variant(format, typeof(StoreEpilogue)), 9), entry = KernelCode.Entry(ptx);

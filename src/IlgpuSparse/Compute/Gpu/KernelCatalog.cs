@@ -21,6 +21,7 @@ internal static class KernelCatalog
         .. LinearKernel.Variants,
         .. LinearRowKernel.Variants,
         .. RowStreamKernel.Variants,
+        .. RowDigitKernel.Variants,
         .. TensorProductKernel.Variants,
         .. RowPlanesKernel.Variants,
         .. NormPlanesKernel.Variants,

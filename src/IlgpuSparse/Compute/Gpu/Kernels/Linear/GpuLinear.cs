@@ -7,7 +7,7 @@ using IlgpuSparse.Model;
 namespace IlgpuSparse.Compute.Gpu.Kernels.Linear;
 
 /// <summary>
-/// Launches <see cref="RowStreamKernel"/>, <see cref="LinearRowKernel"/> and <see cref="LinearKernel"/>: products of few activation rows, alone or with what comes before and after them. Each method says whether it could: it needs tensor cores, a format with
+/// Launches <see cref="RowDigitKernel"/>, <see cref="RowStreamKernel"/>, <see cref="LinearRowKernel"/> and <see cref="LinearKernel"/>: products of few activation rows, alone or with what comes before and after them. Each method says whether it could: it needs tensor cores, a format with
 /// a codec, whole rows in units of 16 bytes for the formats that are read so, and activations that fit shared memory.
 /// </summary>
 /// <param name="device">The device.</param>
@@ -176,18 +176,28 @@ internal sealed class GpuLinear(GpuDevice device, bool tensorCores)
             int steps = BF16Row.Steps(weight.Columns), rowBytes = LinearRowKernel.SharedBytes(steps);
             return new LinearPlan(codec, -1, device.IsCuda ? LinearRowKernel.MaxWarps : EmulatedWarps, rowBytes, rowBytes > SharedLimit ? 0 : 1, steps);
         }
-        if (StreamCodec.Of(weight.Format) is not { } stream) return null;
-        int warps = device.IsCuda ? RowStreamKernel.Warps : EmulatedWarps, stages = stream.RowStages(weight.Columns);
-        var plan = new LinearPlan(codec, -1, warps, 0, 1, stages, Streams: true);
-        int bytes = 16 * StreamMemory.Of(stream.Depth * 2 * stream.Units, warps, stages, stream.Quads, pairs / Groups(plan, pairs, slots) + 1).Total;
-        return plan with { SharedBytes = bytes, Resident = bytes > SharedLimit ? 0 : 1 };
+        int warps = device.IsCuda ? RowStreamKernel.Warps : EmulatedWarps;
+        if (DigitCodec.Of(weight.Format) is { } digits)
+        {
+            var plan = new LinearPlan(codec, -1, warps, 0, 1, digits.RowStages(weight.Columns), RowsPerShare: 8);
+            int eights = pairs / 4 / Groups(plan, pairs, slots) + 1;
+            return Sized(plan, DigitMemory.Of(digits.Depth * 8 * digits.Stride, warps, plan.Steps * digits.Octs, eights).Total);
+        }
+        if (StreamCodec.Of(weight.Format) is { } stream)
+        {
+            var plan = new LinearPlan(codec, -1, warps, 0, 1, stream.RowStages(weight.Columns), RowsPerShare: 2);
+            return Sized(plan, StreamMemory.Of(stream.Depth * 2 * stream.Units, warps, plan.Steps, stream.Quads, pairs / Groups(plan, pairs, slots) + 1).Total);
+        }
+        return null;
     }
 
-    // Groups of a launch; pairs of rows for a single one, of which one a multiprocessor has room beside the next kernel's.
+    private LinearPlan Sized(LinearPlan plan, int units) => plan with { SharedBytes = 16 * units, Resident = 16 * units > SharedLimit ? 0 : 1 };
+
+    // Groups of a launch; rows for a single one, of which one a multiprocessor has room beside the next kernel's.
     private int Groups(LinearPlan plan, int pairs, int slots)
     {
         int most = Math.Max(1, device.Multiprocessors * plan.Resident / slots);
-        return Math.Min(plan switch { { Steps: 0 } => pairs / 8, { Streams: true } => pairs, _ => LaunchShapes.Groups(pairs, plan.Warps) }, most);
+        return Math.Min(plan switch { { Steps: 0 } => pairs / 8, { RowsPerShare: > 0 } => 2 * pairs / plan.RowsPerShare, _ => LaunchShapes.Groups(pairs, plan.Warps) }, most);
     }
 
     private void Launch<TEpilogue>(LinearPlan plan, LinearInputs input, int tiles, TEpilogue epilogue, AcceleratorStream stream, int slots, params ReadOnlySpan<WeightMatrix> weights) where TEpilogue : struct, ILinearEpilogue
@@ -199,7 +209,8 @@ internal sealed class GpuLinear(GpuDevice device, bool tensorCores)
             var method = plan switch
             {
                 { Steps: 0 } => LinearKernel.Variant(weight.Format, plan.Tiles, typeof(TEpilogue)),
-                { Streams: true } => RowStreamKernel.Variant(weight.Format, typeof(TEpilogue)),
+                { RowsPerShare: 8 } => RowDigitKernel.Variant(weight.Format, typeof(TEpilogue)),
+                { RowsPerShare: 2 } => RowStreamKernel.Variant(weight.Format, typeof(TEpilogue)),
                 _ => LinearRowKernel.Variant(typeof(TEpilogue)),
             };
             var variant = method with { DynamicSharedBytes = SharedLimit };
@@ -230,8 +241,9 @@ internal sealed class GpuLinear(GpuDevice device, bool tensorCores)
             Tiles = tiles,
         };
         int groups = Groups(plan, 8 * tiles, slots);
-        args.GroupPairs = 8 * tiles / groups;
-        args.MorePairs = 8 * tiles % groups;
+        int shares = plan.RowsPerShare > 0 ? LinearKernel.TileRows * tiles / plan.RowsPerShare : 0;
+        args.GroupShare = shares / groups;
+        args.MoreShares = shares % groups;
         ((Launcher<TEpilogue>)kernel.Launch)(stream, new KernelConfig(new Index3D(groups, slots, 1), new Index3D(plan.Warps * 32, 1, 1), SharedMemoryConfig.RequestDynamic<byte>(plan.SharedBytes)), args, epilogue);
     }
 

@@ -47,6 +47,6 @@ internal struct LinearArgs
     /// <summary>Tiles of 16 weight rows.</summary>
     public int Tiles;
 
-    /// <summary>Pairs of weight rows that every group takes, and how many groups take one more (<see cref="RowStreamKernel"/>).</summary>
-    public int GroupPairs, MorePairs;
+    /// <summary>Pairs (<see cref="RowStreamKernel"/>) or eights (<see cref="RowDigitKernel"/>) of weight rows that every group takes, and how many groups take one more.</summary>
+    public int GroupShare, MoreShares;
 }

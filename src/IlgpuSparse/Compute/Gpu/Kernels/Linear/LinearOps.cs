@@ -19,6 +19,10 @@ internal static unsafe class LinearOps
     public static U4 Load(ref U4 memory, int at) => Unsafe.AddByteOffset(ref memory, at);
 
     /// <inheritdoc cref="Load(ref U4, int)"/>
+    [IntrinsicImplementation, PtxOp("{ .reg .b32 at; add.s32 at, $s0, $1; ld.shared.v2.b32 {$r.0, $r.1}, [at]; }")]
+    public static U2 Load(ref U2 memory, int at) => Unsafe.AddByteOffset(ref memory, at);
+
+    /// <inheritdoc cref="Load(ref U4, int)"/>
     [IntrinsicImplementation, PtxOp("{ .reg .b32 at; add.s32 at, $s0, $1; ld.shared.b32 $r, [at]; }")]
     public static uint Load(ref uint memory, int at) => Unsafe.AddByteOffset(ref memory, at);
 

@@ -13,8 +13,6 @@ internal sealed record StreamCodec(Type Type, int Depth, int Units, int Quads)
     public static StreamCodec? Of(WeightFormat format) => format switch
     {
         WeightFormat.F16 => Describe<F16Stream>(),
-        WeightFormat.Q8_0 => Describe<Q8_0Stream>(),
-        WeightFormat.Q4_K => Describe<Q4_KStream>(),
         _ => null,
     };
 

@@ -1,5 +1,5 @@
-using ILGPU;
 using ILGPU.IR.Intrinsics;
+using IlgpuSparse.Compute.Gpu.Kernels.Attention;
 
 namespace IlgpuSparse.Compute.Gpu.Kernels.Selection;
 
@@ -12,32 +12,13 @@ internal static class TensorCore
     /// g = lane / 4 and t = lane % 4.
     /// </summary>
     [IntrinsicImplementation, PtxOp("mma.sync.aligned.m16n8k32.row.col.s32.u8.s8.s32 {$r.0, $r.1, $r.2, $r.3}, {$0.0, $0.1, $0.2, $0.3}, {$1.0, $1.1}, {$2.0, $2.1, $2.2, $2.3};")]
-    public static I4 Multiply(U4 a, U2 b, I4 c)
-    {
-        // the CPU accelerator's form: every lane collects its rows of a and columns of b from the others
-        int g = Warp.LaneIdx >> 2, t = Warp.LaneIdx & 3;
-        for (int k = 0; k < 4; k++)
-        {
-            int row = g * 4 + k;
-            uint upLow = Warp.Shuffle(a.X, row), downLow = Warp.Shuffle(a.Y, row), upHigh = Warp.Shuffle(a.Z, row), downHigh = Warp.Shuffle(a.W, row);
-            int left = 2 * t * 4 + k, right = left + 4;
-            uint leftLow = Warp.Shuffle(b.X, left), leftHigh = Warp.Shuffle(b.Y, left), rightLow = Warp.Shuffle(b.X, right), rightHigh = Warp.Shuffle(b.Y, right);
-            c.X += Bytes(upLow, leftLow) + Bytes(upHigh, leftHigh);
-            c.Y += Bytes(upLow, rightLow) + Bytes(upHigh, rightHigh);
-            c.Z += Bytes(downLow, leftLow) + Bytes(downHigh, leftHigh);
-            c.W += Bytes(downLow, rightLow) + Bytes(downHigh, rightHigh);
-        }
-        return c;
-    }
+    public static I4 Multiply(U4 a, U2 b, I4 c) => TensorOps.MultiplyBytes(a, b, c, signed: false);
+
+    /// <summary>As <see cref="Multiply"/> with a of signed bytes too.</summary>
+    [IntrinsicImplementation, PtxOp("mma.sync.aligned.m16n8k32.row.col.s32.s8.s8.s32 {$r.0, $r.1, $r.2, $r.3}, {$0.0, $0.1, $0.2, $0.3}, {$1.0, $1.1}, {$2.0, $2.1, $2.2, $2.3};")]
+    public static I4 MultiplySigned(U4 a, U2 b, I4 c) => TensorOps.MultiplyBytes(a, b, c, signed: true);
 
     /// <summary>The nearest integer, ties to even.</summary>
     [IntrinsicImplementation, PtxOp("cvt.rni.s32.f32 $r, $0;")]
     public static int Nearest(float x) => (int)MathF.Round(x, MidpointRounding.ToEven);
-
-    private static int Bytes(uint a, uint b)
-    {
-        int sum = 0;
-        for (int i = 0; i < 32; i += 8) sum += (int)(byte)(a >> i) * (sbyte)(b >> i);
-        return sum;
-    }
 }

@@ -1,0 +1,67 @@
+using ILGPU;
+using IlgpuSparse.Compute.Gpu.Kernels.Selection;
+
+namespace IlgpuSparse.Compute.Gpu.Kernels.Linear;
+
+/// <summary>
+/// GGUF Q4_K, a super-block a half. Codes are not taken out of their bytes: the low nibbles meet activations that are 16 times as high as those of the high ones. Scales of six bits multiply the integer sums, all minima
+/// meet the digits of the blocks' sums in one more matrix instruction, and only two numbers a lane become floats.
+/// </summary>
+internal readonly struct Q4_KDigits : IDigitCodec
+{
+    public static int Depth => 3;
+
+    public static int Units => 18;
+
+    public static int Stride => 18;
+
+    public static int Octs => 64;
+
+    // sums of 32 activations have to be below 2^30, sums of eight blocks' products are below 2^29: 8 · 63 · 32 · 240 · 128
+    public static int Bits => 24;
+
+    public static int Shift => 4;
+
+    public static bool HasOffsets => true;
+
+    public static float Multiply(ArrayView<U4> memory, int at, int x, int totals, int lane, float sum)
+    {
+        int g = lane >> 2, t = lane & 3, half = t >> 1;
+        var pairs = memory.Cast<U2>();
+        int row = at + g * 18, own = row * 2 + t, even = x + (g >> 2) * 64 + ((g & 3) * 4 + t), odd = x + (g >> 2) * 64 + ((g & 3) * 4 + t ^ 4);
+        // the lane's own half's: scales and minima of six bits, whole for the first four blocks, for the last four in parts
+        var header = LinearOps.Load(ref memory[row + half * 9], 0);
+        uint lowScales = header.Y & 0x3f3f3f3fu, highScales = header.W & 0x0f0f0f0fu | header.Y >> 2 & 0x30303030u;
+        uint lowMinima = header.Z & 0x3f3f3f3fu, highMinima = header.W >> 4 & 0x0f0f0f0fu | header.Z >> 2 & 0x30303030u;
+        I4 sums = default;
+        for (int j = 0; j < 4; j++)
+        {
+            U2 a = LinearOps.Load(ref pairs[own], 16 + 32 * j), b = LinearOps.Load(ref pairs[own], 160 + 32 * j);
+            var digits = LinearOps.Load(ref memory[(j & 1) == 0 ? even : odd], 256 * j);
+            U4 low, high;
+            low.X = a.X & 0x0f0f0f0fu;
+            low.Y = b.X & 0x0f0f0f0fu;
+            low.Z = a.Y & 0x0f0f0f0fu;
+            low.W = b.Y & 0x0f0f0f0fu;
+            high.X = a.X & 0xf0f0f0f0u;
+            high.Y = b.X & 0xf0f0f0f0u;
+            high.Z = a.Y & 0xf0f0f0f0u;
+            high.W = b.Y & 0xf0f0f0f0u;
+            var lower = TensorCore.Multiply(low, new U2 { X = digits.X, Y = digits.Y }, default);
+            var higher = TensorCore.Multiply(high, new U2 { X = digits.Z, Y = digits.W }, default);
+            uint scales = j < 2 ? lowScales : highScales;
+            int lowerScale = (int)LinearOps.Permute(scales, 0u, (j & 1) == 0 ? 0x4440u : 0x4442u), higherScale = (int)LinearOps.Permute(scales, 0u, (j & 1) == 0 ? 0x4441u : 0x4443u);
+            sums.X += lowerScale * lower.X + higherScale * higher.X;
+            sums.Y += lowerScale * lower.Y + higherScale * higher.Y;
+            sums.Z += lowerScale * lower.Z + higherScale * higher.Z;
+            sums.W += lowerScale * lower.W + higherScale * higher.W;
+        }
+        // minima of a half in the columns of its own lane 0 or 2 alone; what the others have there meets zeros
+        var total = LinearOps.Load(ref pairs[totals + g], 0);
+        uint wanted = (uint)((t ^ g >> 1 & 2) - 1 >> 31);
+        var minima = TensorCore.Multiply(new U4 { X = lowMinima, Y = lowMinima, Z = highMinima, W = highMinima }, new U2 { X = total.X & wanted, Y = total.Y & wanted }, default);
+        float products = RowDigitKernel.Own(sums.X, sums.Z, half) + 256f * RowDigitKernel.Own(sums.Y, sums.W, half);
+        float offsets = RowDigitKernel.Own(minima.X, minima.Z, half) + 256f * RowDigitKernel.Own(minima.Y, minima.W, half);
+        return sum + (Ptx.HalfLow(header.X) * 0.0625f * products - Ptx.HalfHigh(header.X) * offsets);
+    }
+}

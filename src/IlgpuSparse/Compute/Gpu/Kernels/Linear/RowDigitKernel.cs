@@ -1,0 +1,149 @@
+using ILGPU;
+using IlgpuSparse.Compute.Gpu.Kernels.Attention;
+using IlgpuSparse.Model;
+
+namespace IlgpuSparse.Compute.Gpu.Kernels.Linear;
+
+/// <summary>
+/// y = x · Wᵀ for one activation row and weights of small integers at the speed of memory (CUDA): each warp streams eight weight rows at a time, half a tile, through a ring of its own in shared memory and multiplies them,
+/// as they are stored, with the digits of the activations on integer tensor cores (<see cref="IDigitCodec"/>), exactly. A group takes the same share of the rows as every other, a warp the same share of the group's stages; the
+/// parts are summed at the end.
+/// </summary>
+/// <remarks>
+/// Weights are asked for before the activations are awaited, and groups are small enough that two fit on a multiprocessor: in a graph on sm_90 one kernel's ring fills while the kernel before it ends.
+/// </remarks>
+internal static class RowDigitKernel
+{
+    /// <summary>Most warps a group.</summary>
+    public const int Warps = 8;
+
+    /// <summary>The variant for a weight format and what becomes of the products.</summary>
+    public static KernelVariant Variant(WeightFormat format, Type epilogue)
+    {
+        var codec = DigitCodec.Of(format) ?? throw new ArgumentOutOfRangeException(nameof(format), format, "no codec");
+        return KernelVariant.Of(typeof(RowDigitKernel), nameof(Run), Warps * 32, codec.Type, epilogue) with
+        {
+            CudaOnly = true,
+            MinGroups = 2,
+            HoldsNext = epilogue == typeof(QkvEpilogue),
+            DynamicSharedBytes = TensorDecodeKernel.HopperSharedBytes,
+        };
+    }
+
+    /// <summary>All variants.</summary>
+    public static IEnumerable<KernelVariant> Variants =>
+        from format in Enum.GetValues<WeightFormat>()
+        where DigitCodec.Of(format) is not null
+        from epilogue in LinearKernel.AllEpilogues
+        select Variant(format, epilogue);
+
+    /// <summary>Grid of any number of groups; a multiple of 32 threads each. <see cref="LinearArgs.RowStages"/> are stages of this kernel.</summary>
+    public static void Run<TCodec, TEpilogue>(LinearArgs args, TEpilogue epilogue)
+        where TCodec : struct, IDigitCodec
+        where TEpilogue : struct, ILinearEpilogue
+    {
+        var memory = SharedMemory.GetDynamic<U4>();
+        args = epilogue.Bind(args);
+        int lane = Group.IdxX & 31, warp = Group.IdxX >> 5, warps = Group.DimX >> 5;
+        ulong policy = Loads.EvictFirst();
+        int firstEight = args.GroupShare * Grid.IdxX + IntrinsicMath.Min(Grid.IdxX, args.MoreShares), eights = args.GroupShare + (Grid.IdxX < args.MoreShares ? 1 : 0);
+        var places = DigitMemory.Of(TCodec.Depth * 8 * TCodec.Stride, warps, args.RowStages * TCodec.Octs, eights);
+        int stages = eights * args.RowStages, from = stages * warp / warps, to = stages * (warp + 1) / warps;
+        int eight = from / args.RowStages, stage = from - eight * args.RowStages;
+        var next = Locate<TCodec, TEpilogue>(new DigitCursor { Left = to - from, Eight = firstEight + eight, Stage = stage }, args, epilogue, lane);
+        int ring = warp * TCodec.Depth * 8 * TCodec.Stride;
+        for (int i = 0; i < TCodec.Depth; i++) next = Ask<TCodec, TEpilogue>(memory, ring + i * 8 * TCodec.Stride, next, args, epilogue, lane, policy);
+        DigitInput.Ahead(args);
+        var results = memory.Cast<float>();
+        for (int i = Group.IdxX; i < eights * DigitMemory.ProductFloats; i += Group.DimX) results[places.Products * 4 + i] = 0f;
+
+        DependentLaunch.AwaitEarlier();
+        float scale = DigitInput.Prepare<TCodec>(memory, args, places);
+
+        int slot = 0;
+        float sum = 0f;
+        for (int left = to - from; left > 0; left--)
+        {
+            TensorOps.WaitGroup(TCodec.Depth - 1);
+            TensorOps.WarpSync();
+            int at = ring + slot * 8 * TCodec.Stride;
+            sum = TCodec.Multiply(memory, at, places.X + stage * 2 * TCodec.Octs, places.Sums * 2 + stage * (TCodec.Octs >> 3), lane, sum);
+            TensorOps.WarpSync();
+            next = Ask<TCodec, TEpilogue>(memory, at, next, args, epilogue, lane, policy);
+            // all of this warp's weights are on their way: the next kernel's may follow
+            if (next.Left == 0) DependentLaunch.LetNextStart();
+            slot = slot + 1 == TCodec.Depth ? 0 : slot + 1;
+            stage++;
+            if (stage == args.RowStages || left == 1)
+            {
+                // digits 2 and 3 are those of odd lanes
+                sum *= 1 + (lane & 1) * 65535;
+                sum += Warp.ShuffleXor(sum, 1);
+                sum += Warp.ShuffleXor(sum, 2);
+                if ((lane & 3) == 0) results[places.Products * 4 + eight * DigitMemory.ProductFloats + warp * 8 + (lane >> 2)] = sum;
+                sum = 0f;
+                stage = 0;
+                eight++;
+            }
+        }
+        TensorOps.WaitGroup(0);
+        Group.Barrier();
+        for (int i = Group.IdxX; i < eights * 4; i += Group.DimX)
+        {
+            int part = firstEight + (i >> 2), from4 = places.Products * 4 + (i >> 2) * DigitMemory.ProductFloats + (i & 3);
+            float upper = 0f, lower = 0f;
+            for (int w = 0; w < Warps; w++)
+            {
+                upper += results[from4 + w * 8];
+                lower += results[from4 + w * 8 + 4];
+            }
+            epilogue.Finish(part >> 1, (part & 1) * 4 + (i & 3), 0, upper * scale, lower * scale);
+        }
+    }
+
+    /// <summary>What the lane's half of the columns has of a result: of its upper or of its lower rows.</summary>
+    public static int Own(int upper, int lower, int half) => upper ^ (upper ^ lower) & -half;
+
+    private static DigitCursor Locate<TCodec, TEpilogue>(DigitCursor cursor, LinearArgs args, TEpilogue epilogue, int lane)
+        where TCodec : struct, IDigitCodec
+        where TEpilogue : struct, ILinearEpilogue
+    {
+        if (cursor.Left > 0)
+        {
+            // rows 0 to 3 and 4 to 7 are slots that end in one thread
+            int tile = cursor.Eight >> 1, slot = (cursor.Eight & 1) * 4 + (lane >> 2 & 3) + (lane >> 4) * 8, first = cursor.Stage * TCodec.Units + (lane & 3);
+            cursor.Source = WeightRing.Address(args, epilogue.Matrix(tile, slot)) + epilogue.Row(tile, slot) * (2L * args.RowUnits) + first * 16L;
+            cursor.Has = (args.RowUnits >> 3) - first;
+        }
+        return cursor;
+    }
+
+    // Starts the copies of the cursor's stage and moves the cursor on. Always ends a group of copies.
+    private static DigitCursor Ask<TCodec, TEpilogue>(ArrayView<U4> memory, int at, DigitCursor cursor, LinearArgs args, TEpilogue epilogue, int lane, ulong policy)
+        where TCodec : struct, IDigitCodec
+        where TEpilogue : struct, ILinearEpilogue
+    {
+        if (cursor.Left > 0)
+        {
+            int target = at + (lane >> 2) * TCodec.Stride + (lane & 3);
+            for (int i = 0; i < TCodec.Units + 3 >> 2; i++)
+            {
+                // what the row does not have is zeros
+                if (4 * i + 3 < TCodec.Units || 4 * i + (lane & 3) < TCodec.Units)
+                    LinearOps.CopyOnce(ref memory[target], 64 * i, cursor.Source + 64L * i, 16 & (4 * i - cursor.Has >> 31), policy);
+            }
+            cursor.Left--;
+            cursor.Stage++;
+            cursor.Source += TCodec.Units * 16;
+            cursor.Has -= TCodec.Units;
+            if (cursor.Stage == args.RowStages)
+            {
+                cursor.Stage = 0;
+                cursor.Eight++;
+                cursor = Locate<TCodec, TEpilogue>(cursor, args, epilogue, lane);
+            }
+        }
+        TensorOps.Commit();
+        return cursor;
+    }
+}
