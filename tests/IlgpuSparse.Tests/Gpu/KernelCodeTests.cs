@@ -50,7 +50,7 @@ public sealed class KernelCodeTests
     [Fact]
     public void WeightsAreAskedForBeforeEarlierKernelsHaveFinished()
     {
-        foreach (var variant in (Func<Type, KernelVariant>[])[LinearRowKernel.Variant, epilogue => RowStreamKernel.Variant(WeightFormat.F16, epilogue), epilogue => RowDigitKernel.Variant(WeightFormat.Q4_K, epilogue)])
+        foreach (var variant in (Func<Type, KernelVariant>[])[LinearRowKernel.Variant, epilogue => RowStreamKernel.Variant(WeightFormat.F16, epilogue), epilogue => RowDigitKernel.Variant(WeightFormat.Q4_K, 4, epilogue)])
         {
             string row = KernelCode.Entry(KernelCode.Ptx(variant(typeof(StoreEpilogue)), 9, 0));
             Assert.Contains("L2::cache_hint", row[..row.IndexOf("griddepcontrol.wait;", StringComparison.Ordinal)], StringComparison.Ordinal);

@@ -14,7 +14,4 @@ internal struct DigitCursor
 
     /// <summary>Device address of the lane's first unit of the stage.</summary>
     public long Source;
-
-    /// <summary>Units of the row from there on.</summary>
-    public int Has;
 }

@@ -5,13 +5,13 @@ using IlgpuSparse.Model;
 namespace IlgpuSparse.Compute.Gpu.Kernels.Linear;
 
 /// <summary>
-/// One row of activations in shared memory as columns of an integer matrix: each number, scaled by a power of two and rounded to an integer of <see cref="IDigitCodec.Bits"/> bits and more, is four balanced digits, bytes
-/// of -128 to 127. Numbers stay in registers until the power is known, as far as there are registers for them.
+/// One row of activations in shared memory as columns of an integer matrix: each number, scaled by a power of two of its 256 columns and rounded to an integer of <see cref="IDigitCodec.Bits"/> bits and more, is four
+/// balanced digits, bytes of -128 to 127. A warp takes 512 columns at a time and waits for no other.
 /// </summary>
 internal static class DigitInput
 {
-    /// <summary>Eights of columns that a thread keeps; what is beyond it is loaded again.</summary>
-    private const int Kept = 6;
+    /// <summary>Times 512 columns whose loads a warp has under way.</summary>
+    private const int Batch = 3;
 
     /// <summary>The norm's weights, which no kernel writes and whose way from memory is long, to the second-level cache.</summary>
     public static void Ahead(LinearArgs args)
@@ -25,87 +25,77 @@ internal static class DigitInput
         }
     }
 
-    /// <summary>Fills shared memory and ends with a barrier. The norm's weights are applied; its factor and the power's inverse are returned, for the products.</summary>
-    public static float Prepare<TCodec>(ArrayView<U4> memory, LinearArgs args, DigitMemory places)
+    /// <summary>Fills shared memory, with the norm's weights applied, and ends with a barrier.</summary>
+    public static void Prepare<TCodec>(ArrayView<U4> memory, LinearArgs args, DigitMemory places)
         where TCodec : struct, IDigitCodec
     {
-        var factors = memory.Cast<F2>();
-        int octs = args.Columns >> 3, total = args.RowStages * TCodec.Octs;
-        float squares = 0f, largest = 0f;
-        var values = new F4[2 * Kept];
-        for (int i = 0; i < Kept; i++)
+        int lane = Group.IdxX & 31, warp = Group.IdxX >> 5, warps = Group.DimX >> 5;
+        int blocks = args.Columns >> 8, pairs = DigitMemory.Blocks(args.RowStages * TCodec.Octs) >> 1;
+        float squares = 0f;
+        for (int first = warp; first < pairs; first += Batch * warps)
         {
-            int oct = Group.IdxX + i * Group.DimX;
-            if (oct < octs)
+            var values = new F4[4 * Batch];
+            for (int i = 0; i < Batch; i++)
             {
-                values[2 * i] = Load(args, 2 * oct);
-                values[2 * i + 1] = Load(args, 2 * oct + 1);
+                for (int part = 0; part < 2; part++)
+                {
+                    int block = 2 * (first + i * warps) + part;
+                    if (block < blocks)
+                    {
+                        values[4 * i + 2 * part] = Load(args, block, 2 * lane);
+                        values[4 * i + 2 * part + 1] = Load(args, block, 2 * lane + 1);
+                    }
+                }
+            }
+            for (int i = 0; i < Batch; i++)
+            {
+                int block = 2 * (first + i * warps);
+                if (block < 2 * pairs)
+                {
+                    F4 a = values[4 * i], b = values[4 * i + 1], c = values[4 * i + 2], d = values[4 * i + 3];
+                    if (args.NormFormat != 0)
+                    {
+                        squares += Squares(a) + Squares(b) + (Squares(c) + Squares(d));
+                        // past the end zeros are weighted
+                        int quad = IntrinsicMath.Min(block, blocks - 1) * 64 + 2 * lane, next = IntrinsicMath.Min(block + 1, blocks - 1) * 64 + 2 * lane;
+                        U4 aGain = LinearInput.GainBits(args, quad), bGain = LinearInput.GainBits(args, quad + 1), cGain = LinearInput.GainBits(args, next), dGain = LinearInput.GainBits(args, next + 1);
+                        a = Times(a, LinearInput.Gain(args, aGain));
+                        b = Times(b, LinearInput.Gain(args, bGain));
+                        c = Times(c, LinearInput.Gain(args, cGain));
+                        d = Times(d, LinearInput.Gain(args, dGain));
+                    }
+                    Split<TCodec>(memory, places, block, lane, a, b);
+                    Split<TCodec>(memory, places, block + 1, lane, c, d);
+                }
             }
         }
-        for (int i = 0; i < Kept; i++)
+        if (args.NormFormat != 0)
         {
-            int oct = Group.IdxX + i * Group.DimX;
-            if (oct < octs)
-            {
-                squares += Squares(values[2 * i]) + Squares(values[2 * i + 1]);
-                values[2 * i] = Gained(args, 2 * oct, values[2 * i]);
-                values[2 * i + 1] = Gained(args, 2 * oct + 1, values[2 * i + 1]);
-                largest = IntrinsicMath.Max(largest, IntrinsicMath.Max(Largest(values[2 * i]), Largest(values[2 * i + 1])));
-            }
-        }
-        for (int oct = Group.IdxX + Kept * Group.DimX; oct < octs; oct += Group.DimX)
-        {
-            F4 first = Load(args, 2 * oct), second = Load(args, 2 * oct + 1);
-            squares += Squares(first) + Squares(second);
-            largest = IntrinsicMath.Max(largest, IntrinsicMath.Max(Largest(Gained(args, 2 * oct, first)), Largest(Gained(args, 2 * oct + 1, second))));
-        }
-        squares = LinearInput.WarpSum(squares);
-        largest = LinearInput.WarpMax(largest);
-        if ((Group.IdxX & 31) == 0) factors[places.Factors * 2 + (Group.IdxX >> 5)] = new F2 { X = squares, Y = largest };
-        Group.Barrier();
-        squares = 0f;
-        largest = 0f;
-        for (int w = 0; w < RowDigitKernel.Warps; w++)
-        {
-            if (w < Group.DimX >> 5)
-            {
-                var part = factors[places.Factors * 2 + w];
-                squares += part.X;
-                largest = IntrinsicMath.Max(largest, part.Y);
-            }
-        }
-        // the largest number becomes one of 2^Bits to 2^(Bits + 1), and 2^Shift times as much where that is wanted
-        int exponent = IntrinsicMath.Min(254 + TCodec.Bits - (int)(Interop.FloatAsInt(largest) >> 23), 253 - TCodec.Shift);
-        float factor = Interop.IntAsFloat((uint)exponent << 23);
-        for (int i = 0; i < Kept; i++)
-        {
-            int oct = Group.IdxX + i * Group.DimX;
-            // whole warps, because of the sums
-            if (oct < total) Split<TCodec>(memory, places, oct, factor, values[2 * i], values[2 * i + 1]);
-        }
-        for (int oct = Group.IdxX + Kept * Group.DimX; oct < total; oct += Group.DimX)
-        {
-            F4 first = default, second = default;
-            if (oct < octs)
-            {
-                first = Gained(args, 2 * oct, Load(args, 2 * oct));
-                second = Gained(args, 2 * oct + 1, Load(args, 2 * oct + 1));
-            }
-            Split<TCodec>(memory, places, oct, factor, first, second);
+            squares = LinearInput.WarpSum(squares);
+            if (lane == 0) memory.Cast<float>()[places.Squares * 4 + warp] = squares;
         }
         Group.Barrier();
-        float scale = Interop.IntAsFloat((uint)(254 - exponent) << 23);
-        if (args.NormFormat != 0) scale *= Ptx.Rsqrt(squares / args.Columns + args.Epsilon);
-        // integers know no infinity and no number that is none: a sum of squares does, of activations, and the largest of weighted ones
-        bool finite = Interop.FloatAsInt(largest) < 0x7f800000u && (Interop.FloatAsInt(squares) & 0x7fffffffu) <= 0x7f800000u;
-        return finite ? scale : float.NaN;
     }
 
-    private static F4 Load(LinearArgs args, int quad) => args.X.Cast<F4>()[args.FirstQuad + quad];
-
-    private static F4 Gained(LinearArgs args, int quad, F4 v)
+    /// <summary>The norm's factor, for the products; after <see cref="Prepare"/>.</summary>
+    public static float Factor(ArrayView<U4> memory, LinearArgs args, DigitMemory places)
     {
-        F4 gain = LinearInput.Gain(args, LinearInput.GainBits(args, quad));
+        float factor = 1f;
+        if (args.NormFormat != 0)
+        {
+            float squares = 0f;
+            for (int w = 0; w < Group.DimX >> 5; w++) squares += memory.Cast<float>()[places.Squares * 4 + w];
+            factor = Ptx.Rsqrt(squares / args.Columns + args.Epsilon);
+        }
+        return factor;
+    }
+
+    private static F4 Load(LinearArgs args, int block, int quad) => args.X.Cast<F4>()[args.FirstQuad + block * 64 + quad];
+
+    private static float Squares(F4 v) => v.X * v.X + v.Y * v.Y + (v.Z * v.Z + v.W * v.W);
+
+    private static F4 Times(F4 v, F4 gain)
+    {
         v.X *= gain.X;
         v.Y *= gain.Y;
         v.Z *= gain.Z;
@@ -113,26 +103,29 @@ internal static class DigitInput
         return v;
     }
 
-    private static float Squares(F4 v) => v.X * v.X + v.Y * v.Y + (v.Z * v.Z + v.W * v.W);
+    private static float Largest(F4 v, float largest) => LinearOps.Larger(LinearOps.Larger(LinearOps.Larger(LinearOps.Larger(largest, v.X), v.Y), v.Z), v.W);
 
-    private static float Largest(F4 v) => IntrinsicMath.Max(IntrinsicMath.Max(IntrinsicMath.Abs(v.X), IntrinsicMath.Abs(v.Y)), IntrinsicMath.Max(IntrinsicMath.Abs(v.Z), IntrinsicMath.Abs(v.W)));
-
-    // The digits of columns 8 · oct to 8 · oct + 7: lane t of four has a quarter of a block.
-    private static void Split<TCodec>(ArrayView<U4> memory, DigitMemory places, int oct, float factor, F4 first, F4 second)
+    // The digits of 256 columns, eight a lane: lane t of four has a quarter of a block of 32.
+    private static void Split<TCodec>(ArrayView<U4> memory, DigitMemory places, int block, int lane, F4 first, F4 second)
         where TCodec : struct, IDigitCodec
     {
-        int t = oct & 3, member = oct >> 2 & 1, pair = oct >> 3, shift = (1 - member) * TCodec.Shift;
-        factor = Interop.IntAsFloat(Interop.FloatAsInt(factor) + ((uint)shift << 23));
+        uint largest = LinearOps.WarpMax(Interop.FloatAsInt(LinearOps.Larger(Largest(first, 0f), Largest(second, 0f))));
+        // the largest number becomes one of 2^Bits to 2^(Bits + 1), and 2^Shift times as much where that is wanted
+        int exponent = IntrinsicMath.Min(254 + TCodec.Bits - (int)(largest >> 23), 253 - TCodec.Shift);
+        int t = lane & 3, member = lane >> 2 & 1, odd = lane >> 3 & 1, shift = (1 - member) * TCodec.Shift;
+        float factor = Interop.IntAsFloat((uint)(exponent + shift) << 23);
         var near = Whole(first, factor);
         var far = Whole(second, factor);
         var low = Digits(near);
         var high = Digits(far);
         var target = memory.Cast<U2>();
-        int at = (places.X + pair * 16 + t) * 2 + member, change = (pair & 1) * 8;
-        target[at + change] = new U2 { X = low.X, Y = high.X };
-        target[at + 8 - change] = new U2 { X = low.Y, Y = high.Y };
-        target[at + 16 + change] = new U2 { X = low.Z, Y = high.Z };
-        target[at + 24 - change] = new U2 { X = low.W, Y = high.W };
+        int at = (places.X + block * 64 + (lane >> 3) * 16 + t) * 2 + member;
+        target[at + odd * 8] = new U2 { X = low.X, Y = high.X };
+        target[at + 8 - odd * 8] = new U2 { X = low.Y, Y = high.Y };
+        target[at + 16 + odd * 8] = new U2 { X = low.Z, Y = high.Z };
+        target[at + 24 - odd * 8] = new U2 { X = low.W, Y = high.W };
+        // integers know no infinity and nothing that is no number: the scale does
+        if (lane == 0) memory.Cast<float>()[places.Scales * 4 + block] = largest < 0x7f800000u ? Interop.IntAsFloat((uint)(254 - exponent) << 23) : float.NaN;
         if (TCodec.HasOffsets)
         {
             // of what the codes meet, in units of the lower ones
@@ -140,7 +133,7 @@ internal static class DigitInput
             int sum = (near.X + near.Y + (near.Z + near.W) + round >> shift) + (far.X + far.Y + (far.Z + far.W) + round >> shift);
             sum += Warp.ShuffleXor(sum, 1);
             sum += Warp.ShuffleXor(sum, 2);
-            memory.Cast<byte>()[places.Sums * 16 + (oct >> 5) * 32 + t * 8 + (oct >> 2 & 7)] = (byte)(Balanced(sum) >> 8 * t);
+            memory.Cast<byte>()[places.Sums * 16 + block * 32 + t * 8 + (lane >> 2)] = (byte)(Balanced(sum) >> 8 * t);
         }
     }
 

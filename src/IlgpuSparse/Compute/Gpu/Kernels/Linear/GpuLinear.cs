@@ -23,7 +23,7 @@ internal sealed class GpuLinear(GpuDevice device, bool tensorCores)
     /// <summary>Most slices of columns; a launch each.</summary>
     private const int MaxSlices = 16;
 
-    private readonly Dictionary<(WeightFormat Format, int Tiles, Type Epilogue), (KernelVariant Variant, Delegate Launch)> _kernels = [];
+    private readonly Dictionary<(WeightFormat Format, int Tiles, int Depth, Type Epilogue), (KernelVariant Variant, Delegate Launch)> _kernels = [];
 
     private delegate void Launcher<TEpilogue>(AcceleratorStream stream, KernelConfig config, LinearArgs args, TEpilogue epilogue);
 
@@ -181,7 +181,9 @@ internal sealed class GpuLinear(GpuDevice device, bool tensorCores)
         {
             var plan = new LinearPlan(codec, -1, warps, 0, 1, digits.RowStages(weight.Columns), RowsPerShare: 8);
             int eights = pairs / 4 / Groups(plan, pairs, slots) + 1;
-            return Sized(plan, DigitMemory.Of(digits.Depth * 8 * digits.Stride, warps, plan.Steps * digits.Octs, eights).Total);
+            LinearPlan With(int depth) => Sized(plan with { Depth = depth }, RowDigitKernel.Units(digits, depth, warps, plan.Steps, eights));
+            // room for the next kernel's group beside it if there can be
+            return With(RowDigitKernel.Depths.FirstOrDefault(depth => 2 * (With(depth).SharedBytes + 1024) <= SharedLimit + 1024, RowDigitKernel.Depths[^1]));
         }
         if (StreamCodec.Of(weight.Format) is { } stream)
         {
@@ -203,13 +205,13 @@ internal sealed class GpuLinear(GpuDevice device, bool tensorCores)
     private void Launch<TEpilogue>(LinearPlan plan, LinearInputs input, int tiles, TEpilogue epilogue, AcceleratorStream stream, int slots, params ReadOnlySpan<WeightMatrix> weights) where TEpilogue : struct, ILinearEpilogue
     {
         var weight = weights[0];
-        var key = (weight.Format, plan.Tiles, typeof(TEpilogue));
+        var key = (weight.Format, plan.Tiles, plan.Depth, typeof(TEpilogue));
         if (!_kernels.TryGetValue(key, out var kernel))
         {
             var method = plan switch
             {
                 { Steps: 0 } => LinearKernel.Variant(weight.Format, plan.Tiles, typeof(TEpilogue)),
-                { RowsPerShare: 8 } => RowDigitKernel.Variant(weight.Format, typeof(TEpilogue)),
+                { RowsPerShare: 8 } => RowDigitKernel.Variant(weight.Format, plan.Depth, typeof(TEpilogue)),
                 { RowsPerShare: 2 } => RowStreamKernel.Variant(weight.Format, typeof(TEpilogue)),
                 _ => LinearRowKernel.Variant(typeof(TEpilogue)),
             };

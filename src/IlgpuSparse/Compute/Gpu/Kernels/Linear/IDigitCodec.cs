@@ -9,9 +9,6 @@ namespace IlgpuSparse.Compute.Gpu.Kernels.Linear;
 /// </summary>
 internal interface IDigitCodec
 {
-    /// <summary>Stages that a warp has under way.</summary>
-    static abstract int Depth { get; }
-
     /// <summary>16-byte units of a row's stage.</summary>
     static abstract int Units { get; }
 
@@ -32,7 +29,7 @@ internal interface IDigitCodec
 
     /// <summary>
     /// Adds the lane's part of a stage's products to <paramref name="sum"/>, in units of the lower of its two digits. <paramref name="at"/> is where the stage's part of the ring begins, <paramref name="x"/> where its
-    /// activations do, <paramref name="totals"/> where their sums do, in units of eight bytes.
+    /// activations do, <paramref name="totals"/> where their sums do, in units of eight bytes, and <paramref name="scales"/> where their scales do, in units of four.
     /// </summary>
-    static abstract float Multiply(ArrayView<U4> memory, int at, int x, int totals, int lane, float sum);
+    static abstract float Multiply(ArrayView<U4> memory, int at, int x, int totals, int scales, int lane, float sum);
 }

@@ -1,4 +1,5 @@
 using System.Runtime.CompilerServices;
+using ILGPU;
 using ILGPU.IR.Intrinsics;
 
 namespace IlgpuSparse.Compute.Gpu.Kernels.Linear;
@@ -13,6 +14,10 @@ internal static unsafe class LinearOps
     /// <summary>As <see cref="CopyOnce(ref U4, long, int, ulong)"/> to byte <paramref name="at"/> of <paramref name="memory"/>, so that constant distances become part of the instruction.</summary>
     [IntrinsicImplementation, PtxOp("{ .reg .b32 at; add.s32 at, $s0, $1; cp.async.cg.shared.global.L2::cache_hint [at], [$2], 16, $3, $4; }")]
     public static void CopyOnce(ref U4 memory, int at, long address, int bytes, ulong policy) => Unsafe.AddByteOffset(ref memory, at) = bytes == 0 ? default : *(U4*)address;
+
+    /// <summary>As <see cref="CopyOnce(ref U4, int, long, int, ulong)"/>, always copied.</summary>
+    [IntrinsicImplementation, PtxOp("{ .reg .b32 at; add.s32 at, $s0, $1; cp.async.cg.shared.global.L2::cache_hint [at], [$2], 16, $3; }")]
+    public static void CopyOnce(ref U4 memory, int at, long address, ulong policy) => Unsafe.AddByteOffset(ref memory, at) = *(U4*)address;
 
     /// <summary>16 bytes from byte <paramref name="at"/> of <paramref name="memory"/>, in shared memory; constant distances become part of the instruction.</summary>
     [IntrinsicImplementation, PtxOp("{ .reg .b32 at; add.s32 at, $s0, $1; ld.shared.v4.b32 {$r.0, $r.1, $r.2, $r.3}, [at]; }")]
@@ -42,6 +47,18 @@ internal static unsafe class LinearOps
         uint result = 0;
         for (int i = 0; i < 4; i++) result |= (uint)(bytes >> (int)((selector >> (4 * i) & 7) * 8) & 255) << (8 * i);
         return result;
+    }
+
+    /// <summary>The larger of <paramref name="largest"/> and the size of <paramref name="x"/>; what is no number wins.</summary>
+    [IntrinsicImplementation, PtxOp("{ .reg .f32 size; abs.f32 size, $1; max.NaN.f32 $r, $0, size; }")]
+    public static float Larger(float largest, float x) => MathF.Max(largest, MathF.Abs(x));
+
+    /// <summary>The largest of the warp, in every lane.</summary>
+    [IntrinsicImplementation, PtxOp("redux.sync.max.u32 $r, $0, 0xffffffff;")]
+    public static uint WarpMax(uint value)
+    {
+        for (int distance = 16; distance > 0; distance >>= 1) value = Math.Max(value, Warp.ShuffleXor(value, distance));
+        return value;
     }
 
     /// <summary>The differences of two pairs of halves. Through registers, because instructions on halves take no constants and an operand may become one.</summary>

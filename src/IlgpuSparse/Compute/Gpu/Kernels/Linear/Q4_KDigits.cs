@@ -9,8 +9,6 @@ namespace IlgpuSparse.Compute.Gpu.Kernels.Linear;
 /// </summary>
 internal readonly struct Q4_KDigits : IDigitCodec
 {
-    public static int Depth => 3;
-
     public static int Units => 18;
 
     public static int Stride => 18;
@@ -24,7 +22,7 @@ internal readonly struct Q4_KDigits : IDigitCodec
 
     public static bool HasOffsets => true;
 
-    public static float Multiply(ArrayView<U4> memory, int at, int x, int totals, int lane, float sum)
+    public static float Multiply(ArrayView<U4> memory, int at, int x, int totals, int scales, int lane, float sum)
     {
         int g = lane >> 2, t = lane & 3, half = t >> 1;
         var pairs = memory.Cast<U2>();
@@ -49,8 +47,8 @@ internal readonly struct Q4_KDigits : IDigitCodec
             high.W = b.Y & 0xf0f0f0f0u;
             var lower = TensorCore.Multiply(low, new U2 { X = digits.X, Y = digits.Y }, default);
             var higher = TensorCore.Multiply(high, new U2 { X = digits.Z, Y = digits.W }, default);
-            uint scales = j < 2 ? lowScales : highScales;
-            int lowerScale = (int)LinearOps.Permute(scales, 0u, (j & 1) == 0 ? 0x4440u : 0x4442u), higherScale = (int)LinearOps.Permute(scales, 0u, (j & 1) == 0 ? 0x4441u : 0x4443u);
+            uint steps = j < 2 ? lowScales : highScales;
+            int lowerScale = (int)LinearOps.Permute(steps, 0u, (j & 1) == 0 ? 0x4440u : 0x4442u), higherScale = (int)LinearOps.Permute(steps, 0u, (j & 1) == 0 ? 0x4441u : 0x4443u);
             sums.X += lowerScale * lower.X + higherScale * higher.X;
             sums.Y += lowerScale * lower.Y + higherScale * higher.Y;
             sums.Z += lowerScale * lower.Z + higherScale * higher.Z;
@@ -62,6 +60,6 @@ internal readonly struct Q4_KDigits : IDigitCodec
         var minima = TensorCore.Multiply(new U4 { X = lowMinima, Y = lowMinima, Z = highMinima, W = highMinima }, new U2 { X = total.X & wanted, Y = total.Y & wanted }, default);
         float products = RowDigitKernel.Own(sums.X, sums.Z, half) + 256f * RowDigitKernel.Own(sums.Y, sums.W, half);
         float offsets = RowDigitKernel.Own(minima.X, minima.Z, half) + 256f * RowDigitKernel.Own(minima.Y, minima.W, half);
-        return sum + (Ptx.HalfLow(header.X) * 0.0625f * products - Ptx.HalfHigh(header.X) * offsets);
+        return sum + memory.Cast<float>()[scales + half] * (Ptx.HalfLow(header.X) * 0.0625f * products - Ptx.HalfHigh(header.X) * offsets);
     }
 }

@@ -10,8 +10,6 @@ internal readonly struct Q8_0Digits : IDigitCodec
     private const int MagicBits = 0x4b400000;
     private const float Magic = 12_582_912f;
 
-    public static int Depth => 3;
-
     public static int Units => 17;
 
     public static int Stride => 18;
@@ -24,29 +22,30 @@ internal readonly struct Q8_0Digits : IDigitCodec
 
     public static bool HasOffsets => false;
 
-    public static float Multiply(ArrayView<U4> memory, int at, int x, int totals, int lane, float sum)
+    public static float Multiply(ArrayView<U4> memory, int at, int x, int totals, int scales, int lane, float sum)
     {
         int g = lane >> 2, t = lane & 3, half = t >> 1, row = at + g * 18, word = row * 4 + 2 * t, pair = row * 2 + t;
         var words = memory.Cast<uint>();
         var pairs = memory.Cast<U2>();
-        var scales = memory.Cast<ushort>();
+        var halves = memory.Cast<ushort>();
         int scale = row * 8 + half * 68, activations = x + (g >> 2) * 32;
         var digits = LinearOps.Load(ref memory[activations + ((g & 3) * 4 + t)], 0);
         // every other block's codes begin in the middle of a word
         U2 a = Halved(LinearOps.Load(ref pairs[pair], 0), LinearOps.Load(ref words[word], 8)), b = Halved(LinearOps.Load(ref pairs[pair], 136), LinearOps.Load(ref words[word], 144));
-        sum += Ptx.HalfLow(LinearOps.Load(ref scales[scale], 0)) * Product(a, b, digits.X, digits.Y, half);
+        float own = Ptx.HalfLow(LinearOps.Load(ref halves[scale], 0)) * Product(a, b, digits.X, digits.Y, half);
         a.X = LinearOps.Load(ref words[word], 36);
         a.Y = LinearOps.Load(ref words[word], 40);
         b.X = LinearOps.Load(ref words[word], 172);
         b.Y = LinearOps.Load(ref words[word], 176);
-        sum += Ptx.HalfLow(LinearOps.Load(ref scales[scale], 34)) * Product(a, b, digits.Z, digits.W, half);
+        own += Ptx.HalfLow(LinearOps.Load(ref halves[scale], 34)) * Product(a, b, digits.Z, digits.W, half);
         digits = LinearOps.Load(ref memory[activations + ((g & 3) * 4 + t ^ 4)], 256);
         a = Halved(LinearOps.Load(ref words[word], 68), LinearOps.Load(ref pairs[pair], 72));
         b = Halved(LinearOps.Load(ref words[word], 204), LinearOps.Load(ref pairs[pair], 208));
-        sum += Ptx.HalfLow(LinearOps.Load(ref scales[scale], 68)) * Product(a, b, digits.X, digits.Y, half);
+        own += Ptx.HalfLow(LinearOps.Load(ref halves[scale], 68)) * Product(a, b, digits.X, digits.Y, half);
         a = LinearOps.Load(ref pairs[pair], 104);
         b = LinearOps.Load(ref pairs[pair], 240);
-        return sum + Ptx.HalfLow(LinearOps.Load(ref scales[scale], 102)) * Product(a, b, digits.Z, digits.W, half);
+        own += Ptx.HalfLow(LinearOps.Load(ref halves[scale], 102)) * Product(a, b, digits.Z, digits.W, half);
+        return sum + memory.Cast<float>()[scales] * own;
     }
 
     // The lane's two digits of a block: at most 32 · 128 · 128 each.

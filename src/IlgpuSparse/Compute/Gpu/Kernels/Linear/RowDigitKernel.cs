@@ -1,5 +1,6 @@
 using ILGPU;
 using IlgpuSparse.Compute.Gpu.Kernels.Attention;
+using IlgpuSparse.Compute.Gpu.Kernels.Selection;
 using IlgpuSparse.Model;
 
 namespace IlgpuSparse.Compute.Gpu.Kernels.Linear;
@@ -17,11 +18,14 @@ internal static class RowDigitKernel
     /// <summary>Most warps a group.</summary>
     public const int Warps = 8;
 
-    /// <summary>The variant for a weight format and what becomes of the products.</summary>
-    public static KernelVariant Variant(WeightFormat format, Type epilogue)
+    /// <summary>Stages that a warp may have under way, the best first: the more, the longer the memory is at work while the activations are awaited and prepared.</summary>
+    public static int[] Depths => [4, 3];
+
+    /// <summary>The variant for a weight format, a depth and what becomes of the products.</summary>
+    public static KernelVariant Variant(WeightFormat format, int depth, Type epilogue)
     {
         var codec = DigitCodec.Of(format) ?? throw new ArgumentOutOfRangeException(nameof(format), format, "no codec");
-        return KernelVariant.Of(typeof(RowDigitKernel), nameof(Run), Warps * 32, codec.Type, epilogue) with
+        return KernelVariant.Of(typeof(RowDigitKernel), nameof(Run), Warps * 32, codec.Type, KernelCounts.Of(depth), epilogue) with
         {
             CudaOnly = true,
             MinGroups = 2,
@@ -34,12 +38,17 @@ internal static class RowDigitKernel
     public static IEnumerable<KernelVariant> Variants =>
         from format in Enum.GetValues<WeightFormat>()
         where DigitCodec.Of(format) is not null
+        from depth in Depths
         from epilogue in LinearKernel.AllEpilogues
-        select Variant(format, epilogue);
+        select Variant(format, depth, epilogue);
 
-    /// <summary>Grid of any number of groups; a multiple of 32 threads each. <see cref="LinearArgs.RowStages"/> are stages of this kernel.</summary>
-    public static void Run<TCodec, TEpilogue>(LinearArgs args, TEpilogue epilogue)
+    /// <summary>16-byte units of a group's shared memory for a row of <paramref name="stages"/> stages and <paramref name="eights"/> times eight weight rows.</summary>
+    public static int Units(DigitCodec codec, int depth, int warps, int stages, int eights) => DigitMemory.Of(depth * 8 * codec.Stride, warps, stages * codec.Octs, eights).Total;
+
+    /// <summary>Grid of any number of groups; a multiple of 32 threads each. <see cref="LinearArgs.RowStages"/> are stages of this kernel, and <typeparamref name="TDepth"/> is how many of them a warp has under way.</summary>
+    public static void Run<TCodec, TDepth, TEpilogue>(LinearArgs args, TEpilogue epilogue)
         where TCodec : struct, IDigitCodec
+        where TDepth : struct, IKernelCount
         where TEpilogue : struct, ILinearEpilogue
     {
         var memory = SharedMemory.GetDynamic<U4>();
@@ -47,32 +56,31 @@ internal static class RowDigitKernel
         int lane = Group.IdxX & 31, warp = Group.IdxX >> 5, warps = Group.DimX >> 5;
         ulong policy = Loads.EvictFirst();
         int firstEight = args.GroupShare * Grid.IdxX + IntrinsicMath.Min(Grid.IdxX, args.MoreShares), eights = args.GroupShare + (Grid.IdxX < args.MoreShares ? 1 : 0);
-        var places = DigitMemory.Of(TCodec.Depth * 8 * TCodec.Stride, warps, args.RowStages * TCodec.Octs, eights);
+        var places = DigitMemory.Of(RingUnits<TCodec, TDepth>(), warps, args.RowStages * TCodec.Octs, eights);
         int stages = eights * args.RowStages, from = stages * warp / warps, to = stages * (warp + 1) / warps;
         int eight = from / args.RowStages, stage = from - eight * args.RowStages;
         var next = Locate<TCodec, TEpilogue>(new DigitCursor { Left = to - from, Eight = firstEight + eight, Stage = stage }, args, epilogue, lane);
-        int ring = warp * TCodec.Depth * 8 * TCodec.Stride;
-        for (int i = 0; i < TCodec.Depth; i++) next = Ask<TCodec, TEpilogue>(memory, ring + i * 8 * TCodec.Stride, next, args, epilogue, lane, policy);
+        int ring = warp * RingUnits<TCodec, TDepth>(), at = ring;
+        for (int i = 0; i < TDepth.Value; i++) next = Ask<TCodec, TEpilogue>(memory, ring + i * 8 * TCodec.Stride, next, args, epilogue, lane, policy);
+        // all of this warp's weights are on their way: the next kernel's may follow
+        if (next.Left == 0) DependentLaunch.LetNextStart();
         DigitInput.Ahead(args);
         var results = memory.Cast<float>();
         for (int i = Group.IdxX; i < eights * DigitMemory.ProductFloats; i += Group.DimX) results[places.Products * 4 + i] = 0f;
 
         DependentLaunch.AwaitEarlier();
-        float scale = DigitInput.Prepare<TCodec>(memory, args, places);
+        DigitInput.Prepare<TCodec>(memory, args, places);
 
-        int slot = 0;
         float sum = 0f;
         for (int left = to - from; left > 0; left--)
         {
-            TensorOps.WaitGroup(TCodec.Depth - 1);
+            TensorOps.WaitGroup(TDepth.Value - 1);
             TensorOps.WarpSync();
-            int at = ring + slot * 8 * TCodec.Stride;
-            sum = TCodec.Multiply(memory, at, places.X + stage * 2 * TCodec.Octs, places.Sums * 2 + stage * (TCodec.Octs >> 3), lane, sum);
+            sum = TCodec.Multiply(memory, at, places.X + stage * 2 * TCodec.Octs, places.Sums * 2 + stage * (TCodec.Octs >> 3), places.Scales * 4 + stage * (TCodec.Octs >> 5), lane, sum);
             TensorOps.WarpSync();
             next = Ask<TCodec, TEpilogue>(memory, at, next, args, epilogue, lane, policy);
-            // all of this warp's weights are on their way: the next kernel's may follow
             if (next.Left == 0) DependentLaunch.LetNextStart();
-            slot = slot + 1 == TCodec.Depth ? 0 : slot + 1;
+            at = at + 8 * TCodec.Stride == ring + RingUnits<TCodec, TDepth>() ? ring : at + 8 * TCodec.Stride;
             stage++;
             if (stage == args.RowStages || left == 1)
             {
@@ -87,22 +95,27 @@ internal static class RowDigitKernel
             }
         }
         TensorOps.WaitGroup(0);
+        float factor = DigitInput.Factor(memory, args, places);
         Group.Barrier();
         for (int i = Group.IdxX; i < eights * 4; i += Group.DimX)
         {
-            int part = firstEight + (i >> 2), from4 = places.Products * 4 + (i >> 2) * DigitMemory.ProductFloats + (i & 3);
+            int part = firstEight + (i >> 2), first = places.Products * 4 + (i >> 2) * DigitMemory.ProductFloats + (i & 3);
             float upper = 0f, lower = 0f;
             for (int w = 0; w < Warps; w++)
             {
-                upper += results[from4 + w * 8];
-                lower += results[from4 + w * 8 + 4];
+                upper += results[first + w * 8];
+                lower += results[first + w * 8 + 4];
             }
-            epilogue.Finish(part >> 1, (part & 1) * 4 + (i & 3), 0, upper * scale, lower * scale);
+            epilogue.Finish(part >> 1, (part & 1) * 4 + (i & 3), 0, upper * factor, lower * factor);
         }
     }
 
     /// <summary>What the lane's half of the columns has of a result: of its upper or of its lower rows.</summary>
     public static int Own(int upper, int lower, int half) => upper ^ (upper ^ lower) & -half;
+
+    private static int RingUnits<TCodec, TDepth>()
+        where TCodec : struct, IDigitCodec
+        where TDepth : struct, IKernelCount => TDepth.Value * 8 * TCodec.Stride;
 
     private static DigitCursor Locate<TCodec, TEpilogue>(DigitCursor cursor, LinearArgs args, TEpilogue epilogue, int lane)
         where TCodec : struct, IDigitCodec
@@ -111,9 +124,8 @@ internal static class RowDigitKernel
         if (cursor.Left > 0)
         {
             // rows 0 to 3 and 4 to 7 are slots that end in one thread
-            int tile = cursor.Eight >> 1, slot = (cursor.Eight & 1) * 4 + (lane >> 2 & 3) + (lane >> 4) * 8, first = cursor.Stage * TCodec.Units + (lane & 3);
-            cursor.Source = WeightRing.Address(args, epilogue.Matrix(tile, slot)) + epilogue.Row(tile, slot) * (2L * args.RowUnits) + first * 16L;
-            cursor.Has = (args.RowUnits >> 3) - first;
+            int tile = cursor.Eight >> 1, slot = (cursor.Eight & 1) * 4 + (lane >> 2 & 3) + (lane >> 4) * 8;
+            cursor.Source = WeightRing.Address(args, epilogue.Matrix(tile, slot)) + epilogue.Row(tile, slot) * (2L * args.RowUnits) + (cursor.Stage * TCodec.Units + (lane & 3)) * 16L;
         }
         return cursor;
     }
@@ -125,17 +137,25 @@ internal static class RowDigitKernel
     {
         if (cursor.Left > 0)
         {
-            int target = at + (lane >> 2) * TCodec.Stride + (lane & 3);
-            for (int i = 0; i < TCodec.Units + 3 >> 2; i++)
+            int target = at + (lane >> 2) * TCodec.Stride + (lane & 3), has = (args.RowUnits >> 3) - cursor.Stage * TCodec.Units;
+            if (has >= TCodec.Units)
+            {
+                for (int i = 0; i < TCodec.Units + 3 >> 2; i++)
+                {
+                    if (4 * i + 3 < TCodec.Units || 4 * i + (lane & 3) < TCodec.Units) LinearOps.CopyOnce(ref memory[target], 64 * i, cursor.Source + 64L * i, policy);
+                }
+            }
+            else
             {
                 // what the row does not have is zeros
-                if (4 * i + 3 < TCodec.Units || 4 * i + (lane & 3) < TCodec.Units)
-                    LinearOps.CopyOnce(ref memory[target], 64 * i, cursor.Source + 64L * i, 16 & (4 * i - cursor.Has >> 31), policy);
+                for (int i = 0; i < TCodec.Units + 3 >> 2; i++)
+                {
+                    if (4 * i + 3 < TCodec.Units || 4 * i + (lane & 3) < TCodec.Units) LinearOps.CopyOnce(ref memory[target], 64 * i, cursor.Source + 64L * i, 16 & (4 * i + (lane & 3) - has >> 31), policy);
+                }
             }
             cursor.Left--;
             cursor.Stage++;
             cursor.Source += TCodec.Units * 16;
-            cursor.Has -= TCodec.Units;
             if (cursor.Stage == args.RowStages)
             {
                 cursor.Stage = 0;
