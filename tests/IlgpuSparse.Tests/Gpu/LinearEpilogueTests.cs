@@ -129,6 +129,7 @@ public sealed class LinearEpilogueTests(Accelerators accelerators)
     [InlineData(GpuKind.CpuAccelerator, WeightFormat.F16, 1)]
     [InlineData(GpuKind.CpuAccelerator, WeightFormat.Q8_0, 3)]
     [InlineData(GpuKind.CpuAccelerator, WeightFormat.BF16, 2)]
+    [InlineData(GpuKind.CpuAccelerator, WeightFormat.Q4_K, 1)]
     [InlineData(GpuKind.Cuda, WeightFormat.Q4_K, 1)]
     [InlineData(GpuKind.Cuda, WeightFormat.F16, 4)]
     [InlineData(GpuKind.Cuda, WeightFormat.BF16, 3)]
@@ -137,7 +138,7 @@ public sealed class LinearEpilogueTests(Accelerators accelerators)
         var device = accelerators.Open(kind);
         using var backend = GpuBackend.Create(device, leaveOpen: true);
         var random = new Random(_seed);
-        int hidden = kind == GpuKind.CpuAccelerator ? 32 : 512, intermediate = 2 * hidden;
+        int hidden = kind == GpuKind.Cuda ? 512 : format == WeightFormat.Q4_K ? 256 : 32, intermediate = 2 * hidden;
         const int experts = 4, active = 2;
         LoadedWeights[] Make(int r, int c) => [.. Enumerable.Range(0, experts).Select(_ => new LoadedWeights(random, backend, format, r, c))];
         LoadedWeights[] gate = Make(intermediate, hidden), up = Make(intermediate, hidden), down = Make(hidden, intermediate);

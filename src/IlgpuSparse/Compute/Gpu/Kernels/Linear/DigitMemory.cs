@@ -3,8 +3,8 @@ namespace IlgpuSparse.Compute.Gpu.Kernels.Linear;
 /// <summary>Shared memory of a <see cref="RowDigitKernel"/> group, in units of 16 bytes, after the warps' rings.</summary>
 internal struct DigitMemory
 {
-    /// <summary>Floats of the products of eight rows: one for each row and warp, and four more, so that four rows of eight tiles lie in banks of their own.</summary>
-    public const int ProductFloats = 8 * RowDigitKernel.Warps + 4;
+    /// <summary>Floats of the products of eight rows: one for each row and warp.</summary>
+    public const int ProductFloats = 8 * RowDigitKernel.Warps;
 
     /// <summary>Start of the activations' digits <c>[64 columns, digit, quarter of 32 columns, 32 columns]</c>, eight bytes each; of every other 64 columns digits change places two and two.</summary>
     public int X;
@@ -18,7 +18,7 @@ internal struct DigitMemory
     /// <summary>Start of the warps' sums of squares, as floats.</summary>
     public int Squares;
 
-    /// <summary>Start of the products <c>[eight rows, warp, row]</c>, as floats.</summary>
+    /// <summary>Start of the products <c>[eight rows, warp, row]</c>, as floats; see <see cref="Product"/>.</summary>
     public int Products;
 
     /// <summary>All of it.</summary>
@@ -37,6 +37,9 @@ internal struct DigitMemory
         m.Total = m.Products + eights * (ProductFloats / 4);
         return m;
     }
+
+    /// <summary>Where in <see cref="Products"/> the product of a warp and a row of the group's <paramref name="eight"/>th eight rows lies: those of eight times four rows are read from banks of their own.</summary>
+    public static int Product(int eight, int warp, int row) => eight * ProductFloats + (warp * 8 + row ^ (eight & 7) << 2);
 
     /// <summary>Times 256 columns that there is room for: an even number.</summary>
     public static int Blocks(int octs) => (octs + 63 >> 6) * 2;

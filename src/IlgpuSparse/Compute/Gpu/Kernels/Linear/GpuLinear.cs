@@ -185,10 +185,10 @@ internal sealed class GpuLinear(GpuDevice device, bool tensorCores)
             // room for the next kernel's group beside it if there can be
             return With(RowDigitKernel.Depths.FirstOrDefault(depth => 2 * (With(depth).SharedBytes + 1024) <= SharedLimit + 1024, RowDigitKernel.Depths[^1]));
         }
-        if (StreamCodec.Of(weight.Format) is { } stream)
+        if (weight.Format == WeightFormat.F16)
         {
-            var plan = new LinearPlan(codec, -1, warps, 0, 1, stream.RowStages(weight.Columns), RowsPerShare: 2);
-            return Sized(plan, StreamMemory.Of(stream.Depth * 2 * stream.Units, warps, plan.Steps, stream.Quads, pairs / Groups(plan, pairs, slots) + 1).Total);
+            var plan = new LinearPlan(codec, -1, warps, 0, 1, F16Stream.RowStages(weight.Columns), RowsPerShare: 2);
+            return Sized(plan, StreamMemory.Of(warps, plan.Steps, pairs / Groups(plan, pairs, slots) + 1).Total);
         }
         return null;
     }
@@ -212,7 +212,7 @@ internal sealed class GpuLinear(GpuDevice device, bool tensorCores)
             {
                 { Steps: 0 } => LinearKernel.Variant(weight.Format, plan.Tiles, typeof(TEpilogue)),
                 { RowsPerShare: 8 } => RowDigitKernel.Variant(weight.Format, plan.Depth, typeof(TEpilogue)),
-                { RowsPerShare: 2 } => RowStreamKernel.Variant(weight.Format, typeof(TEpilogue)),
+                { RowsPerShare: 2 } => RowStreamKernel.Variant(typeof(TEpilogue)),
                 _ => LinearRowKernel.Variant(typeof(TEpilogue)),
             };
             var variant = method with { DynamicSharedBytes = SharedLimit };

@@ -67,24 +67,6 @@ internal static unsafe class LinearOps
         BitConverter.HalfToUInt16Bits(BitConverter.UInt16BitsToHalf((ushort)a) - BitConverter.UInt16BitsToHalf((ushort)b))
         | (uint)BitConverter.HalfToUInt16Bits(BitConverter.UInt16BitsToHalf((ushort)(a >> 16)) - BitConverter.UInt16BitsToHalf((ushort)(b >> 16))) << 16;
 
-    /// <summary>The products of two pairs of halves.</summary>
-    [IntrinsicImplementation, PtxOp("{ .reg .b32 ha, hb; mov.b32 ha, $0; mov.b32 hb, $1; mul.rn.f16x2 $r, ha, hb; }")]
-    public static uint MultiplyHalves(uint a, uint b) => MultiplyAddHalves(a, b, 0x80008000u);
-
-    /// <summary>The products of two pairs of halves plus a third, rounded once.</summary>
-    [IntrinsicImplementation, PtxOp("{ .reg .b32 ha, hb, hc; mov.b32 ha, $0; mov.b32 hb, $1; mov.b32 hc, $2; fma.rn.f16x2 $r, ha, hb, hc; }")]
-    public static uint MultiplyAddHalves(uint a, uint b, uint c)
-    {
-        uint result = 0;
-        for (int shift = 0; shift < 32; shift += 16)
-        {
-            // products of halves are exact in double precision, and so is a sum that a half can come near to
-            double value = (double)BitConverter.UInt16BitsToHalf((ushort)(a >> shift)) * (double)BitConverter.UInt16BitsToHalf((ushort)(b >> shift)) + (double)BitConverter.UInt16BitsToHalf((ushort)(c >> shift));
-            result |= (uint)BitConverter.HalfToUInt16Bits((System.Half)value) << shift;
-        }
-        return result;
-    }
-
     /// <summary>
     /// Bytes 0 and 1 of <paramref name="codes"/> as halves, less a bias: 0x6400 + b is the half 1024 + b, and <paramref name="bias"/> is a pair of halves 1024 + offset. Exact.
     /// </summary>

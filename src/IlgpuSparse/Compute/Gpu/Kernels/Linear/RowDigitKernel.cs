@@ -88,7 +88,7 @@ internal static class RowDigitKernel
                 sum *= 1 + (lane & 1) * 65535;
                 sum += Warp.ShuffleXor(sum, 1);
                 sum += Warp.ShuffleXor(sum, 2);
-                if ((lane & 3) == 0) results[places.Products * 4 + eight * DigitMemory.ProductFloats + warp * 8 + (lane >> 2)] = sum;
+                if ((lane & 3) == 0) results[places.Products * 4 + DigitMemory.Product(eight, warp, lane >> 2)] = sum;
                 sum = 0f;
                 stage = 0;
                 eight++;
@@ -99,12 +99,12 @@ internal static class RowDigitKernel
         Group.Barrier();
         for (int i = Group.IdxX; i < eights * 4; i += Group.DimX)
         {
-            int part = firstEight + (i >> 2), first = places.Products * 4 + (i >> 2) * DigitMemory.ProductFloats + (i & 3);
+            int part = firstEight + (i >> 2);
             float upper = 0f, lower = 0f;
             for (int w = 0; w < Warps; w++)
             {
-                upper += results[first + w * 8];
-                lower += results[first + w * 8 + 4];
+                upper += results[places.Products * 4 + DigitMemory.Product(i >> 2, w, i & 3)];
+                lower += results[places.Products * 4 + DigitMemory.Product(i >> 2, w, (i & 3) + 4)];
             }
             epilogue.Finish(part >> 1, (part & 1) * 4 + (i & 3), 0, upper * factor, lower * factor);
         }

@@ -1,12 +1,11 @@
 using ILGPU;
 using IlgpuSparse.Compute.Gpu.Kernels.Attention;
-using IlgpuSparse.Model;
 
 namespace IlgpuSparse.Compute.Gpu.Kernels.Linear;
 
 /// <summary>
-/// y = x · Wᵀ for one activation row at the speed of memory (CUDA): each warp streams two weight rows at a time, the ones whose products end in the same thread, through a ring of its own in shared memory, and
-/// multiplies them on tensor cores (<see cref="IStreamCodec"/>). A group takes the same share of the rows as every other, a warp the same share of the group's stages; the parts are summed at the end.
+/// y = x · Wᵀ for one activation row and weights in half precision at the speed of memory (CUDA): each warp streams two weight rows at a time, the ones whose products end in the same thread, through a ring of its own in
+/// shared memory, and multiplies them on tensor cores (<see cref="F16Stream"/>). A group takes the same share of the rows as every other, a warp the same share of the group's stages; the parts are summed at the end.
 /// </summary>
 /// <remarks>
 /// Weights are asked for before the activations are awaited, and groups are small enough that two fit on a multiprocessor: in a graph on sm_90 one kernel's ring fills while the kernel before it ends.
@@ -16,29 +15,23 @@ internal static class RowStreamKernel
     /// <summary>Warps a group.</summary>
     public const int Warps = 8;
 
-    /// <summary>The variant for a weight format and what becomes of the products.</summary>
-    public static KernelVariant Variant(WeightFormat format, Type epilogue)
+    /// <summary>16-byte units of a warp's ring.</summary>
+    public const int RingUnits = F16Stream.Depth * 2 * F16Stream.Units;
+
+    /// <summary>The variant for what becomes of the products.</summary>
+    public static KernelVariant Variant(Type epilogue) => KernelVariant.Of(typeof(RowStreamKernel), nameof(Run), Warps * 32, epilogue) with
     {
-        var codec = StreamCodec.Of(format) ?? throw new ArgumentOutOfRangeException(nameof(format), format, "no codec");
-        return KernelVariant.Of(typeof(RowStreamKernel), nameof(Run), Warps * 32, codec.Type, epilogue) with
-        {
-            CudaOnly = true,
-            MinGroups = 2,
-            HoldsNext = epilogue == typeof(QkvEpilogue),
-            DynamicSharedBytes = TensorDecodeKernel.HopperSharedBytes,
-        };
-    }
+        CudaOnly = true,
+        MinGroups = 2,
+        HoldsNext = epilogue == typeof(QkvEpilogue),
+        DynamicSharedBytes = TensorDecodeKernel.HopperSharedBytes,
+    };
 
     /// <summary>All variants.</summary>
-    public static IEnumerable<KernelVariant> Variants =>
-        from format in Enum.GetValues<WeightFormat>()
-        where StreamCodec.Of(format) is not null
-        from epilogue in LinearKernel.AllEpilogues
-        select Variant(format, epilogue);
+    public static IEnumerable<KernelVariant> Variants => LinearKernel.AllEpilogues.Select(Variant);
 
     /// <summary>Grid of any number of groups; a multiple of 32 threads each. <see cref="LinearArgs.RowStages"/> are stages of this kernel.</summary>
-    public static void Run<TCodec, TEpilogue>(LinearArgs args, TEpilogue epilogue)
-        where TCodec : struct, IStreamCodec
+    public static void Run<TEpilogue>(LinearArgs args, TEpilogue epilogue)
         where TEpilogue : struct, ILinearEpilogue
     {
         var memory = SharedMemory.GetDynamic<U4>();
@@ -46,38 +39,36 @@ internal static class RowStreamKernel
         int lane = Group.IdxX & 31, warp = Group.IdxX >> 5, warps = Group.DimX >> 5;
         ulong policy = Loads.EvictFirst();
         int firstPair = args.GroupShare * Grid.IdxX + IntrinsicMath.Min(Grid.IdxX, args.MoreShares), pairs = args.GroupShare + (Grid.IdxX < args.MoreShares ? 1 : 0);
-        var places = StreamMemory.Of(TCodec.Depth * 2 * TCodec.Units, warps, args.RowStages, TCodec.Quads, pairs);
+        var places = StreamMemory.Of(warps, args.RowStages, pairs);
         int stages = pairs * args.RowStages, from = stages * warp / warps, to = stages * (warp + 1) / warps;
         int pair = from / args.RowStages, stage = from - pair * args.RowStages, start = stage;
         var next = Locate(new StreamCursor { Left = to - from, Pair = firstPair + pair, Stage = stage }, args, epilogue);
-        int ring = warp * TCodec.Depth * 2 * TCodec.Units;
-        for (int i = 0; i < TCodec.Depth; i++) next = Ask<TCodec, TEpilogue>(memory, ring + i * 2 * TCodec.Units, next, args, epilogue, lane, policy);
+        int ring = warp * RingUnits;
+        for (int i = 0; i < F16Stream.Depth; i++) next = Ask(memory, ring + i * 2 * F16Stream.Units, next, args, epilogue, lane, policy);
 
         DependentLaunch.AwaitEarlier();
         var results = memory.Cast<F2>();
         for (int i = Group.IdxX; i < stages; i += Group.DimX) results[places.Products * 2 + i] = default;
-        float scale = StreamInput.Prepare<TCodec>(memory, args, places);
+        float scale = StreamInput.Prepare(memory, args, places);
 
         int slot = 0;
         // the lanes with their own segment's column of the result, which is the even or the odd one of theirs
         bool own = (lane & 3) == lane >> 3, odd = (lane & 4) != 0;
-        StreamSums sums = default;
+        F4 sums = default;
         for (int left = to - from; left > 0; left--)
         {
-            TensorOps.WaitGroup(TCodec.Depth - 1);
+            TensorOps.WaitGroup(F16Stream.Depth - 1);
             TensorOps.WarpSync();
-            int at = ring + slot * 2 * TCodec.Units;
-            sums = TCodec.Multiply(memory, at, places.X + stage * TCodec.Quads, places.Sums * 2 + stage * (TCodec.Quads >> 4), lane, sums);
+            int at = ring + slot * 2 * F16Stream.Units;
+            sums = F16Stream.Multiply(memory, at, places.X + stage * F16Stream.Quads, lane, sums);
             TensorOps.WarpSync();
-            next = Ask<TCodec, TEpilogue>(memory, at, next, args, epilogue, lane, policy);
-            // all of this warp's weights are on their way: the next kernel's may follow
-            if (!TCodec.StartsNextAtOnce && next.Left == 0) DependentLaunch.LetNextStart();
-            slot = slot + 1 == TCodec.Depth ? 0 : slot + 1;
+            next = Ask(memory, at, next, args, epilogue, lane, policy);
+            slot = slot + 1 == F16Stream.Depth ? 0 : slot + 1;
             stage++;
             if (stage == args.RowStages || left == 1)
             {
-                float upper = LinearInput.WarpSum(sums.Upper + (own ? odd ? sums.Products.Y : sums.Products.X : 0f));
-                float lower = LinearInput.WarpSum(sums.Lower + (own ? odd ? sums.Products.W : sums.Products.Z : 0f));
+                float upper = LinearInput.WarpSum(own ? odd ? sums.Y : sums.X : 0f);
+                float lower = LinearInput.WarpSum(own ? odd ? sums.W : sums.Z : 0f);
                 if (lane == 0) results[places.Products * 2 + pair * args.RowStages + start] = new F2 { X = upper, Y = lower };
                 sums = default;
                 stage = 0;
@@ -113,36 +104,18 @@ internal static class RowStreamKernel
     }
 
     // Starts the copies of the cursor's stage and moves the cursor on. Always ends a group of copies.
-    private static StreamCursor Ask<TCodec, TEpilogue>(ArrayView<U4> memory, int at, StreamCursor cursor, LinearArgs args, TEpilogue epilogue, int lane, ulong policy)
-        where TCodec : struct, IStreamCodec
+    private static StreamCursor Ask<TEpilogue>(ArrayView<U4> memory, int at, StreamCursor cursor, LinearArgs args, TEpilogue epilogue, int lane, ulong policy)
         where TEpilogue : struct, ILinearEpilogue
     {
         if (cursor.Left > 0)
         {
             // what the rows still have; the rest of the stage is zeros
-            int had = cursor.Stage * TCodec.Units, has = (args.RowUnits >> 3) - had;
-            long source = cursor.Upper + (had + lane) * 16L, lowerSource = source + cursor.Lower - TCodec.Units * 16;
-            for (int i = 0; i < 2 * TCodec.Units + 31 >> 5; i++)
-            {
-                int unit = 32 * i + lane;
-                if (32 * i + 31 < TCodec.Units)
-                {
-                    LinearOps.CopyOnce(ref memory[at + lane], 512 * i, source + 512L * i, 16 & (unit - has >> 31), policy);
-                }
-                else
-                {
-                    if (32 * i >= TCodec.Units)
-                    {
-                        if (32 * i + 31 < 2 * TCodec.Units || unit < 2 * TCodec.Units)
-                            LinearOps.CopyOnce(ref memory[at + lane], 512 * i, lowerSource + 512L * i, 16 & (unit - TCodec.Units - has >> 31), policy);
-                    }
-                    else
-                    {
-                        bool lower = unit >= TCodec.Units;
-                        LinearOps.CopyOnce(ref memory[at + lane], 512 * i, (lower ? lowerSource : source) + 512L * i, 16 & (unit - (lower ? TCodec.Units : 0) - has >> 31), policy);
-                    }
-                }
-            }
+            int had = cursor.Stage * F16Stream.Units, has = (args.RowUnits >> 3) - had;
+            long source = cursor.Upper + (had + lane) * 16L;
+            for (int i = 0; i < F16Stream.Units / 32; i++)
+                LinearOps.CopyOnce(ref memory[at + lane], 512 * i, source + 512L * i, 16 & (32 * i + lane - has >> 31), policy);
+            for (int i = 0; i < F16Stream.Units / 32; i++)
+                LinearOps.CopyOnce(ref memory[at + lane], 16 * F16Stream.Units + 512 * i, source + cursor.Lower + 512L * i, 16 & (32 * i + lane - has >> 31), policy);
             cursor.Left--;
             cursor.Stage++;
             if (cursor.Stage == args.RowStages)

@@ -13,13 +13,12 @@ internal static class StreamInput
     private const int Batch = 4;
 
     /// <summary>Fills shared memory and ends with a barrier. The norm's weights are applied; its factor and the power's inverse are returned, for the products.</summary>
-    public static float Prepare<TCodec>(ArrayView<U4> memory, LinearArgs args, StreamMemory places)
-        where TCodec : struct, IStreamCodec
+    public static float Prepare(ArrayView<U4> memory, LinearArgs args, StreamMemory places)
     {
         var inputs = args.X.Cast<F4>();
         var numbers = memory.Cast<F4>();
         var factors = memory.Cast<F2>();
-        int quads = args.Columns >> 2, total = args.RowStages * TCodec.Quads;
+        int quads = args.Columns >> 2, total = args.RowStages * F16Stream.Quads;
         float squares = 0f, largest = 0f;
         for (int first = Group.IdxX; first < total; first += Batch * Group.DimX)
         {
@@ -42,7 +41,7 @@ internal static class StreamInput
                 v.Z *= gain.Z;
                 v.W *= gain.W;
                 largest = IntrinsicMath.Max(largest, IntrinsicMath.Max(IntrinsicMath.Max(IntrinsicMath.Abs(v.X), IntrinsicMath.Abs(v.Y)), IntrinsicMath.Max(IntrinsicMath.Abs(v.Z), IntrinsicMath.Abs(v.W))));
-                if (quad < total) numbers[places.X + TCodec.Place(quad)] = v;
+                if (quad < total) numbers[places.X + F16Stream.Place(quad)] = v;
             }
         }
         squares = LinearInput.WarpSum(squares);
@@ -60,38 +59,24 @@ internal static class StreamInput
         // the largest number becomes one of 2^14 to 2^15
         int exponent = IntrinsicMath.Min(268 - (int)(Interop.FloatAsInt(largest) >> 23), 253);
         float factor = Interop.IntAsFloat((uint)exponent << 23);
-        // each thread what it has written itself; whole warps, because of the sums
-        for (int quad = Group.IdxX; quad < total; quad += Group.DimX) Split<TCodec>(memory, places, quad, factor);
+        // each thread what it has written itself
+        for (int quad = Group.IdxX; quad < total; quad += Group.DimX) Split(memory, places, quad, factor);
         Group.Barrier();
         float scale = Interop.IntAsFloat((uint)(254 - exponent) << 23);
         if (args.NormFormat != 0) scale *= Ptx.Rsqrt(squares / args.Columns + args.Epsilon);
         return scale;
     }
 
-    private static void Split<TCodec>(ArrayView<U4> memory, StreamMemory places, int quad, float factor)
-        where TCodec : struct, IStreamCodec
+    private static void Split(ArrayView<U4> memory, StreamMemory places, int quad, float factor)
     {
-        int at = places.X + TCodec.Place(quad);
+        int at = places.X + F16Stream.Place(quad);
         var v = memory.Cast<F4>()[at];
         float x = v.X * factor, y = v.Y * factor, z = v.Z * factor, w = v.W * factor;
-        // the order of the weights' pairs
-        float second = TCodec.Crossed ? z : y, third = TCodec.Crossed ? y : z;
         U4 limbs;
-        limbs.X = TensorOps.PackHalf(x, second);
-        limbs.Y = TensorOps.PackHalf(third, w);
-        float restX = x - Ptx.HalfLow(limbs.X), restSecond = second - Ptx.HalfHigh(limbs.X), restThird = third - Ptx.HalfLow(limbs.Y), restW = w - Ptx.HalfHigh(limbs.Y);
-        limbs.Z = TensorOps.PackHalf(restX, restSecond);
-        limbs.W = TensorOps.PackHalf(restThird, restW);
+        limbs.X = TensorOps.PackHalf(x, y);
+        limbs.Y = TensorOps.PackHalf(z, w);
+        limbs.Z = TensorOps.PackHalf(x - Ptx.HalfLow(limbs.X), y - Ptx.HalfHigh(limbs.X));
+        limbs.W = TensorOps.PackHalf(z - Ptx.HalfLow(limbs.Y), w - Ptx.HalfHigh(limbs.Y));
         memory[at] = limbs;
-        if (TCodec.HasOffsets)
-        {
-            // of the limbs, so that weights of which scale and minimum cancel see the same activation in both
-            float sum = Ptx.HalfLow(limbs.X) + Ptx.HalfLow(limbs.Z) + (Ptx.HalfHigh(limbs.X) + Ptx.HalfHigh(limbs.Z))
-                + (Ptx.HalfLow(limbs.Y) + Ptx.HalfLow(limbs.W) + (Ptx.HalfHigh(limbs.Y) + Ptx.HalfHigh(limbs.W)));
-            sum += Warp.ShuffleXor(sum, 1);
-            sum += Warp.ShuffleXor(sum, 2);
-            sum += Warp.ShuffleXor(sum, 4);
-            if ((quad & 7) == 0) memory.Cast<float>()[places.Sums * 4 + (quad >> 3)] = sum;
-        }
     }
 }

@@ -6,9 +6,6 @@ internal struct StreamMemory
     /// <summary>Start of the activations: two limbs of four columns a unit.</summary>
     public int X;
 
-    /// <summary>Start of the activations' sums <c>[block of 32]</c>, as floats.</summary>
-    public int Sums;
-
     /// <summary>Start of the warps' sums of squares and largest numbers, as pairs of floats.</summary>
     public int Factors;
 
@@ -19,12 +16,11 @@ internal struct StreamMemory
     public int Total;
 
     /// <summary>The layout.</summary>
-    public static StreamMemory Of(int ring, int warps, int rowStages, int quads, int pairs)
+    public static StreamMemory Of(int warps, int rowStages, int pairs)
     {
         StreamMemory m;
-        m.X = warps * ring;
-        m.Sums = m.X + rowStages * quads;
-        m.Factors = m.Sums + (rowStages * quads >> 5);
+        m.X = warps * RowStreamKernel.RingUnits;
+        m.Factors = m.X + rowStages * F16Stream.Quads;
         m.Products = m.Factors + (warps + 1 >> 1);
         m.Total = m.Products + (pairs * rowStages + 1 >> 1);
         return m;

@@ -1,0 +1,120 @@
+using System.Buffers.Binary;
+using IlgpuSparse.Compute;
+using IlgpuSparse.Compute.Gpu;
+using IlgpuSparse.Compute.Gpu.Kernels.Linear;
+using IlgpuSparse.Model;
+using IlgpuSparse.Tests.Compute;
+using static IlgpuSparse.Tests.Compute.ActivationRows;
+
+namespace IlgpuSparse.Tests.Gpu;
+
+/// <summary>
+/// Products of one row by integer digits where they are hardest: codes, scales and activations as large as can be, numbers of all sizes beside each other, rows that do not fill a tile and columns that do not fill a stage. The
+/// bounds are those of the method: half a unit of each number, a unit being a part of the largest of 256, and the roundings of single precision.
+/// </summary>
+[Collection("accelerators")]
+public sealed class RowDigitTests(Accelerators accelerators)
+{
+    private const int Outputs = 11, Inputs = 5 * 256;
+
+    private readonly int _seed = Random.Shared.Next();
+
+    public static TheoryData<GpuKind, WeightFormat> KindsAndFormats =>
+        [.. from kind in new[] { GpuKind.CpuAccelerator, GpuKind.Cuda } from format in Enum.GetValues<WeightFormat>() where DigitCodec.Of(format) is not null select (kind, format)];
+
+    [Theory]
+    [MemberData(nameof(KindsAndFormats))]
+    public void NumbersOfAllSizes(GpuKind kind, WeightFormat format)
+    {
+        var random = new Random(_seed);
+        float full = MathF.BitDecrement(2f);
+        float Any(int power) => (random.Next(2) == 0 ? 1 : -1) * (1 + random.NextSingle()) * MathF.Pow(10f, random.Next(-power, power + 1));
+        Check(kind, format, random,
+        [
+            ("largest digits", [.. Enumerable.Repeat(full, Inputs)]),
+            ("smallest digits", [.. Enumerable.Repeat(-full, Inputs)]),
+            ("1e-30 to 1e30", [.. Enumerable.Range(0, Inputs).Select(_ => Any(30))]),
+            ("1e-3 to 1e3", [.. Enumerable.Range(0, Inputs).Select(i => i % 7 == 0 ? 0f : Any(3))]),
+            ("one of 1e30", [.. Enumerable.Range(0, Inputs).Select(i => i == 700 ? 1e30f : RandomWeights.Normal(random))]),
+            ("one alone", [.. Enumerable.Range(0, Inputs).Select(i => i == Inputs - 1 ? -3f : 0f)]),
+            ("hardly any", [.. Enumerable.Range(0, Inputs).Select(_ => Any(2) * 1e-37f)]),
+            ("none", new float[Inputs]),
+        ]);
+    }
+
+    [Theory]
+    [MemberData(nameof(KindsAndFormats))]
+    public void WhatIsNoNumberStaysNone(GpuKind kind, WeightFormat format)
+    {
+        var device = accelerators.Open(kind);
+        using var backend = GpuBackend.Create(device, leaveOpen: true);
+        using var weights = new LoadedWeights(new Random(_seed), backend, format, Outputs, Inputs);
+        foreach (float value in (float[])[float.NaN, -float.NaN, float.PositiveInfinity, float.NegativeInfinity])
+        {
+            float[] x = RandomWeights.Normals(new Random(_seed), Inputs);
+            x[_seed % Inputs] = value;
+            using var input = Upload(backend, x);
+            using var output = Upload(backend, new float[Outputs]);
+            Assert.True(new GpuLinear(device, tensorCores: true).TryProduct(weights.Loaded, new LinearInputs(input, 1), output, null, false, device.Stream));
+            Assert.All(((DeviceSpan)output).ToArray<float>(Outputs), y => Assert.False(float.IsFinite(y), $"{value} at {_seed % Inputs}: {y}"));
+        }
+    }
+
+    private void Check(GpuKind kind, WeightFormat format, Random random, (string Name, float[] X)[] rows)
+    {
+        var device = accelerators.Open(kind);
+        using var backend = GpuBackend.Create(device, leaveOpen: true);
+        var weights = new RandomWeights(random, format, Outputs, Inputs);
+        int size = format.BlockBytes(), block = format.BlockElements(), blocks = Inputs / block;
+        double[] terms = new double[Outputs];
+        for (int b = 0; b < Outputs * blocks; b++)
+        {
+            var bytes = weights.Bytes.AsSpan(b * size, size);
+            if (b / blocks < 3) Extreme(format, b / blocks, bytes);
+            RandomWeights.Decode(format, bytes, weights.Values.AsSpan(b * block, block));
+            terms[b / blocks] = Math.Max(terms[b / blocks], Largest(format, bytes));
+        }
+        using var matrix = weights.Load(backend);
+        var linear = new GpuLinear(device, tensorCores: true);
+        foreach (var (name, x) in rows)
+        {
+            using var input = Upload(backend, x);
+            using var output = Upload(backend, [.. Enumerable.Repeat(float.NaN, Outputs)]);
+            Assert.True(linear.TryProduct(matrix, new LinearInputs(input, 1), output, null, false, device.Stream));
+            float[] result = ((DeviceSpan)output).ToArray<float>(Outputs);
+            double sizes = x.Sum(v => (double)Math.Abs(v)), units = x.Chunk(256).Sum(part => part.Max(v => (double)Math.Abs(v)) + Math.Pow(2, -95));
+            for (int n = 0; n < Outputs; n++)
+            {
+                double expected = 0;
+                for (int c = 0; c < Inputs; c++) expected += weights.Values[n * Inputs + c] * x[c];
+                // 256 numbers' half units and the half units of 64 sums of four; some twenty roundings of sums whose digits are up to three times as large
+                Near(expected, result[n], terms[n] * (4e-6 * sizes + (256 + 128) * Math.Pow(2, -25) * units), $"{format}, {name}: y[{n}]", _seed);
+            }
+        }
+    }
+
+    // Codes, scales and minima of a block that are as large as can be, one way or the other.
+    private static void Extreme(WeightFormat format, int way, Span<byte> block)
+    {
+        var one = way == 1 ? -Half.One : Half.One;
+        block.Fill(0xff);
+        if (format == WeightFormat.Q4_K)
+        {
+            if (way == 1) block[16..].Clear();
+            BinaryPrimitives.WriteHalfLittleEndian(block, one);
+            BinaryPrimitives.WriteHalfLittleEndian(block[2..], way == 2 ? Half.Zero : Half.One);
+        }
+        else
+        {
+            block[2..].Fill((byte)(way == 0 ? 0x80 : way == 1 ? 0x7f : 0x81));
+            BinaryPrimitives.WriteHalfLittleEndian(block, one);
+        }
+    }
+
+    // What a code and a minimum of a block can come to.
+    private static double Largest(WeightFormat format, ReadOnlySpan<byte> block)
+    {
+        double scale = Math.Abs((double)BinaryPrimitives.ReadHalfLittleEndian(block));
+        return format == WeightFormat.Q4_K ? 63 * (15 * scale + Math.Abs((double)BinaryPrimitives.ReadHalfLittleEndian(block[2..]))) : 128 * scale;
+    }
+}
