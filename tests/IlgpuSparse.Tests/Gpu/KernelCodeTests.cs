@@ -201,6 +201,7 @@ public sealed class KernelCodeTests
         int copies = 2 * ((DigitCodec.Of(format)!.Units + 3) / 4);
         Assert.Equal(depth * copies, Regex.Count(parts[0], @"cp\.async\.cg\.shared\.global\.L2::cache_hint"));
         Assert.Equal(copies, Regex.Count(parts[1], @"cp\.async\.cg\.shared\.global\.L2::cache_hint"));
+        Assert.Contains($"cp.async.wait_group {depth - 1};", parts[1], StringComparison.Ordinal);
         Assert.DoesNotContain("ld.global", parts[0], StringComparison.Ordinal);
         // the next kernel is sent off when the last weights are asked for: in a ring's first round or later
         Assert.All(parts, part => Assert.Equal(1, Regex.Count(part, @"griddepcontrol\.launch_dependents;")));
@@ -209,8 +210,8 @@ public sealed class KernelCodeTests
         Assert.Equal(pairs, Regex.Count(entry, @"add\.s32 at, \w+, \d+; ld\.shared\.v2\.b32"));
         Assert.Equal(words, Regex.Count(entry, @"add\.s32 at, \w+, \d+; ld\.shared\.b32"));
         Assert.Equal(scales, Regex.Count(entry, @"add\.s32 at, \w+, \d+; ld\.shared\.b16"));
-        // activations: 24 numbers a lane in flight, read once
-        Assert.Equal(12, KernelCode.Count(ptx, "ld.global.v4.f32"));
+        // activations: 16 numbers a lane and then 16 more on their way while those are split
+        Assert.Equal(8, KernelCode.Count(ptx, "ld.global.v4.f32"));
         // one for the activations, one before the parts of the products are summed
         Assert.Equal(2, KernelCode.Count(ptx, "bar.sync"));
         Assert.Contains(".minnctapersm 2", ptx, StringComparison.Ordinal);

@@ -10,9 +10,6 @@ namespace IlgpuSparse.Compute.Gpu.Kernels.Linear;
 /// </summary>
 internal static class DigitInput
 {
-    /// <summary>Times 512 columns whose loads a warp has under way.</summary>
-    private const int Batch = 3;
-
     /// <summary>The norm's weights, which no kernel writes and whose way from memory is long, to the second-level cache.</summary>
     public static void Ahead(LinearArgs args)
     {
@@ -30,44 +27,32 @@ internal static class DigitInput
         where TCodec : struct, IDigitCodec
     {
         int lane = Group.IdxX & 31, warp = Group.IdxX >> 5, warps = Group.DimX >> 5;
-        int blocks = args.Columns >> 8, pairs = DigitMemory.Blocks(args.RowStages * TCodec.Octs) >> 1;
+        int blocks = args.Columns >> 8, total = DigitMemory.Blocks(args.RowStages * TCodec.Octs);
         float squares = 0f;
-        for (int first = warp; first < pairs; first += Batch * warps)
+        // past the end the last numbers again, which meet zeros
+        F4 a = Load(args, 2 * warp, blocks, 2 * lane), b = Load(args, 2 * warp, blocks, 2 * lane + 1), c = Load(args, 2 * warp + 1, blocks, 2 * lane), d = Load(args, 2 * warp + 1, blocks, 2 * lane + 1);
+        for (int block = 2 * warp; block < total; block += 2 * warps)
         {
-            var values = new F4[4 * Batch];
-            for (int i = 0; i < Batch; i++)
+            // what comes next is on its way meanwhile
+            int next = block + 2 * warps;
+            F4 nextA = Load(args, next, blocks, 2 * lane), nextB = Load(args, next, blocks, 2 * lane + 1), nextC = Load(args, next + 1, blocks, 2 * lane), nextD = Load(args, next + 1, blocks, 2 * lane + 1);
+            if (args.NormFormat != 0)
             {
-                for (int part = 0; part < 2; part++)
-                {
-                    int block = 2 * (first + i * warps) + part;
-                    if (block < blocks)
-                    {
-                        values[4 * i + 2 * part] = Load(args, block, 2 * lane);
-                        values[4 * i + 2 * part + 1] = Load(args, block, 2 * lane + 1);
-                    }
-                }
+                int first = block * 64 + 2 * lane, second = IntrinsicMath.Min(block + 1, blocks - 1) * 64 + 2 * lane;
+                U4 gainA = LinearInput.GainBits(args, first), gainB = LinearInput.GainBits(args, first + 1), gainC = LinearInput.GainBits(args, second), gainD = LinearInput.GainBits(args, second + 1);
+                squares += Squares(a) + Squares(b);
+                if (block + 1 < blocks) squares += Squares(c) + Squares(d);
+                a = Times(a, LinearInput.Gain(args, gainA));
+                b = Times(b, LinearInput.Gain(args, gainB));
+                c = Times(c, LinearInput.Gain(args, gainC));
+                d = Times(d, LinearInput.Gain(args, gainD));
             }
-            for (int i = 0; i < Batch; i++)
-            {
-                int block = 2 * (first + i * warps);
-                if (block < 2 * pairs)
-                {
-                    F4 a = values[4 * i], b = values[4 * i + 1], c = values[4 * i + 2], d = values[4 * i + 3];
-                    if (args.NormFormat != 0)
-                    {
-                        squares += Squares(a) + Squares(b) + (Squares(c) + Squares(d));
-                        // past the end zeros are weighted
-                        int quad = IntrinsicMath.Min(block, blocks - 1) * 64 + 2 * lane, next = IntrinsicMath.Min(block + 1, blocks - 1) * 64 + 2 * lane;
-                        U4 aGain = LinearInput.GainBits(args, quad), bGain = LinearInput.GainBits(args, quad + 1), cGain = LinearInput.GainBits(args, next), dGain = LinearInput.GainBits(args, next + 1);
-                        a = Times(a, LinearInput.Gain(args, aGain));
-                        b = Times(b, LinearInput.Gain(args, bGain));
-                        c = Times(c, LinearInput.Gain(args, cGain));
-                        d = Times(d, LinearInput.Gain(args, dGain));
-                    }
-                    Split<TCodec>(memory, places, block, lane, a, b);
-                    Split<TCodec>(memory, places, block + 1, lane, c, d);
-                }
-            }
+            Split<TCodec>(memory, places, block, lane, a, b);
+            Split<TCodec>(memory, places, block + 1, lane, c, d);
+            a = nextA;
+            b = nextB;
+            c = nextC;
+            d = nextD;
         }
         if (args.NormFormat != 0)
         {
@@ -90,7 +75,7 @@ internal static class DigitInput
         return factor;
     }
 
-    private static F4 Load(LinearArgs args, int block, int quad) => args.X.Cast<F4>()[args.FirstQuad + block * 64 + quad];
+    private static F4 Load(LinearArgs args, int block, int blocks, int quad) => args.X.Cast<F4>()[args.FirstQuad + IntrinsicMath.Min(block, blocks - 1) * 64 + quad];
 
     private static float Squares(F4 v) => v.X * v.X + v.Y * v.Y + (v.Z * v.Z + v.W * v.W);
 

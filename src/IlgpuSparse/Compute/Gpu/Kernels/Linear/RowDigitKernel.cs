@@ -60,7 +60,7 @@ internal static class RowDigitKernel
         int stages = eights * args.RowStages, from = stages * warp / warps, to = stages * (warp + 1) / warps;
         int eight = from / args.RowStages, stage = from - eight * args.RowStages;
         var next = Locate<TCodec, TEpilogue>(new DigitCursor { Left = to - from, Eight = firstEight + eight, Stage = stage }, args, epilogue, lane);
-        int ring = warp * RingUnits<TCodec, TDepth>(), at = ring;
+        int ring = warp * RingUnits<TCodec, TDepth>(), end = ring + RingUnits<TCodec, TDepth>();
         for (int i = 0; i < TDepth.Value; i++) next = Ask<TCodec, TEpilogue>(memory, ring + i * 8 * TCodec.Stride, next, args, epilogue, lane, policy);
         // all of this warp's weights are on their way: the next kernel's may follow
         if (next.Left == 0) DependentLaunch.LetNextStart();
@@ -71,6 +71,7 @@ internal static class RowDigitKernel
         DependentLaunch.AwaitEarlier();
         DigitInput.Prepare<TCodec>(memory, args, places);
 
+        int at = ring;
         float sum = 0f;
         for (int left = to - from; left > 0; left--)
         {
@@ -80,7 +81,7 @@ internal static class RowDigitKernel
             TensorOps.WarpSync();
             next = Ask<TCodec, TEpilogue>(memory, at, next, args, epilogue, lane, policy);
             if (next.Left == 0) DependentLaunch.LetNextStart();
-            at = at + 8 * TCodec.Stride == ring + RingUnits<TCodec, TDepth>() ? ring : at + 8 * TCodec.Stride;
+            at = at + 8 * TCodec.Stride == end ? ring : at + 8 * TCodec.Stride;
             stage++;
             if (stage == args.RowStages || left == 1)
             {
