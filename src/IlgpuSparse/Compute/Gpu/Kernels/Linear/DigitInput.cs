@@ -69,7 +69,10 @@ internal static class DigitInput
         if (args.NormFormat != 0)
         {
             float squares = 0f;
-            for (int w = 0; w < Group.DimX >> 5; w++) squares += memory.Cast<float>()[places.Squares * 4 + w];
+            for (int w = 0; w < RowDigitKernel.Warps; w++)
+            {
+                if (w < Group.DimX >> 5) squares += memory.Cast<float>()[places.Squares * 4 + w];
+            }
             factor = Ptx.Rsqrt(squares / args.Columns + args.Epsilon);
         }
         return factor;

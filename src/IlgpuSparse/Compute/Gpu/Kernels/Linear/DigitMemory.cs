@@ -33,7 +33,7 @@ internal struct DigitMemory
         m.Sums = m.X + 64 * blocks;
         m.Scales = m.Sums + 2 * blocks;
         m.Squares = m.Scales + (blocks + 3 >> 2);
-        m.Products = m.Squares + (warps + 3 >> 2);
+        m.Products = m.Squares + RowDigitKernel.Warps / 4;
         m.Total = m.Products + eights * (ProductFloats / 4);
         return m;
     }
