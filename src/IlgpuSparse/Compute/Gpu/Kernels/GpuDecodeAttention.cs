@@ -95,7 +95,7 @@ internal sealed class GpuDecodeAttention(GpuDevice device, MemoryLedger ledger, 
         int groups = args.KvHeads * args.Parts * batch.Rows;
         // each group's shared memory decides how many a multiprocessor holds; the driver keeps 1 KB of each for itself
         int resident = Math.Clamp((device.MaxSharedBytes + 1024) / (variant.DynamicSharedBytes + 1024), 1, 16 / tuning.Warps);
-        int splits = Splits(device.Multiprocessors * resident * tuning.Waves / groups, entries, tuning.MinSplitTokens);
+        int fill = device.Multiprocessors * resident, splits = Splits(fill * tuning.WavesFor((long)entries * groups / fill) / groups, entries, tuning.MinSplitTokens);
         var (partials, sums) = Scratch(shape, batch, splits);
         var arrivals = GpuBuffer.View<int>(_arrivals.Reserve(groups * sizeof(int), clear: true));
         var config = new KernelConfig(new Index3D(splits, args.KvHeads * args.Parts, batch.Rows), new Index3D(variant.GroupSize, 1, 1), SharedMemoryConfig.RequestDynamic<byte>(variant.DynamicSharedBytes));

@@ -5,10 +5,14 @@ namespace IlgpuSparse.Compute.Gpu.Kernels.Attention;
 /// <param name="Stages">Tiles of 16 tokens in each warp's ring: 2 to 4 with 4 warps, 1 to 3 with 8.</param>
 /// <param name="Waves">Groups asked for, in fills of the device.</param>
 /// <param name="MinSplitTokens">Fewest tokens that are worth a split.</param>
-internal readonly record struct DecodeTuning(int Warps, int Stages, int Waves, int MinSplitTokens)
+/// <param name="LongWaves">Fills of the device where a group of a single one would have <see cref="LongTokens"/> or more: many small groups end sooner than the slowest of few large ones.</param>
+internal readonly record struct DecodeTuning(int Warps, int Stages, int Waves, int MinSplitTokens, int LongWaves = 0)
 {
+    /// <summary>Tokens a group of one fill from which on <see cref="LongWaves"/> counts: 64K of 32 kv heads on an H100 are 7,943.</summary>
+    public const int LongTokens = 6144;
+
     /// <summary>For dense decode.</summary>
-    public static DecodeTuning Dense => new(Warps: 8, Stages: 2, Waves: 1, MinSplitTokens: 64);
+    public static DecodeTuning Dense => new(Warps: 8, Stages: 2, Waves: 1, MinSplitTokens: 64, LongWaves: 8);
 
     /// <summary>For decode over selected tokens.</summary>
     public static DecodeTuning Selected => new(Warps: 8, Stages: 2, Waves: 1, MinSplitTokens: 64);
@@ -40,6 +44,9 @@ internal readonly record struct DecodeTuning(int Warps, int Stages, int Waves, i
         (8, 3) => typeof(Pipeline8x3),
         _ => throw new ArgumentOutOfRangeException(nameof(Stages), $"no kernel with {Warps} warps of {Stages} stages"),
     };
+
+    /// <summary>Fills of the device for groups that would have <paramref name="tokens"/> in a single one.</summary>
+    public int WavesFor(long tokens) => LongWaves > 0 && tokens >= LongTokens ? LongWaves : Waves;
 
     /// <summary>The one for heads of <paramref name="channels"/> in <paramref name="format"/>: with smaller rings where this one's do not fit into <paramref name="sharedBytes"/>; null when none do.</summary>
     public DecodeTuning? For(KvFormat format, int channels, int sharedBytes)

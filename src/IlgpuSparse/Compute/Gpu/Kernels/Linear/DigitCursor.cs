@@ -12,6 +12,12 @@ internal struct DigitCursor
     /// <summary>Stage of the rows.</summary>
     public int Stage;
 
+    /// <summary>Whole eights of rows from one of the warp's stages to its next.</summary>
+    public int StepEights;
+
+    /// <summary>Stages that the step has besides: fewer than a row.</summary>
+    public int StepStages;
+
     /// <summary>Device address of the lane's first unit of the stage.</summary>
     public long Source;
 }

@@ -15,8 +15,8 @@ internal static unsafe class LinearOps
     [IntrinsicImplementation, PtxOp("{ .reg .b32 at; add.s32 at, $s0, $1; cp.async.cg.shared.global.L2::cache_hint [at], [$2], 16, $3, $4; }")]
     public static void CopyOnce(ref U4 memory, int at, long address, int bytes, ulong policy) => Unsafe.AddByteOffset(ref memory, at) = bytes == 0 ? default : *(U4*)address;
 
-    /// <summary>As <see cref="CopyOnce(ref U4, int, long, int, ulong)"/>, always copied.</summary>
-    [IntrinsicImplementation, PtxOp("{ .reg .b32 at; add.s32 at, $s0, $1; cp.async.cg.shared.global.L2::cache_hint [at], [$2], 16, $3; }")]
+    /// <summary>As <see cref="CopyOnce(ref U4, int, long, int, ulong)"/>, always copied, of lines of which other lanes or instructions ask for the rest.</summary>
+    [IntrinsicImplementation, PtxOp("{ .reg .b32 at; add.s32 at, $s0, $1; cp.async.cg.shared.global.L2::cache_hint.L2::128B [at], [$2], 16, $3; }")]
     public static void CopyOnce(ref U4 memory, int at, long address, ulong policy) => Unsafe.AddByteOffset(ref memory, at) = *(U4*)address;
 
     /// <summary>16 bytes from byte <paramref name="at"/> of <paramref name="memory"/>, in shared memory; constant distances become part of the instruction.</summary>

@@ -7,8 +7,8 @@ namespace IlgpuSparse.Compute.Gpu.Kernels.Linear;
 
 /// <summary>
 /// y = x · Wᵀ for one activation row and weights of small integers at the speed of memory (CUDA): each warp streams eight weight rows at a time, half a tile, through a ring of its own in shared memory and multiplies them,
-/// as they are stored, with the digits of the activations on integer tensor cores (<see cref="IDigitCodec"/>), exactly. A group takes the same share of the rows as every other, a warp the same share of the group's stages; the
-/// parts are summed at the end.
+/// as they are stored, with the digits of the activations on integer tensor cores (<see cref="IDigitCodec"/>), exactly. A group takes the same share of the rows as every other, and its warps the stages in turn, so that what they
+/// ask for together lies side by side; the parts are summed at the end.
 /// </summary>
 /// <remarks>
 /// Weights are asked for before the activations are awaited, and groups are small enough that two fit on a multiprocessor: in a graph on sm_90 one kernel's ring fills while the kernel before it ends.
@@ -57,9 +57,10 @@ internal static class RowDigitKernel
         ulong policy = Loads.EvictFirst();
         int firstEight = args.GroupShare * Grid.IdxX + IntrinsicMath.Min(Grid.IdxX, args.MoreShares), eights = args.GroupShare + (Grid.IdxX < args.MoreShares ? 1 : 0);
         var places = DigitMemory.Of(RingUnits<TCodec, TDepth>(), warps, args.RowStages * TCodec.Octs, eights);
-        int stages = eights * args.RowStages, from = stages * warp / warps, to = stages * (warp + 1) / warps;
-        int eight = from / args.RowStages, stage = from - eight * args.RowStages;
-        var next = Locate<TCodec, TEpilogue>(new DigitCursor { Left = to - from, Eight = firstEight + eight, Stage = stage }, args, epilogue, lane);
+        int count = (eights * args.RowStages - warp + warps - 1) / warps, eight = warp / args.RowStages, stage = warp - eight * args.RowStages;
+        var next = Locate<TCodec, TEpilogue>(new DigitCursor { Left = count, Eight = firstEight + eight, Stage = stage }, args, epilogue, lane);
+        next.StepEights = warps / args.RowStages;
+        next.StepStages = warps - next.StepEights * args.RowStages;
         int ring = warp * RingUnits<TCodec, TDepth>(), end = ring + RingUnits<TCodec, TDepth>();
         for (int i = 0; i < TDepth.Value; i++) next = Ask<TCodec, TEpilogue>(memory, ring + i * 8 * TCodec.Stride, next, args, epilogue, lane, policy);
         // all of this warp's weights are on their way: the next kernel's may follow
@@ -73,7 +74,7 @@ internal static class RowDigitKernel
 
         int at = ring;
         float sum = 0f;
-        for (int left = to - from; left > 0; left--)
+        for (int left = count; left > 0; left--)
         {
             TensorOps.WaitGroup(TDepth.Value - 1);
             TensorOps.WarpSync();
@@ -82,17 +83,22 @@ internal static class RowDigitKernel
             next = Ask<TCodec, TEpilogue>(memory, at, next, args, epilogue, lane, policy);
             if (next.Left == 0) DependentLaunch.LetNextStart();
             at = at + 8 * TCodec.Stride == end ? ring : at + 8 * TCodec.Stride;
-            stage++;
-            if (stage == args.RowStages || left == 1)
+            int done = eight;
+            stage += next.StepStages;
+            eight += next.StepEights;
+            if (stage >= args.RowStages)
+            {
+                stage -= args.RowStages;
+                eight++;
+            }
+            if (eight != done || left == 1)
             {
                 // digits 2 and 3 are those of odd lanes
                 sum *= 1 + (lane & 1) * 65535;
                 sum += Warp.ShuffleXor(sum, 1);
                 sum += Warp.ShuffleXor(sum, 2);
-                if ((lane & 3) == 0) results[places.Products * 4 + DigitMemory.Product(eight, warp, lane >> 2)] = sum;
+                if ((lane & 3) == 0) results[places.Products * 4 + DigitMemory.Product(done, warp, lane >> 2)] = sum;
                 sum = 0f;
-                stage = 0;
-                eight++;
             }
         }
         TensorOps.WaitGroup(0);
@@ -154,15 +160,17 @@ internal static class RowDigitKernel
                     if (4 * i + 3 < TCodec.Units || 4 * i + (lane & 3) < TCodec.Units) LinearOps.CopyOnce(ref memory[target], 64 * i, cursor.Source + 64L * i, 16 & (4 * i + (lane & 3) - has >> 31), policy);
                 }
             }
+            int asked = cursor.Eight;
             cursor.Left--;
-            cursor.Stage++;
-            cursor.Source += TCodec.Units * 16;
-            if (cursor.Stage == args.RowStages)
+            cursor.Eight += cursor.StepEights;
+            cursor.Stage += cursor.StepStages;
+            cursor.Source += cursor.StepStages * (TCodec.Units * 16L);
+            if (cursor.Stage >= args.RowStages)
             {
-                cursor.Stage = 0;
+                cursor.Stage -= args.RowStages;
                 cursor.Eight++;
-                cursor = Locate<TCodec, TEpilogue>(cursor, args, epilogue, lane);
             }
+            if (cursor.Eight != asked) cursor = Locate<TCodec, TEpilogue>(cursor, args, epilogue, lane);
         }
         TensorOps.Commit();
         return cursor;
