@@ -31,10 +31,7 @@ internal sealed class DoubleSparsityPolicy : AttentionPolicy
     private readonly DeviceBuffer? _keys, _queries;
     private readonly TokenScores? _scores;
     private readonly TokenSets? _sets;
-    private readonly TokenSets?[] _predicted = new TokenSets?[2];
-    private readonly KvPrediction _prediction;
-    private readonly bool[] _predictable;
-    private readonly float _lateLeast;
+    private readonly LayerPrediction _prediction;
 
     /// <summary>Allocates labels, scores and sets. Without <paramref name="channels"/> it attends sparsely only after <see cref="Use"/>.</summary>
     public DoubleSparsityPolicy(ComputeBackend backend, LlamaConfig config, KvCache cache, AttentionOptions options, ChannelMap? channels, DecoderOptions decoder)
@@ -43,18 +40,12 @@ internal sealed class DoubleSparsityPolicy : AttentionPolicy
         channels?.CheckServes(options);
         if (options.Label == LabelKind.Channels && options.Channels > config.HeadDim)
             throw new ArgumentException($"channels={options.Channels}: a head of this model has {config.HeadDim}", nameof(options));
-        int maxRows = _maxRows = decoder.MaxSequences;
-        _maxAppended = LlamaDecoder.MaxRows(decoder);
-        _backend = backend;
-        _config = config;
-        _cache = cache;
-        _options = options;
+        int maxRows = decoder.MaxSequences;
+        (_maxRows, _maxAppended) = (maxRows, LlamaDecoder.MaxRows(decoder));
+        (_backend, _config, _cache, _options) = (backend, config, cache, options);
         _shape = new AttentionShape(config.Heads, config.KvHeads, config.HeadDim, config.SlidingWindow);
-        _codes = new (DeviceBuffer, DeviceBuffer?)?[config.Layers];
-        _sums = new ValueSums?[config.Layers];
-        (_prediction, _lateLeast) = (decoder.KvPrediction, decoder.KvLateLeast);
-        var recall = channels?.RecallOf(options);
-        _predictable = [.. Enumerable.Range(0, config.Layers).Select(layer => layer > 0 && (recall is null || recall[layer] >= decoder.KvLeastRecall))];
+        (_codes, _sums) = (new (DeviceBuffer, DeviceBuffer?)?[config.Layers], new ValueSums?[config.Layers]);
+        _prediction = new LayerPrediction(decoder, config.Layers, channels?.RecallOf(options));
         try
         {
             for (int layer = Math.Min(options.DenseLayers, config.Layers); layer < config.Layers; layer++)
@@ -76,7 +67,7 @@ internal sealed class DoubleSparsityPolicy : AttentionPolicy
             _scores = new TokenScores(backend.Allocate((long)maxRows * sets * cache.Capacity * sizeof(float), "scratch"), sets, cache.Capacity);
             int budget = options.MostTokens(cache.Capacity);
             _sets = NewSets();
-            for (int i = 0; i < _predicted.Length && _prediction != KvPrediction.Off; i++) _predicted[i] = NewSets();
+            _prediction.Reserve(NewSets);
 
             TokenSets NewSets() => TokenSets.Allocate(backend, maxRows, sets, budget, options.MeanValue);
         }
@@ -155,7 +146,7 @@ internal sealed class DoubleSparsityPolicy : AttentionPolicy
             if (Drops(layer, batch))
             {
                 Select(layer, batch, q);
-                _backend.DropMissing(_cache.Layers[layer], batch, _sets!, _scores!, _options.Rule, _lateLeast);
+                _backend.DropMissing(_cache.Layers[layer], batch, _sets!, _scores!, _options.Rule, _prediction.LateLeast);
             }
             _backend.AttendSelected(_shape, _cache.Layers[layer], batch, q, SetsOf(layer, batch)!, y);
         }
@@ -189,16 +180,16 @@ internal sealed class DoubleSparsityPolicy : AttentionPolicy
     }
 
     // Whether rows that were not predicted are left out if they weigh little.
-    private bool Drops(int layer, StepBatch batch) => _lateLeast > 0 && _prediction == KvPrediction.Late && Predicts(layer, batch);
+    private bool Drops(int layer, StepBatch batch) => _prediction.Drops && Predicts(layer, batch);
 
     // Whether the predicted sets are the ones that are read.
-    private bool Trusts(int layer, StepBatch batch) => _prediction == KvPrediction.Trust && Predicts(layer, batch);
+    private bool Trusts(int layer, StepBatch batch) => _prediction.IsTrusted && Predicts(layer, batch);
 
-    internal override bool Predicts(int layer, StepBatch batch) => _prediction != KvPrediction.Off && layer < _codes.Length && _predictable[layer] && IsSparse(layer, batch);
+    internal override bool Predicts(int layer, StepBatch batch) => _prediction.Covers(layer) && IsSparse(layer, batch);
 
     internal override void Predict(int layer, StepBatch batch, DeviceSpan q)
     {
-        var sets = _predicted[layer & 1]!;
+        var sets = _prediction.Sets(layer);
         SelectInto(sets, layer, batch, q);
         _backend.Prefetch(_cache.Layers[layer], batch, sets);
     }
@@ -245,10 +236,10 @@ internal sealed class DoubleSparsityPolicy : AttentionPolicy
         if (_sums[layer] is { } sums) _backend.BlendMeanValue(_shape, _cache.Layers[layer], sums, batch, sets, y);
     }
 
-    internal override TokenSets? SetsOf(int layer, StepBatch batch) => !IsSparse(layer, batch) ? null : Trusts(layer, batch) ? _predicted[layer & 1] : _sets;
+    internal override TokenSets? SetsOf(int layer, StepBatch batch) => !IsSparse(layer, batch) ? null : Trusts(layer, batch) ? _prediction.Sets(layer) : _sets;
 
     /// <summary>The sets that were predicted for <paramref name="layer"/> in the last step; null where it is not predicted.</summary>
-    internal TokenSets? PredictedSetsOf(int layer, StepBatch batch) => Predicts(layer, batch) ? _predicted[layer & 1] : null;
+    internal TokenSets? PredictedSetsOf(int layer, StepBatch batch) => Predicts(layer, batch) ? _prediction.Sets(layer) : null;
 
     /// <summary>Whether the scores of steps are read afterwards.</summary>
     internal bool KeepsScores { get; set; }
@@ -268,7 +259,7 @@ internal sealed class DoubleSparsityPolicy : AttentionPolicy
         $"{_options.Label} labels of {_options.Channels} channels in {_options.LabelFormat}, scaling {_options.Scaling}, from layer {_options.DenseLayers}{(_options.MeanValue ? ", sums of V" : "")}, map {_labels!.Fingerprint()}";
 
     // The sums of V would hold the whole run, and a layer that is predicted would be asked for tokens of the run whose labels are not there yet.
-    internal override bool TakesRuns => !_options.MeanValue && _prediction == KvPrediction.Off;
+    internal override bool TakesRuns => !_options.MeanValue && _prediction.IsOff;
 
     /// <summary>The label cache of <paramref name="layer"/>; null where the layer is dense.</summary>
     internal LabelLayer? Labels(int layer) => _labels?.Layers[layer];
@@ -300,17 +291,11 @@ internal sealed class DoubleSparsityPolicy : AttentionPolicy
 
     public override void Dispose()
     {
-        _own?.Dispose();
         foreach (var codes in _codes)
         {
             codes?.Codes.Dispose();
             codes?.Scales?.Dispose();
         }
-        foreach (var sums in _sums) sums?.Dispose();
-        _keys?.Dispose();
-        _queries?.Dispose();
-        _scores?.Dispose();
-        _sets?.Dispose();
-        foreach (var sets in _predicted) sets?.Dispose();
+        foreach (var owned in (IEnumerable<IDisposable?>)[_own, .. _sums, _keys, _queries, _scores, _sets, _prediction]) owned?.Dispose();
     }
 }

@@ -246,11 +246,9 @@ public sealed class GpuBackend : ComputeBackend
         if (choice.KeepsScores) AppendMissing(batch, ref choice);
         if (!AttentionLaunch.CanWriteOwn(shape, cache, batch)) AppendMissing(shape, cache, batch, ref own);
         if (_fused.TryRun(shape, cache, batch, q, choice, own, y, Stream)) return;
-        if ((own is not null || choice.Keys is not null) && !_select.Appends(choice, batch))
-        {
-            AppendMissing(shape, cache, batch, ref own);
-            AppendMissing(batch, ref choice);
-        }
+        bool appends = _select.Appends(choice, batch);
+        if (!appends) AppendMissing(shape, cache, batch, ref own);
+        if (!appends) AppendMissing(batch, ref choice);
         _select.ScoreAndSelect(choice, AttentionLaunch.View(own, shape, cache, batch), batch, Stream);
         AttendSelected(shape, cache, batch, q, choice.Sets, y);
     }

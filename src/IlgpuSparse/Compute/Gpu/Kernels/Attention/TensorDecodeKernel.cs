@@ -250,16 +250,11 @@ internal static class TensorDecodeKernel
             long source = TTokens.Contiguous ? (long)offset * units + lane + 32 * j : (long)Warp.Shuffle(offset, row) * units + column;
             int target = at + row * Stride(THead.Channels) + column;
             int bytes = 16 & ~Outside(range, (tile << 4) + row);
-            if (TTokens.Contiguous)
-            {
-                TensorOps.CopyAsync(ref ring[target], ref k[source], bytes, policy);
-                TensorOps.CopyAsync(ref ring[target + TileTokens * Stride(THead.Channels)], ref v[source], bytes, policy);
-            }
-            else
-            {
-                TensorOps.CopyAsync(ref ring[target], ref k[source], bytes);
-                TensorOps.CopyAsync(ref ring[target + TileTokens * Stride(THead.Channels)], ref v[source], bytes);
-            }
+            if (TTokens.Contiguous) TensorOps.CopyAsync(ref ring[target], ref k[source], bytes, policy);
+            else TensorOps.CopyAsync(ref ring[target], ref k[source], bytes);
+            target += TileTokens * Stride(THead.Channels);
+            if (TTokens.Contiguous) TensorOps.CopyAsync(ref ring[target], ref v[source], bytes, policy);
+            else TensorOps.CopyAsync(ref ring[target], ref v[source], bytes);
         }
     }
 
