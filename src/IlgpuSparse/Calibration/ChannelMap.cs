@@ -160,9 +160,9 @@ public sealed class ChannelMap
     /// <summary>The same map with other <see cref="Predictions"/>.</summary>
     internal ChannelMap With(IReadOnlyList<PredictionRecall>? predictions) => new(Source, Statistic, HeadDim, RopeStyle, Fingerprint, _heads) { Predictions = predictions };
 
-    /// <summary>The recall of each layer for the labels of <paramref name="options"/>; of other labels where these were not measured, and null where none were.</summary>
-    internal IReadOnlyList<float>? RecallOf(AttentionOptions options) =>
-        Predictions is not { Count: > 0 } known ? null : (known.FirstOrDefault(p => AttentionOptions.Parse(p.Attention).HasLabelsOf(options)) ?? known[0]).Recall;
+    /// <summary>How well layers are known a layer ahead by the labels of <paramref name="options"/>; by other labels where these were not measured, and null where none were.</summary>
+    internal PredictionRecall? PredictionOf(AttentionOptions options) =>
+        Predictions is not { Count: > 0 } known ? null : known.FirstOrDefault(p => AttentionOptions.Parse(p.Attention).HasLabelsOf(options)) ?? known[0];
 
     /// <summary>Writes the map as JSON. The file appears whole or not at all.</summary>
     public void Save(string path)

@@ -53,17 +53,17 @@ public class ChannelMapTests
         string path = directory.File("map.json");
         Map().With([new PredictionRecall("double-sparsity:tokens=1/16", [0, 0.75f]), new PredictionRecall("double-sparsity:tokens=1/64,label=rotated,label-bits=64", [0, 0.5f])]).Save(path);
         var map = ChannelMap.Load(path);
-        Assert.Equal([0, 0.75f], map.RecallOf(AttentionOptions.Parse("double-sparsity:tokens=1/32")));
-        Assert.Equal([0, 0.5f], map.RecallOf(AttentionOptions.Parse("double-sparsity:label=rotated,label-bits=64")));
+        Assert.Equal([0, 0.75f], map.PredictionOf(AttentionOptions.Parse("double-sparsity:tokens=1/32"))!.Recall);
+        Assert.Equal([0, 0.5f], map.PredictionOf(AttentionOptions.Parse("double-sparsity:label=rotated,label-bits=64"))!.Recall);
         // of labels that were not measured, the first
-        Assert.Equal([0, 0.75f], map.RecallOf(AttentionOptions.Parse("double-sparsity:channels=8")));
+        Assert.Equal([0, 0.75f], map.PredictionOf(AttentionOptions.Parse("double-sparsity:channels=8"))!.Recall);
         var json = JsonNode.Parse(File.ReadAllText(path))!;
         json["predictions"]![0]!["recall"]![1] = 1.5;
         File.WriteAllText(path, json.ToJsonString());
         Assert.Contains("predictions", Assert.Throws<ModelFormatException>(() => ChannelMap.Load(path)).Message, StringComparison.Ordinal);
         json.AsObject().Remove("predictions");
         File.WriteAllText(path, json.ToJsonString());
-        Assert.Null(ChannelMap.Load(path).RecallOf(AttentionOptions.DoubleSparsity));
+        Assert.Null(ChannelMap.Load(path).PredictionOf(AttentionOptions.DoubleSparsity));
     }
 
     [Fact]

@@ -45,7 +45,7 @@ internal sealed class DoubleSparsityPolicy : AttentionPolicy
         (_backend, _config, _cache, _options) = (backend, config, cache, options);
         _shape = new AttentionShape(config.Heads, config.KvHeads, config.HeadDim, config.SlidingWindow);
         (_codes, _sums) = (new (DeviceBuffer, DeviceBuffer?)?[config.Layers], new ValueSums?[config.Layers]);
-        _prediction = new LayerPrediction(decoder, config.Layers, channels?.RecallOf(options));
+        _prediction = new LayerPrediction(decoder, config.Layers, channels?.PredictionOf(options));
         try
         {
             for (int layer = Math.Min(options.DenseLayers, config.Layers); layer < config.Layers; layer++)
@@ -185,7 +185,7 @@ internal sealed class DoubleSparsityPolicy : AttentionPolicy
     // Whether the predicted sets are the ones that are read.
     private bool Trusts(int layer, StepBatch batch) => _prediction.IsTrusted && Predicts(layer, batch);
 
-    internal override bool Predicts(int layer, StepBatch batch) => _prediction.Covers(layer) && IsSparse(layer, batch);
+    internal override bool Predicts(int layer, StepBatch batch) => _prediction.Covers(layer, _options.Rule) && IsSparse(layer, batch);
 
     internal override void Predict(int layer, StepBatch batch, DeviceSpan q)
     {

@@ -1,4 +1,5 @@
 using IlgpuSparse.Cache;
+using IlgpuSparse.Calibration;
 using IlgpuSparse.Compute;
 using IlgpuSparse.Llama;
 
@@ -7,18 +8,26 @@ namespace IlgpuSparse.Attention.Policies;
 /// <summary>Which layers of a decoder are known a layer ahead, and the sets of tokens that were predicted for two of them in turn: the one that is computed and the next.</summary>
 internal sealed class LayerPrediction : IDisposable
 {
+    // Where budgets are compared.
+    private const int Length = 1 << 16;
+
     private readonly KvPrediction _kind;
+    private readonly int _leastBudget;
     private readonly bool[] _predictable;
     private readonly TokenSets?[] _sets = new TokenSets?[2];
 
-    /// <summary>Predicts layers of which calibration found enough a layer ahead, all but the first where it did not look.</summary>
+    /// <summary>
+    /// Predicts layers of which calibration found enough a layer ahead, all but the first where it did not look. Sets smaller than the ones that it judged are not trusted: the fewer the tokens, the more each of those that were not
+    /// foreseen weighs. A least recall of 0 trusts all the same.
+    /// </summary>
     /// <param name="decoder">What is predicted for, and from which recall on.</param>
     /// <param name="layers">Layers of the model.</param>
-    /// <param name="recall">The share of each layer's sets that was found a layer ahead; null where that is not known.</param>
-    public LayerPrediction(DecoderOptions decoder, int layers, IReadOnlyList<float>? recall)
+    /// <param name="judged">What calibration knows of the layers.</param>
+    public LayerPrediction(DecoderOptions decoder, int layers, PredictionRecall? judged)
     {
         (_kind, LateLeast) = (decoder.KvPrediction, decoder.KvLateLeast);
-        _predictable = [.. Enumerable.Range(0, layers).Select(layer => layer > 0 && (recall is null || recall[layer] >= decoder.KvLeastRecall))];
+        _predictable = [.. Enumerable.Range(0, layers).Select(layer => layer > 0 && (judged is null || judged.Recall[layer] >= decoder.KvLeastRecall))];
+        if (IsTrusted && judged is not null && decoder.KvLeastRecall > 0) _leastBudget = AttentionOptions.Parse(judged.Attention).Rule.Budget(Length);
     }
 
     /// <summary>Whether nothing is predicted.</summary>
@@ -39,8 +48,8 @@ internal sealed class LayerPrediction : IDisposable
         for (int i = 0; i < _sets.Length && !IsOff; i++) _sets[i] = create();
     }
 
-    /// <summary>Whether <paramref name="layer"/> is one that is predicted.</summary>
-    public bool Covers(int layer) => !IsOff && layer < _predictable.Length && _predictable[layer];
+    /// <summary>Whether <paramref name="layer"/> is one that is predicted, for sets under <paramref name="rule"/>.</summary>
+    public bool Covers(int layer, SelectionRule rule) => !IsOff && layer < _predictable.Length && _predictable[layer] && rule.Budget(Length) >= _leastBudget;
 
     /// <summary>The sets predicted for <paramref name="layer"/>, a predicted one.</summary>
     public TokenSets Sets(int layer) => _sets[layer & 1]!;
