@@ -50,7 +50,7 @@ public sealed class KernelCodeTests
     [Fact]
     public void WeightsAreAskedForBeforeEarlierKernelsHaveFinished()
     {
-        foreach (var variant in (Func<Type, KernelVariant>[])[LinearRowKernel.Variant, RowStreamKernel.Variant, epilogue => RowDigitKernel.Variant(WeightFormat.Q4_K, 4, epilogue)])
+        foreach (var variant in (Func<Type, KernelVariant>[])[LinearRowKernel.Variant, epilogue => RowStreamKernel.Variant(WeightFormat.F16, epilogue), epilogue => RowStreamKernel.Variant(WeightFormat.Q8_0, epilogue), epilogue => RowDigitKernel.Variant(4, epilogue)])
         {
             string row = KernelCode.Entry(KernelCode.Ptx(variant(typeof(StoreEpilogue)), 9, 0));
             Assert.Contains("L2::cache_hint", row[..row.IndexOf("griddepcontrol.wait;", StringComparison.Ordinal)], StringComparison.Ordinal);
@@ -166,50 +166,49 @@ public sealed class KernelCodeTests
         Assert.Contains("ld.shared.v4.f32", entry, StringComparison.Ordinal);
     }
 
-    [Fact]
-    public void WeightsOfASingleRowStreamPastTheRegistersBeforeTheActivations()
+    [Theory]
+    [InlineData(WeightFormat.F16, true, 8, 8, 0)]
+    [InlineData(WeightFormat.Q8_0, false, 16, 8, 24)]
+    public void WeightsOfASingleRowStreamPastTheRegistersBeforeTheActivations(WeightFormat format, bool atOnce, int products, int vectors, int words)
     {
-        string ptx = KernelCode.Ptx(RowStreamKernel.Variant(typeof(StoreEpilogue)), 9), entry = KernelCode.Entry(ptx);
+        string ptx = KernelCode.Ptx(RowStreamKernel.Variant(format, typeof(StoreEpilogue)), 9), entry = KernelCode.Entry(ptx);
         Assert.Contains(".target sm_90", ptx, StringComparison.Ordinal);
-        // a full ring before anything is awaited; in the loop one stage more; the next kernel is sent off at the beginning
+        // a full ring before anything is awaited; in the loop one stage more; the next kernel is sent off at the beginning or by the last stage
         string[] parts = entry.Split("griddepcontrol.wait;");
         Assert.Equal(2, parts.Length);
-        const int copies = 2 * F16Stream.Units / 32;
-        Assert.Equal(F16Stream.Depth * copies, Regex.Count(parts[0], @"cp\.async\.cg\.shared\.global\.L2::cache_hint"));
+        int copies = (2 * StreamCodec.Of(format)!.Units + 31) / 32;
+        Assert.Equal(4 * copies, Regex.Count(parts[0], @"cp\.async\.cg\.shared\.global\.L2::cache_hint"));
         Assert.Equal(copies, Regex.Count(parts[1], @"cp\.async\.cg\.shared\.global\.L2::cache_hint"));
         Assert.DoesNotContain("ld.global", parts[0], StringComparison.Ordinal);
-        Assert.Equal(1, Regex.Count(parts[0], @"griddepcontrol\.launch_dependents;"));
+        Assert.Equal(1, Regex.Count(parts[atOnce ? 0 : 1], @"griddepcontrol\.launch_dependents;"));
         Assert.Equal(1, Regex.Count(entry, @"griddepcontrol\.launch_dependents;"));
-        Assert.Equal(8, Regex.Count(entry, @"mma\.sync\.aligned\.m16n8k16"));
-        Assert.Equal(8, Regex.Count(entry, @"add\.s32 at, \w+, \d+; ld\.shared\.v4\.b32"));
+        Assert.Equal(products, Regex.Count(entry, @"mma\.sync\.aligned\.m16n8k16"));
+        Assert.Equal(vectors, Regex.Count(entry, @"add\.s32 at, \w+, \d+; ld\.shared\.v4\.b32"));
+        Assert.Equal(words, Regex.Count(entry, @"add\.s32 at, \w+, \d+; ld\.shared\.b32"));
         // two for the activations, one before the parts of the products are summed
         Assert.Equal(3, KernelCode.Count(ptx, "bar.sync"));
         Assert.Contains(".minnctapersm 2", ptx, StringComparison.Ordinal);
     }
 
     [Theory]
-    [InlineData(WeightFormat.Q8_0, 4, 4, 2, 6, 8, 4)]
-    [InlineData(WeightFormat.Q8_0, 3, 4, 2, 6, 8, 4)]
-    [InlineData(WeightFormat.Q4_K, 4, 9, 5, 9, 0, 0)]
-    [InlineData(WeightFormat.Q4_K, 3, 9, 5, 9, 0, 0)]
-    public void CodesOfASingleRowAreMultipliedAsTheyAreStored(WeightFormat format, int depth, int products, int vectors, int pairs, int words, int scales)
+    [InlineData(4)]
+    [InlineData(3)]
+    public void CodesOfASingleRowAreMultipliedAsTheyAreStored(int depth)
     {
-        string ptx = KernelCode.Ptx(RowDigitKernel.Variant(format, depth, typeof(StoreEpilogue)), 9), entry = KernelCode.Entry(ptx);
+        string ptx = KernelCode.Ptx(RowDigitKernel.Variant(depth, typeof(StoreEpilogue)), 9), entry = KernelCode.Entry(ptx);
         // a full ring before anything is awaited; in the loop one stage more; each for whole stages and for the rest of a row
         string[] parts = entry.Split("griddepcontrol.wait;");
         Assert.Equal(2, parts.Length);
-        int copies = 2 * ((DigitCodec.Of(format)!.Units + 3) / 4);
+        const int copies = 2 * ((Q4_KDigits.Units + 3) / 4);
         Assert.Equal(depth * copies, Regex.Count(parts[0], @"cp\.async\.cg\.shared\.global\.L2::cache_hint"));
         Assert.Equal(copies, Regex.Count(parts[1], @"cp\.async\.cg\.shared\.global\.L2::cache_hint"));
         Assert.Contains($"cp.async.wait_group {depth - 1};", parts[1], StringComparison.Ordinal);
         Assert.DoesNotContain("ld.global", parts[0], StringComparison.Ordinal);
         // the next kernel is sent off when the last weights are asked for: in a ring's first round or later
         Assert.All(parts, part => Assert.Equal(1, Regex.Count(part, @"griddepcontrol\.launch_dependents;")));
-        Assert.Equal(products, Regex.Count(entry, @"mma\.sync\.aligned\.m16n8k32"));
-        Assert.Equal(vectors, Regex.Count(entry, @"add\.s32 at, \w+, \d+; ld\.shared\.v4\.b32"));
-        Assert.Equal(pairs, Regex.Count(entry, @"add\.s32 at, \w+, \d+; ld\.shared\.v2\.b32"));
-        Assert.Equal(words, Regex.Count(entry, @"add\.s32 at, \w+, \d+; ld\.shared\.b32"));
-        Assert.Equal(scales, Regex.Count(entry, @"add\.s32 at, \w+, \d+; ld\.shared\.b16"));
+        Assert.Equal(9, Regex.Count(entry, @"mma\.sync\.aligned\.m16n8k32"));
+        Assert.Equal(5, Regex.Count(entry, @"add\.s32 at, \w+, \d+; ld\.shared\.v4\.b32"));
+        Assert.Equal(9, Regex.Count(entry, @"add\.s32 at, \w+, \d+; ld\.shared\.v2\.b32"));
         // activations: 16 numbers a lane and then 16 more on their way while those are split
         Assert.Equal(8, KernelCode.Count(ptx, "ld.global.v4.f32"));
         // one for the activations, one before the parts of the products are summed

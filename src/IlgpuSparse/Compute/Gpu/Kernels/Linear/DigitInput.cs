@@ -5,7 +5,7 @@ using IlgpuSparse.Model;
 namespace IlgpuSparse.Compute.Gpu.Kernels.Linear;
 
 /// <summary>
-/// One row of activations in shared memory as columns of an integer matrix: each number, scaled by a power of two of its 256 columns and rounded to an integer of <see cref="IDigitCodec.Bits"/> bits and more, is four
+/// One row of activations in shared memory as columns of an integer matrix: each number, scaled by a power of two of its 256 columns and rounded to an integer of <see cref="Q4_KDigits.Bits"/> bits and more, is four
 /// balanced digits, bytes of -128 to 127. A warp takes 512 columns at a time and waits for no other.
 /// </summary>
 internal static class DigitInput
@@ -23,11 +23,10 @@ internal static class DigitInput
     }
 
     /// <summary>Fills shared memory, with the norm's weights applied, and ends with a barrier.</summary>
-    public static void Prepare<TCodec>(ArrayView<U4> memory, LinearArgs args, DigitMemory places)
-        where TCodec : struct, IDigitCodec
+    public static void Prepare(ArrayView<U4> memory, LinearArgs args, DigitMemory places)
     {
         int lane = Group.IdxX & 31, warp = Group.IdxX >> 5, warps = Group.DimX >> 5;
-        int blocks = args.Columns >> 8, total = DigitMemory.Blocks(args.RowStages * TCodec.Octs);
+        int blocks = args.Columns >> 8, total = DigitMemory.Blocks(args.RowStages * Q4_KDigits.Octs);
         float squares = 0f;
         // past the end the last numbers again, which meet zeros
         F4 a = Load(args, 2 * warp, blocks, 2 * lane), b = Load(args, 2 * warp, blocks, 2 * lane + 1), c = Load(args, 2 * warp + 1, blocks, 2 * lane), d = Load(args, 2 * warp + 1, blocks, 2 * lane + 1);
@@ -47,8 +46,8 @@ internal static class DigitInput
                 c = Times(c, LinearInput.Gain(args, gainC));
                 d = Times(d, LinearInput.Gain(args, gainD));
             }
-            Split<TCodec>(memory, places, block, lane, a, b);
-            Split<TCodec>(memory, places, block + 1, lane, c, d);
+            Split(memory, places, block, lane, a, b);
+            Split(memory, places, block + 1, lane, c, d);
             a = nextA;
             b = nextB;
             c = nextC;
@@ -94,13 +93,12 @@ internal static class DigitInput
     private static float Largest(F4 v, float largest) => LinearOps.Larger(LinearOps.Larger(LinearOps.Larger(LinearOps.Larger(largest, v.X), v.Y), v.Z), v.W);
 
     // The digits of 256 columns, eight a lane: lane t of four has a quarter of a block of 32.
-    private static void Split<TCodec>(ArrayView<U4> memory, DigitMemory places, int block, int lane, F4 first, F4 second)
-        where TCodec : struct, IDigitCodec
+    private static void Split(ArrayView<U4> memory, DigitMemory places, int block, int lane, F4 first, F4 second)
     {
         uint largest = LinearOps.WarpMax(Interop.FloatAsInt(LinearOps.Larger(Largest(first, 0f), Largest(second, 0f))));
         // the largest number becomes one of 2^Bits to 2^(Bits + 1), and 2^Shift times as much where that is wanted
-        int exponent = IntrinsicMath.Min(254 + TCodec.Bits - (int)(largest >> 23), 253 - TCodec.Shift);
-        int t = lane & 3, member = lane >> 2 & 1, odd = lane >> 3 & 1, shift = (1 - member) * TCodec.Shift;
+        int exponent = IntrinsicMath.Min(254 + Q4_KDigits.Bits - (int)(largest >> 23), 253 - Q4_KDigits.Shift);
+        int t = lane & 3, member = lane >> 2 & 1, odd = lane >> 3 & 1, shift = (1 - member) * Q4_KDigits.Shift;
         float factor = Interop.IntAsFloat((uint)(exponent + shift) << 23);
         var near = Whole(first, factor);
         var far = Whole(second, factor);
@@ -114,15 +112,12 @@ internal static class DigitInput
         target[at + 24 - odd * 8] = new U2 { X = low.W, Y = high.W };
         // integers know no infinity and nothing that is no number: the scale does
         if (lane == 0) memory.Cast<float>()[places.Scales * 4 + block] = largest < 0x7f800000u ? Interop.IntAsFloat((uint)(254 - exponent) << 23) : float.NaN;
-        if (TCodec.HasOffsets)
-        {
-            // of what the codes meet, in units of the lower ones
-            int round = 1 << shift >> 1;
-            int sum = (near.X + near.Y + (near.Z + near.W) + round >> shift) + (far.X + far.Y + (far.Z + far.W) + round >> shift);
-            sum += Warp.ShuffleXor(sum, 1);
-            sum += Warp.ShuffleXor(sum, 2);
-            memory.Cast<byte>()[places.Sums * 16 + block * 32 + t * 8 + (lane >> 2)] = (byte)(Balanced(sum) >> 8 * t);
-        }
+        // the sum of what the codes meet, in units of the lower ones
+        int round = 1 << shift >> 1;
+        int sum = (near.X + near.Y + (near.Z + near.W) + round >> shift) + (far.X + far.Y + (far.Z + far.W) + round >> shift);
+        sum += Warp.ShuffleXor(sum, 1);
+        sum += Warp.ShuffleXor(sum, 2);
+        memory.Cast<byte>()[places.Sums * 16 + block * 32 + t * 8 + (lane >> 2)] = (byte)(Balanced(sum) >> 8 * t);
     }
 
     private static I4 Whole(F4 v, float factor)

@@ -177,18 +177,18 @@ internal sealed class GpuLinear(GpuDevice device, bool tensorCores)
             return new LinearPlan(codec, -1, device.IsCuda ? LinearRowKernel.MaxWarps : EmulatedWarps, rowBytes, rowBytes > SharedLimit ? 0 : 1, steps);
         }
         int warps = device.IsCuda ? RowStreamKernel.Warps : EmulatedWarps;
-        if (DigitCodec.Of(weight.Format) is { } digits)
+        if (weight.Format == WeightFormat.Q4_K)
         {
-            var plan = new LinearPlan(codec, -1, warps, 0, 1, digits.RowStages(weight.Columns), RowsPerShare: 8);
+            var plan = new LinearPlan(codec, -1, warps, 0, 1, Q4_KDigits.RowStages(weight.Columns), RowsPerShare: 8);
             int eights = pairs / 4 / Groups(plan, pairs, slots) + 1;
-            LinearPlan With(int depth) => Sized(plan with { Depth = depth }, RowDigitKernel.Units(digits, depth, warps, plan.Steps, eights));
+            LinearPlan With(int depth) => Sized(plan with { Depth = depth }, RowDigitKernel.Units(depth, warps, plan.Steps, eights));
             // room for the next kernel's group beside it if there can be
             return With(RowDigitKernel.Depths.FirstOrDefault(depth => 2 * (With(depth).SharedBytes + 1024) <= SharedLimit + 1024, RowDigitKernel.Depths[^1]));
         }
-        if (weight.Format == WeightFormat.F16)
+        if (StreamCodec.Of(weight.Format) is { } stream)
         {
-            var plan = new LinearPlan(codec, -1, warps, 0, 1, F16Stream.RowStages(weight.Columns), RowsPerShare: 2);
-            return Sized(plan, StreamMemory.Of(warps, plan.Steps, pairs / Groups(plan, pairs, slots) + 1).Total);
+            var plan = new LinearPlan(codec, -1, warps, 0, 1, stream.RowStages(weight.Columns), RowsPerShare: 2);
+            return Sized(plan, StreamMemory.Of(warps, stream.Units, plan.Steps, stream.Quads, pairs / Groups(plan, pairs, slots) + 1).Total);
         }
         return null;
     }
@@ -211,8 +211,8 @@ internal sealed class GpuLinear(GpuDevice device, bool tensorCores)
             var method = plan switch
             {
                 { Steps: 0 } => LinearKernel.Variant(weight.Format, plan.Tiles, typeof(TEpilogue)),
-                { RowsPerShare: 8 } => RowDigitKernel.Variant(weight.Format, plan.Depth, typeof(TEpilogue)),
-                { RowsPerShare: 2 } => RowStreamKernel.Variant(typeof(TEpilogue)),
+                { RowsPerShare: 8 } => RowDigitKernel.Variant(plan.Depth, typeof(TEpilogue)),
+                { RowsPerShare: 2 } => RowStreamKernel.Variant(weight.Format, typeof(TEpilogue)),
                 _ => LinearRowKernel.Variant(typeof(TEpilogue)),
             };
             var variant = method with { DynamicSharedBytes = SharedLimit };

@@ -4,24 +4,37 @@ using IlgpuSparse.Compute.Gpu.Kernels.Selection;
 namespace IlgpuSparse.Compute.Gpu.Kernels.Linear;
 
 /// <summary>
-/// GGUF Q4_K, a super-block a half. Codes are not taken out of their bytes: the low nibbles meet activations that are 16 times as high as those of the high ones. Scales of six bits multiply the integer sums, all minima
-/// meet the digits of the blocks' sums in one more matrix instruction, and only two numbers a lane become floats.
+/// How a warp multiplies a stage of eight weight rows in GGUF Q4_K in shared memory, as stored, with the digits of a single row of activations (<see cref="DigitInput"/>). Rows g of one operand of the integer matrix
+/// instructions are weight rows over the first half of the stage's columns, a super-block, rows g + 8 the same weight rows over the second half; columns 0 to 3 of the other are the four digits of the first half's
+/// activations, 4 to 7 those of the second half's. So what counts of the result lies in X and Y of lanes 0 and 1 of four, and in Z and W of lanes 2 and 3.
 /// </summary>
-internal readonly struct Q4_KDigits : IDigitCodec
+/// <remarks>
+/// Codes are not taken out of their bytes: the low nibbles meet activations that are 16 times as high as those of the high ones. Scales of six bits multiply the integer sums, all minima
+/// meet the digits of the blocks' sums in one more matrix instruction, and only two numbers a lane become floats.
+/// </remarks>
+internal static class Q4_KDigits
 {
-    public static int Units => 18;
+    /// <summary>16-byte units of a row's stage: eight bytes a lane are then read without two lanes wanting the same bank.</summary>
+    public const int Units = 18;
 
-    public static int Stride => 18;
+    /// <summary>Columns of a row's stage / 8.</summary>
+    public const int Octs = 64;
 
-    public static int Octs => 64;
+    /// <summary>
+    /// The largest activation becomes an integer of 2^Bits to 2^(Bits + 1): sums of 32 have to be below 2^30, and sums of eight blocks' products are below 2^29 (8 · 63 · 32 · 240 · 128).
+    /// </summary>
+    public const int Bits = 24;
 
-    // sums of 32 activations have to be below 2^30, sums of eight blocks' products are below 2^29: 8 · 63 · 32 · 240 · 128
-    public static int Bits => 24;
+    /// <summary>How many bits higher the activations of every first block of 32 of two are, whose codes are so much lower in their bytes.</summary>
+    public const int Shift = 4;
 
-    public static int Shift => 4;
+    /// <summary>Stages of a row.</summary>
+    public static int RowStages(int columns) => (columns / 8 + Octs - 1) / Octs;
 
-    public static bool HasOffsets => true;
-
+    /// <summary>
+    /// Adds the lane's part of a stage's products to <paramref name="sum"/>, in units of the lower of its two digits. <paramref name="at"/> is where the stage's part of the ring begins, <paramref name="x"/> where its
+    /// activations do, <paramref name="totals"/> where their sums do, in units of eight bytes, and <paramref name="scales"/> where their scales do, in units of four.
+    /// </summary>
     public static float Multiply(ArrayView<U4> memory, int at, int x, int totals, int scales, int lane, float sum)
     {
         int g = lane >> 2, t = lane & 3, half = t >> 1;

@@ -1,13 +1,12 @@
 using ILGPU;
 using IlgpuSparse.Compute.Gpu.Kernels.Attention;
 using IlgpuSparse.Compute.Gpu.Kernels.Selection;
-using IlgpuSparse.Model;
 
 namespace IlgpuSparse.Compute.Gpu.Kernels.Linear;
 
 /// <summary>
-/// y = x · Wᵀ for one activation row and weights of small integers at the speed of memory (CUDA): each warp streams eight weight rows at a time, half a tile, through a ring of its own in shared memory and multiplies them,
-/// as they are stored, with the digits of the activations on integer tensor cores (<see cref="IDigitCodec"/>), exactly. A group takes the same share of the rows as every other, and its warps the stages in turn, so that what they
+/// y = x · Wᵀ for one activation row and weights in Q4_K at the speed of memory (CUDA): each warp streams eight weight rows at a time, half a tile, through a ring of its own in shared memory and multiplies them,
+/// as they are stored, with the digits of the activations on integer tensor cores (<see cref="Q4_KDigits"/>), exactly. A group takes the same share of the rows as every other, and its warps the stages in turn, so that what they
 /// ask for together lies side by side; the parts are summed at the end.
 /// </summary>
 /// <remarks>
@@ -21,33 +20,26 @@ internal static class RowDigitKernel
     /// <summary>Stages that a warp may have under way, the best first: the more, the longer the memory is at work while the activations are awaited and prepared.</summary>
     public static int[] Depths => [4, 3];
 
-    /// <summary>The variant for a weight format, a depth and what becomes of the products.</summary>
-    public static KernelVariant Variant(WeightFormat format, int depth, Type epilogue)
+    /// <summary>The variant for a depth and what becomes of the products.</summary>
+    public static KernelVariant Variant(int depth, Type epilogue) => KernelVariant.Of(typeof(RowDigitKernel), nameof(Run), Warps * 32, KernelCounts.Of(depth), epilogue) with
     {
-        var codec = DigitCodec.Of(format) ?? throw new ArgumentOutOfRangeException(nameof(format), format, "no codec");
-        return KernelVariant.Of(typeof(RowDigitKernel), nameof(Run), Warps * 32, codec.Type, KernelCounts.Of(depth), epilogue) with
-        {
-            CudaOnly = true,
-            MinGroups = 2,
-            HoldsNext = epilogue == typeof(QkvEpilogue),
-            DynamicSharedBytes = TensorDecodeKernel.HopperSharedBytes,
-        };
-    }
+        CudaOnly = true,
+        MinGroups = 2,
+        HoldsNext = epilogue == typeof(QkvEpilogue),
+        DynamicSharedBytes = TensorDecodeKernel.HopperSharedBytes,
+    };
 
     /// <summary>All variants.</summary>
     public static IEnumerable<KernelVariant> Variants =>
-        from format in Enum.GetValues<WeightFormat>()
-        where DigitCodec.Of(format) is not null
         from depth in Depths
         from epilogue in LinearKernel.AllEpilogues
-        select Variant(format, depth, epilogue);
+        select Variant(depth, epilogue);
 
     /// <summary>16-byte units of a group's shared memory for a row of <paramref name="stages"/> stages and <paramref name="eights"/> times eight weight rows.</summary>
-    public static int Units(DigitCodec codec, int depth, int warps, int stages, int eights) => DigitMemory.Of(depth * 8 * codec.Stride, warps, stages * codec.Octs, eights).Total;
+    public static int Units(int depth, int warps, int stages, int eights) => DigitMemory.Of(depth * 8 * Q4_KDigits.Units, warps, stages * Q4_KDigits.Octs, eights).Total;
 
     /// <summary>Grid of any number of groups; a multiple of 32 threads each. <see cref="LinearArgs.RowStages"/> are stages of this kernel, and <typeparamref name="TDepth"/> is how many of them a warp has under way.</summary>
-    public static void Run<TCodec, TDepth, TEpilogue>(LinearArgs args, TEpilogue epilogue)
-        where TCodec : struct, IDigitCodec
+    public static void Run<TDepth, TEpilogue>(LinearArgs args, TEpilogue epilogue)
         where TDepth : struct, IKernelCount
         where TEpilogue : struct, ILinearEpilogue
     {
@@ -56,13 +48,13 @@ internal static class RowDigitKernel
         int lane = Group.IdxX & 31, warp = Group.IdxX >> 5, warps = Group.DimX >> 5;
         ulong policy = Loads.EvictFirst();
         int firstEight = args.GroupShare * Grid.IdxX + IntrinsicMath.Min(Grid.IdxX, args.MoreShares), eights = args.GroupShare + (Grid.IdxX < args.MoreShares ? 1 : 0);
-        var places = DigitMemory.Of(RingUnits<TCodec, TDepth>(), warps, args.RowStages * TCodec.Octs, eights);
+        var places = DigitMemory.Of(RingUnits<TDepth>(), warps, args.RowStages * Q4_KDigits.Octs, eights);
         int count = (eights * args.RowStages - warp + warps - 1) / warps, eight = warp / args.RowStages, stage = warp - eight * args.RowStages;
-        var next = Locate<TCodec, TEpilogue>(new DigitCursor { Left = count, Eight = firstEight + eight, Stage = stage }, args, epilogue, lane);
+        var next = Locate(new DigitCursor { Left = count, Eight = firstEight + eight, Stage = stage }, args, epilogue, lane);
         next.StepEights = warps / args.RowStages;
         next.StepStages = warps - next.StepEights * args.RowStages;
-        int ring = warp * RingUnits<TCodec, TDepth>(), end = ring + RingUnits<TCodec, TDepth>();
-        for (int i = 0; i < TDepth.Value; i++) next = Ask<TCodec, TEpilogue>(memory, ring + i * 8 * TCodec.Stride, next, args, epilogue, lane, policy);
+        int ring = warp * RingUnits<TDepth>(), end = ring + RingUnits<TDepth>();
+        for (int i = 0; i < TDepth.Value; i++) next = Ask(memory, ring + i * 8 * Q4_KDigits.Units, next, args, epilogue, lane, policy);
         // all of this warp's weights are on their way: the next kernel's may follow
         if (next.Left == 0) DependentLaunch.LetNextStart();
         DigitInput.Ahead(args);
@@ -70,7 +62,7 @@ internal static class RowDigitKernel
         for (int i = Group.IdxX; i < eights * DigitMemory.ProductFloats; i += Group.DimX) results[places.Products * 4 + i] = 0f;
 
         DependentLaunch.AwaitEarlier();
-        DigitInput.Prepare<TCodec>(memory, args, places);
+        DigitInput.Prepare(memory, args, places);
 
         int at = ring;
         float sum = 0f;
@@ -78,11 +70,11 @@ internal static class RowDigitKernel
         {
             TensorOps.WaitGroup(TDepth.Value - 1);
             TensorOps.WarpSync();
-            sum = TCodec.Multiply(memory, at, places.X + stage * 2 * TCodec.Octs, places.Sums * 2 + stage * (TCodec.Octs >> 3), places.Scales * 4 + stage * (TCodec.Octs >> 5), lane, sum);
+            sum = Q4_KDigits.Multiply(memory, at, places.X + stage * 2 * Q4_KDigits.Octs, places.Sums * 2 + stage * (Q4_KDigits.Octs >> 3), places.Scales * 4 + stage * (Q4_KDigits.Octs >> 5), lane, sum);
             TensorOps.WarpSync();
-            next = Ask<TCodec, TEpilogue>(memory, at, next, args, epilogue, lane, policy);
+            next = Ask(memory, at, next, args, epilogue, lane, policy);
             if (next.Left == 0) DependentLaunch.LetNextStart();
-            at = at + 8 * TCodec.Stride == end ? ring : at + 8 * TCodec.Stride;
+            at = at + 8 * Q4_KDigits.Units == end ? ring : at + 8 * Q4_KDigits.Units;
             int done = eight;
             stage += next.StepStages;
             eight += next.StepEights;
@@ -120,57 +112,54 @@ internal static class RowDigitKernel
     /// <summary>What the lane's half of the columns has of a result: of its upper or of its lower rows.</summary>
     public static int Own(int upper, int lower, int half) => upper ^ (upper ^ lower) & -half;
 
-    private static int RingUnits<TCodec, TDepth>()
-        where TCodec : struct, IDigitCodec
-        where TDepth : struct, IKernelCount => TDepth.Value * 8 * TCodec.Stride;
+    private static int RingUnits<TDepth>()
+        where TDepth : struct, IKernelCount => TDepth.Value * 8 * Q4_KDigits.Units;
 
-    private static DigitCursor Locate<TCodec, TEpilogue>(DigitCursor cursor, LinearArgs args, TEpilogue epilogue, int lane)
-        where TCodec : struct, IDigitCodec
+    private static DigitCursor Locate<TEpilogue>(DigitCursor cursor, LinearArgs args, TEpilogue epilogue, int lane)
         where TEpilogue : struct, ILinearEpilogue
     {
         if (cursor.Left > 0)
         {
             // rows 0 to 3 and 4 to 7 are slots that end in one thread
             int tile = cursor.Eight >> 1, slot = (cursor.Eight & 1) * 4 + (lane >> 2 & 3) + (lane >> 4) * 8;
-            cursor.Source = WeightRing.Address(args, epilogue.Matrix(tile, slot)) + epilogue.Row(tile, slot) * (2L * args.RowUnits) + (cursor.Stage * TCodec.Units + (lane & 3)) * 16L;
+            cursor.Source = WeightRing.Address(args, epilogue.Matrix(tile, slot)) + epilogue.Row(tile, slot) * (2L * args.RowUnits) + (cursor.Stage * Q4_KDigits.Units + (lane & 3)) * 16L;
         }
         return cursor;
     }
 
     // Starts the copies of the cursor's stage and moves the cursor on. Always ends a group of copies.
-    private static DigitCursor Ask<TCodec, TEpilogue>(ArrayView<U4> memory, int at, DigitCursor cursor, LinearArgs args, TEpilogue epilogue, int lane, ulong policy)
-        where TCodec : struct, IDigitCodec
+    private static DigitCursor Ask<TEpilogue>(ArrayView<U4> memory, int at, DigitCursor cursor, LinearArgs args, TEpilogue epilogue, int lane, ulong policy)
         where TEpilogue : struct, ILinearEpilogue
     {
         if (cursor.Left > 0)
         {
-            int target = at + (lane >> 2) * TCodec.Stride + (lane & 3), has = (args.RowUnits >> 3) - cursor.Stage * TCodec.Units;
-            if (has >= TCodec.Units)
+            int target = at + (lane >> 2) * Q4_KDigits.Units + (lane & 3), has = (args.RowUnits >> 3) - cursor.Stage * Q4_KDigits.Units;
+            if (has >= Q4_KDigits.Units)
             {
-                for (int i = 0; i < TCodec.Units + 3 >> 2; i++)
+                for (int i = 0; i < Q4_KDigits.Units + 3 >> 2; i++)
                 {
-                    if (4 * i + 3 < TCodec.Units || 4 * i + (lane & 3) < TCodec.Units) LinearOps.CopyOnce(ref memory[target], 64 * i, cursor.Source + 64L * i, policy);
+                    if (4 * i + 3 < Q4_KDigits.Units || 4 * i + (lane & 3) < Q4_KDigits.Units) LinearOps.CopyOnce(ref memory[target], 64 * i, cursor.Source + 64L * i, policy);
                 }
             }
             else
             {
                 // what the row does not have is zeros
-                for (int i = 0; i < TCodec.Units + 3 >> 2; i++)
+                for (int i = 0; i < Q4_KDigits.Units + 3 >> 2; i++)
                 {
-                    if (4 * i + 3 < TCodec.Units || 4 * i + (lane & 3) < TCodec.Units) LinearOps.CopyOnce(ref memory[target], 64 * i, cursor.Source + 64L * i, 16 & (4 * i + (lane & 3) - has >> 31), policy);
+                    if (4 * i + 3 < Q4_KDigits.Units || 4 * i + (lane & 3) < Q4_KDigits.Units) LinearOps.CopyOnce(ref memory[target], 64 * i, cursor.Source + 64L * i, 16 & (4 * i + (lane & 3) - has >> 31), policy);
                 }
             }
             int asked = cursor.Eight;
             cursor.Left--;
             cursor.Eight += cursor.StepEights;
             cursor.Stage += cursor.StepStages;
-            cursor.Source += cursor.StepStages * (TCodec.Units * 16L);
+            cursor.Source += cursor.StepStages * (Q4_KDigits.Units * 16L);
             if (cursor.Stage >= args.RowStages)
             {
                 cursor.Stage -= args.RowStages;
                 cursor.Eight++;
             }
-            if (cursor.Eight != asked) cursor = Locate<TCodec, TEpilogue>(cursor, args, epilogue, lane);
+            if (cursor.Eight != asked) cursor = Locate(cursor, args, epilogue, lane);
         }
         TensorOps.Commit();
         return cursor;

@@ -1,11 +1,13 @@
 using ILGPU;
 using IlgpuSparse.Compute.Gpu.Kernels.Attention;
+using IlgpuSparse.Model;
 
 namespace IlgpuSparse.Compute.Gpu.Kernels.Linear;
 
 /// <summary>
-/// y = x · Wᵀ for one activation row and weights in half precision at the speed of memory (CUDA): each warp streams two weight rows at a time, the ones whose products end in the same thread, through a ring of its own in
-/// shared memory, and multiplies them on tensor cores (<see cref="F16Stream"/>). A group takes the same share of the rows as every other, a warp the same share of the group's stages; the parts are summed at the end.
+/// y = x · Wᵀ for one activation row and weights in half precision or Q8_0 at the speed of memory (CUDA): each warp streams two weight rows at a time, the ones whose products end in the same thread, through a ring of
+/// its own in shared memory, and multiplies them on tensor cores (<see cref="IStreamCodec"/>). A group takes the same share of the rows as every other, a warp the same share of the group's stages; the parts are summed at
+/// the end.
 /// </summary>
 /// <remarks>
 /// Weights are asked for before the activations are awaited, and groups are small enough that two fit on a multiprocessor: in a graph on sm_90 one kernel's ring fills while the kernel before it ends.
@@ -15,23 +17,35 @@ internal static class RowStreamKernel
     /// <summary>Warps a group.</summary>
     public const int Warps = 8;
 
-    /// <summary>16-byte units of a warp's ring.</summary>
-    public const int RingUnits = F16Stream.Depth * 2 * F16Stream.Units;
+    /// <summary>Stages that a warp has under way.</summary>
+    private const int Depth = 4;
 
-    /// <summary>The variant for what becomes of the products.</summary>
-    public static KernelVariant Variant(Type epilogue) => KernelVariant.Of(typeof(RowStreamKernel), nameof(Run), Warps * 32, epilogue) with
+    /// <summary>The variant for a weight format and what becomes of the products.</summary>
+    public static KernelVariant Variant(WeightFormat format, Type epilogue)
     {
-        CudaOnly = true,
-        MinGroups = 2,
-        HoldsNext = epilogue == typeof(QkvEpilogue),
-        DynamicSharedBytes = TensorDecodeKernel.HopperSharedBytes,
-    };
+        var codec = StreamCodec.Of(format) ?? throw new ArgumentOutOfRangeException(nameof(format), format, "no codec");
+        return KernelVariant.Of(typeof(RowStreamKernel), nameof(Run), Warps * 32, codec.Type, epilogue) with
+        {
+            CudaOnly = true,
+            MinGroups = 2,
+            HoldsNext = epilogue == typeof(QkvEpilogue),
+            DynamicSharedBytes = TensorDecodeKernel.HopperSharedBytes,
+        };
+    }
 
     /// <summary>All variants.</summary>
-    public static IEnumerable<KernelVariant> Variants => LinearKernel.AllEpilogues.Select(Variant);
+    public static IEnumerable<KernelVariant> Variants =>
+        from format in Enum.GetValues<WeightFormat>()
+        where StreamCodec.Of(format) is not null
+        from epilogue in LinearKernel.AllEpilogues
+        select Variant(format, epilogue);
+
+    /// <summary>16-byte units of a warp's ring, for stages of <paramref name="units"/> a row.</summary>
+    public static int RingUnits(int units) => Depth * 2 * units;
 
     /// <summary>Grid of any number of groups; a multiple of 32 threads each. <see cref="LinearArgs.RowStages"/> are stages of this kernel.</summary>
-    public static void Run<TEpilogue>(LinearArgs args, TEpilogue epilogue)
+    public static void Run<TCodec, TEpilogue>(LinearArgs args, TEpilogue epilogue)
+        where TCodec : struct, IStreamCodec
         where TEpilogue : struct, ILinearEpilogue
     {
         var memory = SharedMemory.GetDynamic<U4>();
@@ -39,17 +53,17 @@ internal static class RowStreamKernel
         int lane = Group.IdxX & 31, warp = Group.IdxX >> 5, warps = Group.DimX >> 5;
         ulong policy = Loads.EvictFirst();
         int firstPair = args.GroupShare * Grid.IdxX + IntrinsicMath.Min(Grid.IdxX, args.MoreShares), pairs = args.GroupShare + (Grid.IdxX < args.MoreShares ? 1 : 0);
-        var places = StreamMemory.Of(warps, args.RowStages, pairs);
+        var places = StreamMemory.Of(warps, TCodec.Units, args.RowStages, TCodec.Quads, pairs);
         int stages = pairs * args.RowStages, from = stages * warp / warps, to = stages * (warp + 1) / warps;
         int pair = from / args.RowStages, stage = from - pair * args.RowStages, start = stage;
         var next = Locate(new StreamCursor { Left = to - from, Pair = firstPair + pair, Stage = stage }, args, epilogue);
-        int ring = warp * RingUnits;
-        for (int i = 0; i < F16Stream.Depth; i++) next = Ask(memory, ring + i * 2 * F16Stream.Units, next, args, epilogue, lane, policy);
+        int ring = warp * RingUnits(TCodec.Units);
+        for (int i = 0; i < Depth; i++) next = Ask<TCodec, TEpilogue>(memory, ring + i * 2 * TCodec.Units, next, args, epilogue, lane, policy);
 
         DependentLaunch.AwaitEarlier();
         var results = memory.Cast<F2>();
         for (int i = Group.IdxX; i < stages; i += Group.DimX) results[places.Products * 2 + i] = default;
-        float scale = StreamInput.Prepare(memory, args, places);
+        float scale = StreamInput.Prepare<TCodec>(memory, args, places);
 
         int slot = 0;
         // the lanes with their own segment's column of the result, which is the even or the odd one of theirs
@@ -57,13 +71,15 @@ internal static class RowStreamKernel
         F4 sums = default;
         for (int left = to - from; left > 0; left--)
         {
-            TensorOps.WaitGroup(F16Stream.Depth - 1);
+            TensorOps.WaitGroup(Depth - 1);
             TensorOps.WarpSync();
-            int at = ring + slot * 2 * F16Stream.Units;
-            sums = F16Stream.Multiply(memory, at, places.X + stage * F16Stream.Quads, lane, sums);
+            int at = ring + slot * 2 * TCodec.Units;
+            sums = TCodec.Multiply(memory, at, places.X + stage * TCodec.Quads, lane, sums);
             TensorOps.WarpSync();
-            next = Ask(memory, at, next, args, epilogue, lane, policy);
-            slot = slot + 1 == F16Stream.Depth ? 0 : slot + 1;
+            next = Ask<TCodec, TEpilogue>(memory, at, next, args, epilogue, lane, policy);
+            // all of this warp's weights are on their way: the next kernel's may follow
+            if (!TCodec.StartsNextAtOnce && next.Left == 0) DependentLaunch.LetNextStart();
+            slot = slot + 1 == Depth ? 0 : slot + 1;
             stage++;
             if (stage == args.RowStages || left == 1)
             {
@@ -104,18 +120,37 @@ internal static class RowStreamKernel
     }
 
     // Starts the copies of the cursor's stage and moves the cursor on. Always ends a group of copies.
-    private static StreamCursor Ask<TEpilogue>(ArrayView<U4> memory, int at, StreamCursor cursor, LinearArgs args, TEpilogue epilogue, int lane, ulong policy)
+    private static StreamCursor Ask<TCodec, TEpilogue>(ArrayView<U4> memory, int at, StreamCursor cursor, LinearArgs args, TEpilogue epilogue, int lane, ulong policy)
+        where TCodec : struct, IStreamCodec
         where TEpilogue : struct, ILinearEpilogue
     {
         if (cursor.Left > 0)
         {
             // what the rows still have; the rest of the stage is zeros
-            int had = cursor.Stage * F16Stream.Units, has = (args.RowUnits >> 3) - had;
+            int had = cursor.Stage * TCodec.Units, has = (args.RowUnits >> 3) - had;
             long source = cursor.Upper + (had + lane) * 16L;
-            for (int i = 0; i < F16Stream.Units / 32; i++)
-                LinearOps.CopyOnce(ref memory[at + lane], 512 * i, source + 512L * i, 16 & (32 * i + lane - has >> 31), policy);
-            for (int i = 0; i < F16Stream.Units / 32; i++)
-                LinearOps.CopyOnce(ref memory[at + lane], 16 * F16Stream.Units + 512 * i, source + cursor.Lower + 512L * i, 16 & (32 * i + lane - has >> 31), policy);
+            for (int i = 0; i < 2 * TCodec.Units + 31 >> 5; i++)
+            {
+                if (32 * i + 31 < TCodec.Units)
+                {
+                    LinearOps.CopyOnce(ref memory[at + lane], 512 * i, source + 512L * i, 16 & (32 * i + lane - has >> 31), policy);
+                }
+                else
+                {
+                    // units of the lower row follow those of the upper one
+                    int past = 32 * i - TCodec.Units;
+                    if (past >= 0)
+                    {
+                        if (past + 31 < TCodec.Units || past + lane < TCodec.Units)
+                            LinearOps.CopyOnce(ref memory[at + lane], 512 * i, source + cursor.Lower + 16L * past, 16 & (past + lane - has >> 31), policy);
+                    }
+                    else
+                    {
+                        bool lower = past + lane >= 0;
+                        LinearOps.CopyOnce(ref memory[at + lane], 512 * i, source + (lower ? cursor.Lower + 16L * past : 512L * i), 16 & ((lower ? past : 32 * i) + lane - has >> 31), policy);
+                    }
+                }
+            }
             cursor.Left--;
             cursor.Stage++;
             if (cursor.Stage == args.RowStages)

@@ -13,12 +13,13 @@ internal static class StreamInput
     private const int Batch = 4;
 
     /// <summary>Fills shared memory and ends with a barrier. The norm's weights are applied; its factor and the power's inverse are returned, for the products.</summary>
-    public static float Prepare(ArrayView<U4> memory, LinearArgs args, StreamMemory places)
+    public static float Prepare<TCodec>(ArrayView<U4> memory, LinearArgs args, StreamMemory places)
+        where TCodec : struct, IStreamCodec
     {
         var inputs = args.X.Cast<F4>();
         var numbers = memory.Cast<F4>();
         var factors = memory.Cast<F2>();
-        int quads = args.Columns >> 2, total = args.RowStages * F16Stream.Quads;
+        int quads = args.Columns >> 2, total = args.RowStages * TCodec.Quads;
         float squares = 0f, largest = 0f;
         for (int first = Group.IdxX; first < total; first += Batch * Group.DimX)
         {
@@ -41,7 +42,7 @@ internal static class StreamInput
                 v.Z *= gain.Z;
                 v.W *= gain.W;
                 largest = IntrinsicMath.Max(largest, IntrinsicMath.Max(IntrinsicMath.Max(IntrinsicMath.Abs(v.X), IntrinsicMath.Abs(v.Y)), IntrinsicMath.Max(IntrinsicMath.Abs(v.Z), IntrinsicMath.Abs(v.W))));
-                if (quad < total) numbers[places.X + F16Stream.Place(quad)] = v;
+                if (quad < total) numbers[places.X + TCodec.Place(quad)] = v;
             }
         }
         squares = LinearInput.WarpSum(squares);
@@ -60,16 +61,17 @@ internal static class StreamInput
         int exponent = IntrinsicMath.Min(268 - (int)(Interop.FloatAsInt(largest) >> 23), 253);
         float factor = Interop.IntAsFloat((uint)exponent << 23);
         // each thread what it has written itself
-        for (int quad = Group.IdxX; quad < total; quad += Group.DimX) Split(memory, places, quad, factor);
+        for (int quad = Group.IdxX; quad < total; quad += Group.DimX) Split<TCodec>(memory, places, quad, factor);
         Group.Barrier();
         float scale = Interop.IntAsFloat((uint)(254 - exponent) << 23);
         if (args.NormFormat != 0) scale *= Ptx.Rsqrt(squares / args.Columns + args.Epsilon);
         return scale;
     }
 
-    private static void Split(ArrayView<U4> memory, StreamMemory places, int quad, float factor)
+    private static void Split<TCodec>(ArrayView<U4> memory, StreamMemory places, int quad, float factor)
+        where TCodec : struct, IStreamCodec
     {
-        int at = places.X + F16Stream.Place(quad);
+        int at = places.X + TCodec.Place(quad);
         var v = memory.Cast<F4>()[at];
         float x = v.X * factor, y = v.Y * factor, z = v.Z * factor, w = v.W * factor;
         U4 limbs;

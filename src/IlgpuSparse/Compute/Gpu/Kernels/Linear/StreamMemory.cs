@@ -15,12 +15,12 @@ internal struct StreamMemory
     /// <summary>All of it.</summary>
     public int Total;
 
-    /// <summary>The layout.</summary>
-    public static StreamMemory Of(int warps, int rowStages, int pairs)
+    /// <summary>The layout for stages of <paramref name="units"/> a row and <paramref name="quads"/> times four columns.</summary>
+    public static StreamMemory Of(int warps, int units, int rowStages, int quads, int pairs)
     {
         StreamMemory m;
-        m.X = warps * RowStreamKernel.RingUnits;
-        m.Factors = m.X + rowStages * F16Stream.Quads;
+        m.X = warps * RowStreamKernel.RingUnits(units);
+        m.Factors = m.X + rowStages * quads;
         m.Products = m.Factors + (warps + 1 >> 1);
         m.Total = m.Products + (pairs * rowStages + 1 >> 1);
         return m;

@@ -1,0 +1,30 @@
+using ILGPU;
+
+namespace IlgpuSparse.Compute.Gpu.Kernels.Linear;
+
+/// <summary>
+/// How a warp multiplies a stage of two weight rows in shared memory, as stored, with the activations of a single row. Lanes 4g to 4g + 3 take segment g of both rows: rows g and g + 8 of one operand of the matrix
+/// instructions, and the activations of segment g are column g of the other. What counts lies on the diagonal of the result.
+/// </summary>
+internal interface IStreamCodec
+{
+    /// <summary>
+    /// Whether the next kernel of a graph may start at the beginning of this one, not when each warp has asked for the last of its weights: the better, the longer the weights take (measured).
+    /// </summary>
+    static abstract bool StartsNextAtOnce { get; }
+
+    /// <summary>16-byte units of a row's stage.</summary>
+    static abstract int Units { get; }
+
+    /// <summary>Columns of a row's stage / 4.</summary>
+    static abstract int Quads { get; }
+
+    /// <summary>The unit of activations that columns 4 · <paramref name="quad"/> to 4 · quad + 3 lie in: lanes that read together find theirs side by side.</summary>
+    static abstract int Place(int quad);
+
+    /// <summary>
+    /// Adds the products of a stage, of the upper row in X and Y and of the lower one in Z and W. <paramref name="at"/> is where the upper row's part begins, the lower one's follows; <paramref name="x"/> is where its
+    /// activations do.
+    /// </summary>
+    static abstract F4 Multiply(ArrayView<U4> memory, int at, int x, int lane, F4 sums);
+}
