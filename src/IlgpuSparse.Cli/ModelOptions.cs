@@ -136,7 +136,7 @@ internal static class ModelOptions
     /// <summary>Which layers are predicted.</summary>
     public static Option<float> KvRecall() => new("--kv-recall")
     {
-        Description = "With --kv-predict: layers whose sets calibration could predict less of than this share are not predicted, nor, by trust, sets smaller than it judged; 0 for all.",
+        Description = "With --kv-predict: layers whose sets calibration could predict less of than this share are not predicted, nor, by trust, labels and smaller sets that it did not judge; 0 for all.",
         DefaultValueFactory = _ => 0.65f,
         HelpName = "share",
     };

@@ -34,7 +34,7 @@ public sealed record DecoderOptions
 
     /// <summary>
     /// Layers whose sets were predicted worse than this in calibration (<see cref="ChannelMap.Predictions"/>: the share of a set that its prediction holds) are not predicted: their rows are fetched when they are known. Layers of a map that
-    /// does not say are all predicted, but for the first. With <see cref="KvPrediction.Trust"/> sets smaller than those of the calibration are not predicted either, unless this is 0.
+    /// does not say are all predicted, but for the first. With <see cref="KvPrediction.Trust"/> labels that calibration did not judge and sets smaller than its own are not predicted either, unless this is 0.
     /// </summary>
     public float KvLeastRecall { get; init; } = 0.65f;
 

@@ -16,17 +16,18 @@ public abstract class HostKvPredictionTests(Accelerators accelerators, GpuKind k
     private readonly int _seed = Random.Shared.Next();
 
     [Theory]
-    [InlineData(0.25f, "1/8", true, true)]
-    [InlineData(0.35f, "1/8", false, false)]
-    // smaller sets than those that were judged
-    [InlineData(0.25f, "1/4", true, false)]
-    [InlineData(0f, "1/4", true, true)]
+    [InlineData(0.25f, "1/8,channels=8", true, true)]
+    [InlineData(0.35f, "1/8,channels=8", false, false)]
+    // smaller sets than those that were judged, and other labels, of which the first are known
+    [InlineData(0.25f, "1/4,channels=8", true, false)]
+    [InlineData(0.25f, "1/8,channels=16", true, false)]
+    [InlineData(0f, "1/4,channels=8", true, true)]
     public void Layers_that_calibration_could_not_predict_are_fetched_on_demand(float least, string judged, bool late, bool trust)
     {
         using var backend = Open();
         using var weights = RandomModel.Create(backend, Config, WeightFormat.F16, _seed);
         var options = Options("double-sparsity:tokens=1/8,channels=8", KvFormat.F16, 1024) with { KvPlacement = KvPlacement.Host };
-        var map = TestChannels.Create(Config, predictions: [new("double-sparsity:tokens=1/8,label=rotated", [0, 0.9f]), new($"double-sparsity:tokens={judged},channels=8", [0, 0.3f])]);
+        var map = TestChannels.Create(Config, predictions: [new("double-sparsity:tokens=1/8,label=rotated", [0, 0.9f]), new($"double-sparsity:tokens={judged}", [0, 0.3f])]);
         // of either kind: trusted rows would be other ones
         foreach (var (prediction, predicts) in ((KvPrediction, bool)[])[(KvPrediction.Late, late), (KvPrediction.Trust, trust)])
         {

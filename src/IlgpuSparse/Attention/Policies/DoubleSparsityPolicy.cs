@@ -45,7 +45,7 @@ internal sealed class DoubleSparsityPolicy : AttentionPolicy
         (_backend, _config, _cache, _options) = (backend, config, cache, options);
         _shape = new AttentionShape(config.Heads, config.KvHeads, config.HeadDim, config.SlidingWindow);
         (_codes, _sums) = (new (DeviceBuffer, DeviceBuffer?)?[config.Layers], new ValueSums?[config.Layers]);
-        _prediction = new LayerPrediction(decoder, config.Layers, channels?.PredictionOf(options));
+        _prediction = new LayerPrediction(decoder, config.Layers, options, channels?.PredictionOf(options));
         try
         {
             for (int layer = Math.Min(options.DenseLayers, config.Layers); layer < config.Layers; layer++)

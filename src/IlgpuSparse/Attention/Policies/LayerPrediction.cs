@@ -17,17 +17,20 @@ internal sealed class LayerPrediction : IDisposable
     private readonly TokenSets?[] _sets = new TokenSets?[2];
 
     /// <summary>
-    /// Predicts layers of which calibration found enough a layer ahead, all but the first where it did not look. Sets smaller than the ones that it judged are not trusted: the fewer the tokens, the more each of those that were not
-    /// foreseen weighs. A least recall of 0 trusts all the same.
+    /// Predicts layers of which calibration found enough a layer ahead, all but the first where it did not look. Trusted are sets of labels that it judged, and as large at least: the fewer the tokens, the more each
+    /// of those that were not foreseen weighs. A least recall of 0 trusts all the same.
     /// </summary>
     /// <param name="decoder">What is predicted for, and from which recall on.</param>
     /// <param name="layers">Layers of the model.</param>
+    /// <param name="options">The labels.</param>
     /// <param name="judged">What calibration knows of the layers.</param>
-    public LayerPrediction(DecoderOptions decoder, int layers, PredictionRecall? judged)
+    public LayerPrediction(DecoderOptions decoder, int layers, AttentionOptions options, PredictionRecall? judged)
     {
         (_kind, LateLeast) = (decoder.KvPrediction, decoder.KvLateLeast);
         _predictable = [.. Enumerable.Range(0, layers).Select(layer => layer > 0 && (judged is null || judged.Recall[layer] >= decoder.KvLeastRecall))];
-        if (IsTrusted && judged is not null && decoder.KvLeastRecall > 0) _leastBudget = AttentionOptions.Parse(judged.Attention).Rule.Budget(Length);
+        if (!IsTrusted || judged is null || decoder.KvLeastRecall == 0) return;
+        var known = AttentionOptions.Parse(judged.Attention);
+        _leastBudget = known.HasLabelsOf(options) ? known.Rule.Budget(Length) : int.MaxValue;
     }
 
     /// <summary>Whether nothing is predicted.</summary>
