@@ -123,12 +123,8 @@ internal sealed class AttentionCase : IDisposable
         }
     }
 
-    private static byte[] Bytes(DeviceBuffer buffer)
-    {
-        byte[] bytes = new byte[buffer.ByteLength];
-        buffer.Download(bytes);
-        return bytes;
-    }
+    /// <summary>All of a buffer.</summary>
+    public static byte[] Bytes(DeviceBuffer buffer) => ((DeviceSpan)buffer).ToArray<byte>((int)buffer.ByteLength);
 
     /// <summary>Attention over the tokens <c>[row][set]</c> on the backend.</summary>
     public float[] AttendSelected(StepBatch batch, float[] q, int[][][] tokens)

@@ -10,6 +10,7 @@ using IlgpuSparse.Model;
 using IlgpuSparse.Tests.Compute;
 using IlgpuSparse.Tests.Llama;
 using IlgpuSparse.Tests.Reference;
+using static IlgpuSparse.Tests.Attention.AttentionCase;
 
 namespace IlgpuSparse.Tests.Gpu;
 
@@ -187,7 +188,7 @@ internal sealed class FusedStepCase : IDisposable
         {
             _policy.AppendLabels(0, _step, k);
             var (expected, sets, _, _) = Attend(steps, q);
-            byte[][] kept = [.. state.Select(Download)];
+            byte[][] kept = [.. state.Select(Bytes)];
             Spoil(kept);
             var (found, setsOfOne, _, kernels) = Attend(steps, q, k, rows ? v : null);
             Assert.Equal(steps == FusedSteps.On, kernels.Any(IsFusedStep));
@@ -210,26 +211,19 @@ internal sealed class FusedStepCase : IDisposable
         {
             if (rows) _backend.AppendKv(_shape, layer, _step, others, others);
             _policy.AppendLabels(0, _step, others);
-            Assert.Equal(rows, !Download(layer.K).AsSpan().SequenceEqual(kept[0]));
-            Assert.Contains(state.Zip(kept).Skip(2), pair => !Download(pair.First).AsSpan().SequenceEqual(pair.Second));
+            Assert.Equal(rows, !Bytes(layer.K).AsSpan().SequenceEqual(kept[0]));
+            Assert.Contains(state.Zip(kept).Skip(2), pair => !Bytes(pair.First).AsSpan().SequenceEqual(pair.Second));
         }
 
         void Check(float[] found, float[] expected, byte[][] kept)
         {
             Assert.Equal(expected, found);
-            Assert.All(state.Zip(kept), pair => Assert.True(Download(pair.First).AsSpan().SequenceEqual(pair.Second), _what));
+            Assert.All(state.Zip(kept), pair => Assert.True(Bytes(pair.First).AsSpan().SequenceEqual(pair.Second), _what));
         }
     }
 
     // Numbers that 16 bits hold in every way: with all of their bits, with fewer, and rounded to nothing.
     private static float[] Sizes(Random random, int count) => [.. RandomWeights.Normals(random, count).Select(x => MathF.ScaleB(x, -random.Next(2) * random.Next(30)))];
-
-    private static byte[] Download(DeviceBuffer buffer)
-    {
-        byte[] bytes = new byte[buffer.ByteLength];
-        buffer.Download(bytes);
-        return bytes;
-    }
 
     /// <summary>Whether a step that is fused wherever it can be is one kernel.</summary>
     public bool IsFused(Random random)

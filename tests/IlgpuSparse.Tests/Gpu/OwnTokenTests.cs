@@ -5,6 +5,8 @@ using IlgpuSparse.Compute.Gpu.Kernels.Attention;
 using IlgpuSparse.Compute.Gpu.Kernels.Selection;
 using IlgpuSparse.Tests.Attention;
 using IlgpuSparse.Tests.Reference;
+using static IlgpuSparse.Tests.Attention.AttentionCase;
+using static IlgpuSparse.Tests.Compute.ActivationRows;
 
 namespace IlgpuSparse.Tests.Gpu;
 
@@ -105,24 +107,10 @@ public sealed class OwnTokenTests(Accelerators accelerators)
     // Without .maxntid, which the CPU accelerator would compare with its own limit.
     private static TLaunch Load<TLaunch>(GpuBackend backend, KernelVariant variant) where TLaunch : Delegate => backend.Device.Kernels.Load<TLaunch>(variant with { GroupSize = 64 });
 
-    private static DeviceBuffer Upload(GpuBackend backend, float[] values)
-    {
-        var buffer = backend.Allocate((long)values.Length * sizeof(float), "test");
-        ((DeviceSpan)buffer).Upload<float>(values);
-        return buffer;
-    }
-
     private static DeviceBuffer Zeros(GpuBackend backend, long bytes)
     {
         var buffer = backend.Allocate(bytes, "test");
         buffer.Clear();
         return buffer;
-    }
-
-    private static byte[] Bytes(DeviceBuffer buffer)
-    {
-        byte[] bytes = new byte[buffer.ByteLength];
-        buffer.Download(bytes);
-        return bytes;
     }
 }

@@ -40,11 +40,12 @@ internal sealed class DoubleSparsityPolicy : AttentionPolicy
         channels?.CheckServes(options);
         if (options.Label == LabelKind.Channels && options.Channels > config.HeadDim)
             throw new ArgumentException($"channels={options.Channels}: a head of this model has {config.HeadDim}", nameof(options));
-        int maxRows = decoder.MaxSequences;
-        (_maxRows, _maxAppended) = (maxRows, LlamaDecoder.MaxRows(decoder));
+        _maxRows = decoder.MaxSequences;
+        _maxAppended = LlamaDecoder.MaxRows(decoder);
         (_backend, _config, _cache, _options) = (backend, config, cache, options);
         _shape = new AttentionShape(config.Heads, config.KvHeads, config.HeadDim, config.SlidingWindow);
-        (_codes, _sums) = (new (DeviceBuffer, DeviceBuffer?)?[config.Layers], new ValueSums?[config.Layers]);
+        _codes = new (DeviceBuffer, DeviceBuffer?)?[config.Layers];
+        _sums = new ValueSums?[config.Layers];
         _prediction = new LayerPrediction(decoder, config.Layers, options, channels?.PredictionOf(options));
         try
         {
@@ -61,15 +62,15 @@ internal sealed class DoubleSparsityPolicy : AttentionPolicy
             if (outputs > 0)
             {
                 _keys = backend.Allocate(DoubleSparsityMemory.ProjectedKeys(config, decoder) * outputs * sizeof(float), "scratch");
-                _queries = backend.Allocate((long)maxRows * config.Heads * outputs * sizeof(float), "scratch");
+                _queries = backend.Allocate((long)_maxRows * config.Heads * outputs * sizeof(float), "scratch");
             }
             int sets = options.SetsOf(config);
-            _scores = new TokenScores(backend.Allocate((long)maxRows * sets * cache.Capacity * sizeof(float), "scratch"), sets, cache.Capacity);
+            _scores = new TokenScores(backend.Allocate((long)_maxRows * sets * cache.Capacity * sizeof(float), "scratch"), sets, cache.Capacity);
             int budget = options.MostTokens(cache.Capacity);
             _sets = NewSets();
             _prediction.Reserve(NewSets);
 
-            TokenSets NewSets() => TokenSets.Allocate(backend, maxRows, sets, budget, options.MeanValue);
+            TokenSets NewSets() => TokenSets.Allocate(backend, _maxRows, sets, budget, options.MeanValue);
         }
         catch
         {

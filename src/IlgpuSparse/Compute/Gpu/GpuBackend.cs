@@ -246,9 +246,11 @@ public sealed class GpuBackend : ComputeBackend
         if (choice.KeepsScores) AppendMissing(batch, ref choice);
         if (!AttentionLaunch.CanWriteOwn(shape, cache, batch)) AppendMissing(shape, cache, batch, ref own);
         if (_fused.TryRun(shape, cache, batch, q, choice, own, y, Stream)) return;
-        bool appends = _select.Appends(choice, batch);
-        if (!appends) AppendMissing(shape, cache, batch, ref own);
-        if (!appends) AppendMissing(batch, ref choice);
+        if (!_select.Appends(choice, batch))
+        {
+            AppendMissing(shape, cache, batch, ref own);
+            AppendMissing(batch, ref choice);
+        }
         _select.ScoreAndSelect(choice, AttentionLaunch.View(own, shape, cache, batch), batch, Stream);
         AttendSelected(shape, cache, batch, q, choice.Sets, y);
     }

@@ -250,12 +250,16 @@ internal static class TensorDecodeKernel
             long source = TTokens.Contiguous ? (long)offset * units + lane + 32 * j : (long)Warp.Shuffle(offset, row) * units + column;
             int target = at + row * Stride(THead.Channels) + column;
             int bytes = 16 & ~Outside(range, (tile << 4) + row);
-            if (TTokens.Contiguous) TensorOps.CopyAsync(ref ring[target], ref k[source], bytes, policy);
-            else TensorOps.CopyAsync(ref ring[target], ref k[source], bytes);
-            target += TileTokens * Stride(THead.Channels);
-            if (TTokens.Contiguous) TensorOps.CopyAsync(ref ring[target], ref v[source], bytes, policy);
-            else TensorOps.CopyAsync(ref ring[target], ref v[source], bytes);
+            Copy<TTokens>(ref ring[target], ref k[source], bytes, policy);
+            Copy<TTokens>(ref ring[target + TileTokens * Stride(THead.Channels)], ref v[source], bytes, policy);
         }
+    }
+
+    private static void Copy<TTokens>(ref U4 shared, ref U4 global, int bytes, ulong policy)
+        where TTokens : struct, ITokenSource
+    {
+        if (TTokens.Contiguous) TensorOps.CopyAsync(ref shared, ref global, bytes, policy);
+        else TensorOps.CopyAsync(ref shared, ref global, bytes);
     }
 
     // Has the second-level cache bring a tile's rows: lanes 0 to 15 those of K, the others those of V.

@@ -58,7 +58,7 @@ internal sealed class GpuFusedStep(GpuDevice device, bool tensorCores)
         device.Kernels.Load<Launcher>(variant)(stream,
             new KernelConfig(new Index3D(groups, choice.Scores.Sets, batch.Rows), new Index3D(variant.GroupSize, 1, 1), SharedMemoryConfig.RequestDynamic<byte>(FusedPlan.SharedBytes(args))),
             GpuLabels.View(choice.Shape, choice.Labels, batch), score, select, AttentionLaunch.View(cache, batch, choice.Sets),
-            choice.Keys is { } keys ? GpuBuffer.View<float>(keys, (long)batch.Rows * shape.KvHeads * choice.Shape.HeadDim) : default, AttentionLaunch.View(own, shape, cache, batch), GpuBuffer.View<float>(q, floats), GpuBuffer.View<float>(y, floats), attention, args);
+            GpuLabels.Keys(choice, batch), AttentionLaunch.View(own, shape, cache, batch), GpuBuffer.View<float>(q, floats), GpuBuffer.View<float>(y, floats), attention, args);
         Launches++;
         return true;
     }

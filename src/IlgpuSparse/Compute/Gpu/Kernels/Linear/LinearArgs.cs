@@ -49,4 +49,10 @@ internal struct LinearArgs
 
     /// <summary>Pairs (<see cref="RowStreamKernel"/>) or eights (<see cref="RowDigitKernel"/>) of weight rows that every group takes, and how many groups take one more.</summary>
     public int GroupShare, MoreShares;
+
+    /// <summary>The first of the group's pairs or eights.</summary>
+    public readonly int FirstShare => GroupShare * Grid.IdxX + IntrinsicMath.Min(Grid.IdxX, MoreShares);
+
+    /// <summary>How many pairs or eights the group has.</summary>
+    public readonly int Shares => GroupShare + (Grid.IdxX < MoreShares ? 1 : 0);
 }

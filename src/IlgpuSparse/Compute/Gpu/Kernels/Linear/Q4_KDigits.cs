@@ -39,9 +39,9 @@ internal static class Q4_KDigits
     {
         int g = lane >> 2, t = lane & 3, half = t >> 1;
         var pairs = memory.Cast<U2>();
-        int row = at + g * 18, own = row * 2 + t, even = x + (g >> 2) * 64 + ((g & 3) * 4 + t), odd = x + (g >> 2) * 64 + ((g & 3) * 4 + t ^ 4);
+        int row = at + g * Units, own = row * 2 + t, even = x + (g >> 2) * 64 + ((g & 3) * 4 + t), odd = x + (g >> 2) * 64 + ((g & 3) * 4 + t ^ 4);
         // the lane's own half's: scales and minima of six bits, whole for the first four blocks, for the last four in parts
-        var header = LinearOps.Load(ref memory[row + half * 9], 0);
+        var header = LinearOps.Load(ref memory[row + half * (Units / 2)], 0);
         uint lowScales = header.Y & 0x3f3f3f3fu, highScales = header.W & 0x0f0f0f0fu | header.Y >> 2 & 0x30303030u;
         uint lowMinima = header.Z & 0x3f3f3f3fu, highMinima = header.W >> 4 & 0x0f0f0f0fu | header.Z >> 2 & 0x30303030u;
         I4 sums = default;

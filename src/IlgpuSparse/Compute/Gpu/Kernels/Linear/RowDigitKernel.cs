@@ -47,7 +47,7 @@ internal static class RowDigitKernel
         args = epilogue.Bind(args);
         int lane = Group.IdxX & 31, warp = Group.IdxX >> 5, warps = Group.DimX >> 5;
         ulong policy = Loads.EvictFirst();
-        int firstEight = args.GroupShare * Grid.IdxX + IntrinsicMath.Min(Grid.IdxX, args.MoreShares), eights = args.GroupShare + (Grid.IdxX < args.MoreShares ? 1 : 0);
+        int firstEight = args.FirstShare, eights = args.Shares;
         var places = DigitMemory.Of(RingUnits<TDepth>(), warps, args.RowStages * Q4_KDigits.Octs, eights);
         int count = (eights * args.RowStages - warp + warps - 1) / warps, eight = warp / args.RowStages, stage = warp - eight * args.RowStages;
         var next = Locate(new DigitCursor { Left = count, Eight = firstEight + eight, Stage = stage }, args, epilogue, lane);

@@ -52,7 +52,7 @@ internal static class RowStreamKernel
         args = epilogue.Bind(args);
         int lane = Group.IdxX & 31, warp = Group.IdxX >> 5, warps = Group.DimX >> 5;
         ulong policy = Loads.EvictFirst();
-        int firstPair = args.GroupShare * Grid.IdxX + IntrinsicMath.Min(Grid.IdxX, args.MoreShares), pairs = args.GroupShare + (Grid.IdxX < args.MoreShares ? 1 : 0);
+        int firstPair = args.FirstShare, pairs = args.Shares;
         var places = StreamMemory.Of(warps, TCodec.Units, args.RowStages, TCodec.Quads, pairs);
         int stages = pairs * args.RowStages, from = stages * warp / warps, to = stages * (warp + 1) / warps;
         int pair = from / args.RowStages, stage = from - pair * args.RowStages, start = stage;

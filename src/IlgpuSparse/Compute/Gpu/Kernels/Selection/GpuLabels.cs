@@ -31,6 +31,10 @@ internal sealed class GpuLabels(GpuDevice device)
         device.Kernels.Load<Launcher>(LabelAppendKernel.Variant(labels.Format))(stream, new KernelConfig(groups, group), view, keys, batch.Rows, shape.HeadDim, laneShift, batch.IsPrefill ? 1 : 0);
     }
 
+    /// <summary>The keys whose labels <paramref name="choice"/> lacks, as kernels that make them take them; none where all are there.</summary>
+    public static ArrayView<float> Keys(LabelChoice choice, StepBatch batch) =>
+        choice.Keys is { } keys ? GpuBuffer.View<float>(keys, (long)batch.Rows * choice.Shape.KvHeads * choice.Shape.HeadDim) : default;
+
     /// <summary>The kernels' argument for <paramref name="labels"/>.</summary>
     /// <exception cref="ArgumentException">The layer lacks what its scaling needs.</exception>
     public static LabelView View(AttentionShape shape, LabelLayer labels, StepBatch batch)

@@ -65,7 +65,7 @@ internal sealed class GpuSelect(GpuDevice device, GpuScore score, MemoryLedger m
             Run(shape, rule, batch, scores, sets, stream);
             return;
         }
-        score.Launch(GpuLabels.View(shape, labels, batch), scoreView, view, labels.Format, batch, scores.Sets, mode, choice.Keys is { } keys ? GpuBuffer.View<float>(keys, (long)batch.Rows * shape.KvHeads * shape.HeadDim) : default, own, stream);
+        score.Launch(GpuLabels.View(shape, labels, batch), scoreView, view, labels.Format, batch, scores.Sets, mode, GpuLabels.Keys(choice, batch), own, stream);
         if (!oneGroup) Finish(shape, batch, scores.Sets, view, mass, stream);
     }
 
