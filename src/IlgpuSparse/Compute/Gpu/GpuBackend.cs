@@ -46,12 +46,12 @@ public sealed class GpuBackend : ComputeBackend
         _rope = new GpuRope(device);
         _swiGlu = new GpuSwiGlu(device);
         _experts = new GpuExperts(device, _products.MatMul, _products.Linear, _swiGlu, Memory);
-        _attention = new GpuAttention(device, Memory, tensorCores, precision);
+        _attention = new GpuAttention(device, Memory, tensorCores, precision, _products.Linear.Chain);
         _labels = new GpuLabels(device);
         _projectHeads = new GpuProjectHeads(device);
         _score = new GpuScore(device);
         _select = new GpuSelect(device, _score, Memory);
-        _fused = new GpuFusedStep(device, tensorCores);
+        _fused = new GpuFusedStep(device, tensorCores, _products.Linear.Chain);
         _sample = new GpuSample(device, Memory);
         _positions = new GpuPositions(device);
         _meanValue = new GpuMeanValue(device);

@@ -1,4 +1,5 @@
 using ILGPU.Runtime;
+using IlgpuSparse.Compute.Gpu.Kernels.Linear;
 using IlgpuSparse.Compute.Gpu.Offload;
 
 namespace IlgpuSparse.Compute.Gpu.Kernels;
@@ -6,7 +7,7 @@ namespace IlgpuSparse.Compute.Gpu.Kernels;
 /// <summary>
 /// Appending K and V and exact attention to them, wherever they lie: where that is host memory, the <see cref="KvOffload"/> of the cache says what is worked with on the device instead, and is told when it has been.
 /// </summary>
-internal sealed class GpuAttention(GpuDevice device, MemoryLedger ledger, bool tensorCores, ProductPrecision precision) : IDisposable
+internal sealed class GpuAttention(GpuDevice device, MemoryLedger ledger, bool tensorCores, ProductPrecision precision, ProductChain chain) : IDisposable
 {
     private readonly GpuAppendKv _append = new(device);
 
@@ -30,6 +31,7 @@ internal sealed class GpuAttention(GpuDevice device, MemoryLedger ledger, bool t
         if (batch.IsPrefill && batch.Rows > 1) Prefill.Run(shape, whole, batch, q, y, stream);
         else Decode.Dense(shape, whole, batch, q, y, stream);
         cache.Offload?.Owner.Leave(cache, batch);
+        chain.Attended(fused: false);
     }
 
     /// <summary>Appends the rows of <paramref name="own"/>, then attends to every visible token, in one kernel where there is one.</summary>
@@ -38,6 +40,7 @@ internal sealed class GpuAttention(GpuDevice device, MemoryLedger ledger, bool t
         if (Decode.Appends(shape, cache, batch))
         {
             Decode.Dense(shape, cache, batch, q, y, stream, own);
+            chain.Attended(fused: false);
             return;
         }
         Append(shape, cache, batch, own.K, own.V, stream);
@@ -47,6 +50,7 @@ internal sealed class GpuAttention(GpuDevice device, MemoryLedger ledger, bool t
     /// <summary>Attends to the tokens of <paramref name="sets"/> alone.</summary>
     public void Selected(AttentionShape shape, KvLayer cache, StepBatch batch, DeviceSpan q, TokenSets sets, DeviceSpan y, AcceleratorStream stream)
     {
+        chain.Attended(fused: false);
         if (cache.Offload is not { } offload)
         {
             Decode.Selected(shape, cache, batch, q, sets, y, stream);

@@ -2,6 +2,7 @@ using ILGPU;
 using ILGPU.Runtime;
 using ILGPU.Runtime.Cuda;
 using IlgpuSparse.Compute.Gpu.Kernels.Attention;
+using IlgpuSparse.Compute.Gpu.Kernels.Linear;
 using IlgpuSparse.Compute.Gpu.Kernels.Selection;
 
 namespace IlgpuSparse.Compute.Gpu.Kernels.Fused;
@@ -9,7 +10,8 @@ namespace IlgpuSparse.Compute.Gpu.Kernels.Fused;
 /// <summary>Launches <see cref="FusedStepKernel"/>, where there is one for the step and <see cref="FusedPlan"/> is for it.</summary>
 /// <param name="device">The device.</param>
 /// <param name="tensorCores">Whether tensor-core kernels run; tests use it on the CPU accelerator too, with one group a set or as many as the device runs at once.</param>
-internal sealed class GpuFusedStep(GpuDevice device, bool tensorCores)
+/// <param name="chain">What the products around it are to know.</param>
+internal sealed class GpuFusedStep(GpuDevice device, bool tensorCores, ProductChain chain)
 {
     private readonly DecodeTuning _tuning = FusedStepKernel.Tuning.On(device);
     private readonly Dictionary<(KernelVariant Variant, int SharedBytes), int> _active = [];
@@ -60,6 +62,7 @@ internal sealed class GpuFusedStep(GpuDevice device, bool tensorCores)
             GpuLabels.View(choice.Shape, choice.Labels, batch), score, select, AttentionLaunch.View(cache, batch, choice.Sets),
             GpuLabels.Keys(choice, batch), AttentionLaunch.View(own, shape, cache, batch), GpuBuffer.View<float>(q, floats), GpuBuffer.View<float>(y, floats), attention, args);
         Launches++;
+        chain.Attended(fused: true);
         return true;
     }
 

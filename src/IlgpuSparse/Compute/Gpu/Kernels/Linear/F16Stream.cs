@@ -6,8 +6,6 @@ namespace IlgpuSparse.Compute.Gpu.Kernels.Linear;
 /// <summary>Half precision, 512 numbers a stage: each lane has two pieces of eight.</summary>
 internal readonly struct F16Stream : IStreamCodec
 {
-    public static bool StartsNextAtOnce => true;
-
     public static int Units => 64;
 
     public static int Quads => 128;

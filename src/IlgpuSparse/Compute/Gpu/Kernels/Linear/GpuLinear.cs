@@ -27,6 +27,9 @@ internal sealed class GpuLinear(GpuDevice device, bool tensorCores)
 
     private delegate void Launcher<TEpilogue>(AcceleratorStream stream, KernelConfig config, LinearArgs args, TEpilogue epilogue);
 
+    /// <summary>The neighbours of products of one row.</summary>
+    public ProductChain Chain { get; } = new();
+
     private int SharedLimit => device.IsCuda ? device.MaxSharedBytes : TensorDecodeKernel.HopperSharedBytes;
 
     /// <summary>
@@ -241,12 +244,20 @@ internal sealed class GpuLinear(GpuDevice device, bool tensorCores)
             Rows = input.Rows,
             RowStages = plan.Steps > 0 ? plan.Steps : Math.Min(stages - firstStage, sliceStages),
             Tiles = tiles,
+            StartsNext = typeof(TEpilogue) == typeof(QkvEpilogue) && !Chain.MayStartAttention ? 0 : 1,
         };
         int groups = Groups(plan, 8 * tiles, slots);
         int shares = plan.RowsPerShare > 0 ? LinearKernel.TileRows * tiles / plan.RowsPerShare : 0;
         args.GroupShare = shares / groups;
         args.MoreShares = shares % groups;
-        ((Launcher<TEpilogue>)kernel.Launch)(stream, new KernelConfig(new Index3D(groups, slots, 1), new Index3D(plan.Warps * 32, 1, 1), SharedMemoryConfig.RequestDynamic<byte>(plan.SharedBytes)), args, epilogue);
+        int shared = plan.SharedBytes;
+        if (device.IsCuda && plan.RowsPerShare > 0 && slots == 1)
+        {
+            int wide = (SharedLimit + 1024) / 2 - 1024 + 128;
+            if (Chain.IsWide) shared = Math.Max(shared, wide);
+            Chain.Multiplied(shared >= wide);
+        }
+        ((Launcher<TEpilogue>)kernel.Launch)(stream, new KernelConfig(new Index3D(groups, slots, 1), new Index3D(plan.Warps * 32, 1, 1), SharedMemoryConfig.RequestDynamic<byte>(shared)), args, epilogue);
     }
 
     private static int Chunks(WeightMatrix weight) => (int)((weight.ByteLength + 15) / 16);

@@ -8,11 +8,6 @@ namespace IlgpuSparse.Compute.Gpu.Kernels.Linear;
 /// </summary>
 internal interface IStreamCodec
 {
-    /// <summary>
-    /// Whether the next kernel of a graph may start at the beginning of this one, not when each warp has asked for the last of its weights: the better, the longer the weights take (measured).
-    /// </summary>
-    static abstract bool StartsNextAtOnce { get; }
-
     /// <summary>16-byte units of a row's stage.</summary>
     static abstract int Units { get; }
 

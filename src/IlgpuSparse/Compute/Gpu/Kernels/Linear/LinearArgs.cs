@@ -50,6 +50,9 @@ internal struct LinearArgs
     /// <summary>Pairs (<see cref="RowStreamKernel"/>) or eights (<see cref="RowDigitKernel"/>) of weight rows that every group takes, and how many groups take one more.</summary>
     public int GroupShare, MoreShares;
 
+    /// <summary>1 where the next kernel may start at once and not when this one's groups are at their end, see <see cref="DependentLaunch"/>.</summary>
+    public int StartsNext;
+
     /// <summary>The first of the group's pairs or eights.</summary>
     public readonly int FirstShare => GroupShare * Grid.IdxX + IntrinsicMath.Min(Grid.IdxX, MoreShares);
 

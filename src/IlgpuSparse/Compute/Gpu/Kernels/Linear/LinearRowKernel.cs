@@ -20,7 +20,6 @@ internal static class LinearRowKernel
     {
         CudaOnly = true,
         MinGroups = 1,
-        HoldsNext = epilogue == typeof(QkvEpilogue),
         DynamicSharedBytes = TensorDecodeKernel.HopperSharedBytes,
     };
 
@@ -34,6 +33,7 @@ internal static class LinearRowKernel
     public static void Run<TEpilogue>(LinearArgs args, TEpilogue epilogue)
         where TEpilogue : struct, ILinearEpilogue
     {
+        if (args.StartsNext != 0) DependentLaunch.LetNextStart();
         var memory = SharedMemory.GetDynamic<U4>();
         args = epilogue.Bind(args);
         int lane = Group.IdxX & 31, warp = Group.IdxX >> 5, warps = Group.DimX >> 5;

@@ -6,8 +6,6 @@ namespace IlgpuSparse.Compute.Gpu.Kernels.Linear;
 /// <summary>GGUF Q8_0, 32 blocks of 34 bytes a stage: segment g has blocks g, g + 8, g + 16 and g + 24, lane t of four the codes 8t to 8t + 7 of each.</summary>
 internal readonly struct Q8_0Stream : IStreamCodec
 {
-    public static bool StartsNextAtOnce => false;
-
     public static int Units => 68;
 
     public static int Quads => 256;

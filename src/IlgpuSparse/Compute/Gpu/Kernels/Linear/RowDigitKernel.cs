@@ -18,14 +18,13 @@ internal static class RowDigitKernel
     public const int Warps = 8;
 
     /// <summary>Stages that a warp may have under way, the best first: the more, the longer the memory is at work while the activations are awaited and prepared.</summary>
-    public static int[] Depths => [4, 3];
+    public static int[] Depths => [5, 4, 3];
 
     /// <summary>The variant for a depth and what becomes of the products.</summary>
     public static KernelVariant Variant(int depth, Type epilogue) => KernelVariant.Of(typeof(RowDigitKernel), nameof(Run), Warps * 32, KernelCounts.Of(depth), epilogue) with
     {
         CudaOnly = true,
         MinGroups = 2,
-        HoldsNext = epilogue == typeof(QkvEpilogue),
         DynamicSharedBytes = TensorDecodeKernel.HopperSharedBytes,
     };
 
@@ -43,6 +42,7 @@ internal static class RowDigitKernel
         where TDepth : struct, IKernelCount
         where TEpilogue : struct, ILinearEpilogue
     {
+        if (args.StartsNext != 0) DependentLaunch.LetNextStart();
         var memory = SharedMemory.GetDynamic<U4>();
         args = epilogue.Bind(args);
         int lane = Group.IdxX & 31, warp = Group.IdxX >> 5, warps = Group.DimX >> 5;
@@ -55,8 +55,6 @@ internal static class RowDigitKernel
         next.StepStages = warps - next.StepEights * args.RowStages;
         int ring = warp * RingUnits<TDepth>(), end = ring + RingUnits<TDepth>();
         for (int i = 0; i < TDepth.Value; i++) next = Ask(memory, ring + i * 8 * Q4_KDigits.Units, next, args, epilogue, lane, policy);
-        // all of this warp's weights are on their way: the next kernel's may follow
-        if (next.Left == 0) DependentLaunch.LetNextStart();
         DigitInput.Ahead(args);
         var results = memory.Cast<float>();
         for (int i = Group.IdxX; i < eights * DigitMemory.ProductFloats; i += Group.DimX) results[places.Products * 4 + i] = 0f;
@@ -73,7 +71,6 @@ internal static class RowDigitKernel
             sum = Q4_KDigits.Multiply(memory, at, places.X + stage * 2 * Q4_KDigits.Octs, places.Sums * 2 + stage * (Q4_KDigits.Octs >> 3), places.Scales * 4 + stage * (Q4_KDigits.Octs >> 5), lane, sum);
             TensorOps.WarpSync();
             next = Ask(memory, at, next, args, epilogue, lane, policy);
-            if (next.Left == 0) DependentLaunch.LetNextStart();
             at = at + 8 * Q4_KDigits.Units == end ? ring : at + 8 * Q4_KDigits.Units;
             int done = eight;
             stage += next.StepStages;

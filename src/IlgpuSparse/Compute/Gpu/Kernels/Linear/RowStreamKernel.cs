@@ -28,7 +28,6 @@ internal static class RowStreamKernel
         {
             CudaOnly = true,
             MinGroups = 2,
-            HoldsNext = epilogue == typeof(QkvEpilogue),
             DynamicSharedBytes = TensorDecodeKernel.HopperSharedBytes,
         };
     }
@@ -48,6 +47,7 @@ internal static class RowStreamKernel
         where TCodec : struct, IStreamCodec
         where TEpilogue : struct, ILinearEpilogue
     {
+        if (args.StartsNext != 0) DependentLaunch.LetNextStart();
         var memory = SharedMemory.GetDynamic<U4>();
         args = epilogue.Bind(args);
         int lane = Group.IdxX & 31, warp = Group.IdxX >> 5, warps = Group.DimX >> 5;
@@ -77,8 +77,6 @@ internal static class RowStreamKernel
             sums = TCodec.Multiply(memory, at, places.X + stage * TCodec.Quads, lane, sums);
             TensorOps.WarpSync();
             next = Ask<TCodec, TEpilogue>(memory, at, next, args, epilogue, lane, policy);
-            // all of this warp's weights are on their way: the next kernel's may follow
-            if (!TCodec.StartsNextAtOnce && next.Left == 0) DependentLaunch.LetNextStart();
             slot = slot + 1 == Depth ? 0 : slot + 1;
             stage++;
             if (stage == args.RowStages || left == 1)
