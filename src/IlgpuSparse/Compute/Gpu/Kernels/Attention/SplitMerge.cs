@@ -1,4 +1,5 @@
 using ILGPU;
+using IlgpuSparse.Compute.Gpu.Kernels.Selection;
 
 namespace IlgpuSparse.Compute.Gpu.Kernels.Attention;
 
@@ -65,13 +66,7 @@ internal static class SplitMerge
     {
         var arrived = SharedMemory.Allocate<int>(1);
         ILGPU.Group.Barrier();
-        if (ILGPU.Group.IdxX == 0)
-        {
-            // what the barrier has shown to this thread, its fence shows to the device: the others need none of their own
-            MemoryFence.DeviceLevel();
-            arrived[0] = Atomic.Add(ref arrivals[place.Set], 1);
-            MemoryFence.DeviceLevel();
-        }
+        if (ILGPU.Group.IdxX == 0) arrived[0] = Arrival.CountIn(ref arrivals[place.Set]);
         ILGPU.Group.Barrier();
         if (arrived[0] == place.Splits - 1)
         {

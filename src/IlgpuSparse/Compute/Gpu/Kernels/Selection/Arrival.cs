@@ -1,10 +1,18 @@
 using ILGPU;
+using ILGPU.IR.Intrinsics;
 
 namespace IlgpuSparse.Compute.Gpu.Kernels.Selection;
 
 /// <summary>"Last group done": the group of a set that finishes last goes on with what the others have written.</summary>
 internal static class Arrival
 {
+    /// <summary>
+    /// Counts this group in and tells how many were before it: this one sees what those have written. What a barrier has shown to this thread it shows to the device: the others need no fence of their own. One operation, and
+    /// one that orders no more than it has to: two fences beside it (<c>membar.gl</c>, which orders all) take longer than itself.
+    /// </summary>
+    [IntrinsicImplementation, PtxOp("atom.acq_rel.gpu.global.add.s32 $r, [$g0], 1;")]
+    public static int CountIn(ref int counter) => Interlocked.Increment(ref counter) - 1;
+
     /// <summary>
     /// Makes this group's writes visible and counts it in. True for every thread of the last of <paramref name="expected"/> groups, which sees the writes of all and sets
     /// <paramref name="counter"/> back to zero. <paramref name="flag"/> is one word of shared memory.
@@ -14,10 +22,7 @@ internal static class Arrival
         Group.Barrier();
         if (Group.IdxX == 0)
         {
-            // what the barrier has shown to this thread, its fence shows to the device: the others need none of their own
-            MemoryFence.DeviceLevel();
-            int earlier = Atomic.Add(ref counter, 1);
-            MemoryFence.DeviceLevel();
+            int earlier = CountIn(ref counter);
             if (earlier == expected - 1) counter = 0;
             flag = earlier == expected - 1 ? 1u : 0u;
         }
