@@ -63,7 +63,7 @@ internal static class BenchAttentionCommand
         var run = new BenchRun(arguments, "attention", row => baseline?.Compare(row) ?? row, AttentionPlots.Save);
         return run.Execute(session =>
         {
-            if (session.Backend is GpuBackend gpu) gpu.FusedSteps = arguments.GetValue(s_fused) ?? FusedSteps.Auto;
+            if (session.Backend is GpuBackend gpu) gpu.Fused.Steps = arguments.GetValue(s_fused) ?? FusedSteps.Auto;
             using var benchmark = new AttentionBenchmark(session, grid, arguments.GetValue(s_stages), arguments.GetValue(s_tunings));
             session.Each(grid, benchmark.Measure);
         }, cancellation);

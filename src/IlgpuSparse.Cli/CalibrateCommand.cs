@@ -3,6 +3,7 @@ using System.Diagnostics;
 using IlgpuSparse.Attention;
 using IlgpuSparse.Calibration;
 using IlgpuSparse.Compute;
+using IlgpuSparse.Compute.Gpu;
 using IlgpuSparse.Llama;
 using IlgpuSparse.Model;
 using Spectre.Console;
@@ -107,7 +108,7 @@ internal sealed class CalibrateCommand
 
         using var backend = ComputeBackends.Create(_arguments.GetValue(s_backend)!, _arguments.GetValue(s_threads));
         using var weights = LlamaWeights.Load(backend, model);
-        using var decoder = new LlamaDecoder(backend, weights, new DecoderOptions { Capacity = window, KvFormat = KvFormat.F32 });
+        using var decoder = new LlamaDecoder(backend, weights, new DecoderOptions { Capacity = window, KvFormat = backend is GpuBackend ? KvFormat.F16 : KvFormat.F32 });
         string? components = _arguments.GetValue(s_components);
         var keys = components is null ? null : new KeyCovariance(model.Config);
         var calibrator = new Calibrator(decoder) { Keys = keys };

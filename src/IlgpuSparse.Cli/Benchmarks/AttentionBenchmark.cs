@@ -136,33 +136,33 @@ internal sealed class AttentionBenchmark : IDisposable
     private IEnumerable<string> Fusing(AttentionWorkload workload)
     {
         if (_backend is not GpuBackend gpu || workload.Policy is not DoubleSparsityPolicy policy || !policy.IsSparse(0, workload.Batch)) yield break;
-        var standard = gpu.FusedSteps;
+        var standard = gpu.Fused.Steps;
         try
         {
-            gpu.FusedSteps = FusedSteps.On;
+            gpu.Fused.Steps = FusedSteps.On;
             if (!IsFused(gpu, workload)) yield break;
             yield return "step, one kernel";
             foreach (int groups in ClusterSizes.All.Where(_ => _tunings))
             {
-                gpu.FusedGroups = groups;
+                gpu.Fused.Groups = groups;
                 if (IsFused(gpu, workload)) yield return $"step, one kernel of {groups} groups a set";
             }
-            gpu.FusedGroups = null;
-            gpu.FusedSteps = FusedSteps.Off;
+            gpu.Fused.Groups = null;
+            gpu.Fused.Steps = FusedSteps.Off;
             yield return "step, kernels apart";
         }
         finally
         {
             // also when a time could not be taken
-            (gpu.FusedSteps, gpu.FusedGroups) = (standard, null);
+            (gpu.Fused.Steps, gpu.Fused.Groups) = (standard, null);
         }
     }
 
     private static bool IsFused(GpuBackend gpu, AttentionWorkload workload)
     {
-        gpu.FusedLaunches = 0;
+        gpu.Fused.Launches = 0;
         workload.Step(workload.Layers - 1);
-        return gpu.FusedLaunches > 0;
+        return gpu.Fused.Launches > 0;
     }
 
     // As for attending.

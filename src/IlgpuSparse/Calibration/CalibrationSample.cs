@@ -50,15 +50,19 @@ public sealed class CalibrationSample
     {
         var window = _windows[^1];
         int keyWidth = _config.KvHeads * _config.HeadDim, queryWidth = _config.Heads * _config.HeadDim;
-        int first = (position + window.Stride - 1) / window.Stride;
-        for (int i = first; i < window.Count && i * window.Stride < position + rows; i++)
-            Narrow(k.Slice((i * window.Stride - position) * keyWidth, keyWidth), window.Keys[layer].AsSpan(i * keyWidth));
-        for (int i = 0; i < window.Positions.Length; i++)
-        {
-            int row = window.Positions[i] - position;
-            if ((uint)row < (uint)rows) Narrow(q.Slice(row * queryWidth, queryWidth), window.Queries[layer].AsSpan(i * queryWidth));
-        }
+        foreach (int row in KeyRows(position, rows)) Narrow(k.Slice(row * keyWidth, keyWidth), window.Keys[layer].AsSpan((position + row) / window.Stride * keyWidth));
+        foreach (int row in QueryRows(position, rows)) Narrow(q.Slice(row * queryWidth, queryWidth), window.Queries[layer].AsSpan(Array.BinarySearch(window.Positions, position + row) * queryWidth));
     }
+
+    /// <summary>Which of <paramref name="rows"/> tokens from <paramref name="position"/> on keep their keys, in ascending order.</summary>
+    internal IEnumerable<int> KeyRows(int position, int rows)
+    {
+        var window = _windows[^1];
+        for (int i = (position + window.Stride - 1) / window.Stride; i < window.Count && i * window.Stride < position + rows; i++) yield return i * window.Stride - position;
+    }
+
+    /// <summary>Which of them keep their queries.</summary>
+    internal IEnumerable<int> QueryRows(int position, int rows) => _windows[^1].Positions.Where(p => p >= position && p < position + rows).Select(p => p - position);
 
     /// <summary>The windows as one (layer, kv head) saw them.</summary>
     internal IReadOnlyList<HeadWindow> Head(int layer, int kvHead) => [.. _windows.Select(w => Head(w, layer, kvHead))];

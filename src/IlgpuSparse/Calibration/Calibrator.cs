@@ -12,6 +12,7 @@ public sealed class Calibrator
     private readonly float[] _k;
     private ChannelStatistics? _target;
     private CalibrationSample? _sample;
+    private DeviceBuffer? _parts;
 
     /// <summary>Uses <paramref name="decoder"/>, whose cache must hold the longest window.</summary>
     public Calibrator(LlamaDecoder decoder)
@@ -37,6 +38,9 @@ public sealed class Calibrator
         if (window.Length > _decoder.Cache.Capacity)
             throw new ArgumentException($"a window of {window.Length:N0} tokens does not fit the cache of {_decoder.Cache.Capacity:N0}", nameof(window));
         using CacheSequence sequence = _decoder.NewSequence();
+        int kvHeads = _decoder.Config.KvHeads, headDim = _decoder.Config.HeadDim;
+        using var parts = _decoder.Backend.Allocate(sizeof(float) * ChannelStatistics.PartFloats(ChannelStatistics.Parts(_decoder.Options.PrefillChunk), kvHeads, headDim), "calibration");
+        _parts = parts;
         _target = target;
         _sample = sample;
         sample?.Begin(window.Length, positions ?? []);
@@ -48,18 +52,46 @@ public sealed class Calibrator
         finally
         {
             _decoder.Observer = null;
+            _parts = null;
         }
     }
 
     private void Observe(int layer, StepBatch batch, DeviceSpan q, DeviceSpan k)
     {
         var c = _decoder.Config;
-        var queries = _q.AsSpan(0, batch.Rows * c.Heads * c.HeadDim);
-        var keys = _k.AsSpan(0, batch.Rows * c.KvHeads * c.HeadDim);
-        q.Download(queries);
-        k.Download(keys);
-        _target!.Add(layer, batch.Rows, queries, keys);
-        Keys?.Add(layer, batch.Rows, keys);
-        _sample?.Add(layer, batch.HostPositions[0], batch.Rows, queries, keys);
+        int rows = batch.Rows, queryWidth = c.Heads * c.HeadDim, keyWidth = c.KvHeads * c.HeadDim;
+        var queries = _q.AsSpan(0, rows * queryWidth);
+        var keys = _k.AsSpan(0, rows * keyWidth);
+        if (_decoder.Backend.TrySumChannels(new AttentionShape(c.Heads, c.KvHeads, c.HeadDim), rows, q, k, _parts!))
+        {
+            _target!.AddParts(layer, rows, ((DeviceSpan)_parts!).ToArray<float>((int)ChannelStatistics.PartFloats(ChannelStatistics.Parts(rows), c.KvHeads, c.HeadDim)));
+            // of the rows themselves what is kept, no more
+            if (Keys is not null) k.Download(keys);
+            else if (_sample is not null) Fetch(k, _sample.KeyRows(batch.HostPositions[0], rows), keyWidth, keys);
+            if (_sample is not null) Fetch(q, _sample.QueryRows(batch.HostPositions[0], rows), queryWidth, queries);
+        }
+        else
+        {
+            q.Download(queries);
+            k.Download(keys);
+            _target!.Add(layer, rows, queries, keys);
+        }
+        Keys?.Add(layer, rows, keys);
+        _sample?.Add(layer, batch.HostPositions[0], rows, queries, keys);
+    }
+
+    // Rows that follow one another at once.
+    private static void Fetch(DeviceSpan source, IEnumerable<int> rows, int width, Span<float> target)
+    {
+        int first = 0, end = 0;
+        foreach (int row in rows.Append(-1))
+        {
+            if (row != end || row < 0)
+            {
+                if (end > first) source.SkipFloats((long)first * width).Download(target[(first * width)..(end * width)]);
+                first = row;
+            }
+            end = row + 1;
+        }
     }
 }

@@ -9,6 +9,12 @@ namespace IlgpuSparse.Calibration;
 /// </summary>
 public sealed class ChannelStatistics
 {
+    /// <summary>Tokens of a part, whose sums a device makes.</summary>
+    internal const int PartRows = 256;
+
+    /// <summary>Sums of a channel: of keys, their squares and sizes, squares and sizes of queries, sizes of the products of both.</summary>
+    internal const int Kinds = 6;
+
     private readonly LlamaConfig _config;
     private readonly Sums[] _layers;
 
@@ -30,7 +36,13 @@ public sealed class ChannelStatistics
     public long Tokens => _layers[0].Tokens;
 
     /// <summary>Bytes that one takes.</summary>
-    internal static long Bytes(LlamaConfig config) => 6L * sizeof(double) * config.Layers * config.KvHeads * config.HeadDim;
+    internal static long Bytes(LlamaConfig config) => (long)Kinds * sizeof(double) * config.Layers * config.KvHeads * config.HeadDim;
+
+    /// <summary>Parts of <paramref name="rows"/> tokens.</summary>
+    internal static int Parts(int rows) => (rows + PartRows - 1) / PartRows;
+
+    /// <summary>Floats of the sums of <paramref name="parts"/> parts.</summary>
+    internal static long PartFloats(int parts, int kvHeads, int headDim) => (long)parts * Kinds * kvHeads * headDim;
 
     /// <summary>A copy.</summary>
     internal ChannelStatistics Copy() => new(this);
@@ -82,6 +94,24 @@ public sealed class ChannelStatistics
                     sums.QAbsolute[i] += absolute;
                     sums.QkAbsolute[i] += absolute * Math.Abs(key);
                 }
+            }
+        }
+        sums.Tokens += rows;
+    }
+
+    /// <summary>Adds <paramref name="rows"/> tokens of <paramref name="layer"/> whose sums <paramref name="parts"/> <c>[part, sum, kvHead, headDim]</c> a device has made: <see cref="Compute.ComputeBackend.TrySumChannels"/>.</summary>
+    internal void AddParts(int layer, int rows, ReadOnlySpan<float> parts)
+    {
+        var sums = _layers[layer];
+        double[][] all = sums.All;
+        int width = sums.K.Length;
+        for (int part = 0; part < Parts(rows); part++)
+        {
+            for (int kind = 0; kind < Kinds; kind++)
+            {
+                var source = parts.Slice((part * Kinds + kind) * width, width);
+                double[] target = all[kind];
+                for (int i = 0; i < width; i++) target[i] += source[i];
             }
         }
         sums.Tokens += rows;
@@ -162,6 +192,9 @@ public sealed class ChannelStatistics
         public readonly double[] QAbsolute = new double[size];
         public readonly double[] QkAbsolute = new double[size];
 
+        /// <summary>In the order in which a device has them.</summary>
+        public double[][] All => [K, KSquare, KAbsolute, QSquare, QAbsolute, QkAbsolute];
+
         public Sums Copy()
         {
             var copy = new Sums(K.Length);
@@ -205,8 +238,7 @@ public sealed class ChannelStatistics
         public void Add(Sums other)
         {
             Tokens += other.Tokens;
-            foreach (var (own, others) in ((double[], double[])[])[(K, other.K), (KSquare, other.KSquare), (KAbsolute, other.KAbsolute), (QSquare, other.QSquare), (QAbsolute, other.QAbsolute), (QkAbsolute, other.QkAbsolute)])
-                VectorMath.AddScaled(1.0, others, own);
+            foreach (var (own, others) in All.Zip(other.All)) VectorMath.AddScaled(1.0, others, own);
         }
     }
 }

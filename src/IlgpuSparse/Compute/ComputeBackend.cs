@@ -246,6 +246,12 @@ public abstract class ComputeBackend : IDisposable
     /// <exception cref="ArgumentException">The sets have no shares.</exception>
     public abstract void BlendMeanValue(AttentionShape shape, KvLayer cache, ValueSums sums, StepBatch batch, TokenSets sets, DeviceSpan y);
 
+    /// <summary>
+    /// Sums queries <c>[row, head, headDim]</c> and keys <c>[row, kvHead, headDim]</c> by channel for <see cref="Calibration.ChannelStatistics"/>, into <paramref name="parts"/> <c>[part, sum, kvHead, headDim]</c>; false where they
+    /// lie on the host, which then sums them as they are.
+    /// </summary>
+    internal virtual bool TrySumChannels(AttentionShape shape, int rows, DeviceSpan q, DeviceSpan k, DeviceSpan parts) => false;
+
     /// <inheritdoc/>
     public abstract void Dispose();
 }

@@ -126,7 +126,7 @@ public sealed class CudaFusedStepTests(Accelerators accelerators)
         var device = accelerators.Open(GpuKind.Cuda);
         Assert.SkipWhen(device.Accelerator is CudaAccelerator { Architecture.Major: int major } && !ThreadCluster.IsKnownTo(major), $"{device.Report} has no thread-block clusters");
         using var backend = GpuBackend.Create(device, leaveOpen: true);
-        backend.FusedGroups = groups;
+        backend.Fused.Groups = groups;
         using var test = new FusedStepCase(backend, new Random(_seed), shape, format, settings, $"seed {_seed}, clusters of {groups}", lengths);
         Assert.SkipWhen(groups > ThreadCluster.PortableSize && !test.IsFused(new Random(_seed)), $"{device.Report} runs no clusters of {groups} groups");
         check(test);

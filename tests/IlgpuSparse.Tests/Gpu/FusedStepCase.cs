@@ -243,7 +243,7 @@ internal sealed class FusedStepCase : IDisposable
         ((DeviceSpan)_policy.Sets.Counts).Upload<int>([.. Enumerable.Repeat(-7, all)]);
         ((DeviceSpan)_policy.Scores.Buffer).Upload<float>([.. Enumerable.Repeat(float.NaN, all * _policy.Scores.Capacity)]);
         var kernels = new List<string>();
-        _backend.FusedSteps = steps;
+        _backend.Fused.Steps = steps;
         _backend.Device.Before = name => kernels.Add(name);
         if (ownKeys is null) _policy.Attend(0, _step, q, y);
         else _policy.AppendAndAttend(0, _step, ownKeys, q, y, ownValues is null ? null : (DeviceSpan)ownValues);

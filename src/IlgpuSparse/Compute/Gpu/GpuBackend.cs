@@ -29,10 +29,10 @@ public sealed class GpuBackend : ComputeBackend
     private readonly GpuProjectHeads _projectHeads;
     private readonly GpuScore _score;
     private readonly GpuSelect _select;
-    private readonly GpuFusedStep _fused;
     private readonly GpuSample _sample;
     private readonly GpuPositions _positions;
     private readonly GpuMeanValue _meanValue;
+    private readonly GpuChannelSums _channelSums;
     private bool _disposed;
 
     private GpuBackend(GpuDevice device, bool leaveOpen, bool tensorCores, ProductPrecision precision)
@@ -51,10 +51,11 @@ public sealed class GpuBackend : ComputeBackend
         _projectHeads = new GpuProjectHeads(device);
         _score = new GpuScore(device);
         _select = new GpuSelect(device, _score, Memory);
-        _fused = new GpuFusedStep(device, tensorCores, _products.Linear.Chain);
+        Fused = new GpuFusedStep(device, tensorCores, _products.Linear.Chain);
         _sample = new GpuSample(device, Memory);
         _positions = new GpuPositions(device);
         _meanValue = new GpuMeanValue(device);
+        _channelSums = new GpuChannelSums(device);
     }
 
     /// <inheritdoc/>
@@ -83,14 +84,8 @@ public sealed class GpuBackend : ComputeBackend
     /// <summary>Launch choices of decode over selected tokens.</summary>
     internal DecodeTuning SelectedTuning { get => _attention.Decode.SelectedTuning; set => _attention.Decode.SelectedTuning = value; }
 
-    /// <summary>When a sparse step is one kernel.</summary>
-    internal FusedSteps FusedSteps { get => _fused.Steps; set => _fused.Steps = value; }
-
-    /// <summary>Groups of the cluster that such a kernel has for a set; null for as many as its plan says.</summary>
-    internal int? FusedGroups { get => _fused.Groups; set => _fused.Groups = value; }
-
-    /// <summary>Steps that were such a kernel, or were recorded as one.</summary>
-    internal int FusedLaunches { get => _fused.Launches; set => _fused.Launches = value; }
+    /// <summary>Sparse steps as one kernel.</summary>
+    internal GpuFusedStep Fused { get; }
 
     /// <summary>Longest context whose sets are selected behind their scores, by one group each.</summary>
     internal int OneGroupTokens { get => _select.OneGroupTokens; set => _select.OneGroupTokens = value; }
@@ -245,7 +240,7 @@ public sealed class GpuBackend : ComputeBackend
         // a score that somebody reads is of a label that is whole
         if (choice.KeepsScores) AppendMissing(batch, ref choice);
         if (!AttentionLaunch.CanWriteOwn(shape, cache, batch)) AppendMissing(shape, cache, batch, ref own);
-        if (_fused.TryRun(shape, cache, batch, q, choice, own, y, Stream)) return;
+        if (Fused.TryRun(shape, cache, batch, q, choice, own, y, Stream)) return;
         if (!_select.Appends(choice, batch))
         {
             AppendMissing(shape, cache, batch, ref own);
@@ -287,6 +282,8 @@ public sealed class GpuBackend : ComputeBackend
     /// <inheritdoc/>
     public override void BlendMeanValue(AttentionShape shape, KvLayer cache, ValueSums sums, StepBatch batch, TokenSets sets, DeviceSpan y) =>
         _meanValue.Blend(shape, cache, sums, batch, sets, y, Stream);
+
+    internal override bool TrySumChannels(AttentionShape shape, int rows, DeviceSpan q, DeviceSpan k, DeviceSpan parts) => _channelSums.Run(shape, rows, q, k, parts, Stream);
 
     /// <inheritdoc/>
     public override void Dispose()

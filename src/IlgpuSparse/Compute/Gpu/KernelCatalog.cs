@@ -28,6 +28,7 @@ internal static class KernelCatalog
         SplitSumKernel.Variant,
         RopeKernel.Variant,
         SwiGluKernel.Variant,
+        ChannelSumKernel.Variant,
         AdvanceKernel.Variant,
         FeedBackKernel.Variant,
         SampleKernel.Variant,
