@@ -9,9 +9,6 @@ namespace IlgpuSparse.Calibration;
 /// </summary>
 public sealed class ChannelStatistics
 {
-    /// <summary>Tokens of a part, whose sums a device makes.</summary>
-    internal const int PartRows = 256;
-
     /// <summary>Sums of a channel: of keys, their squares and sizes, squares and sizes of queries, sizes of the products of both.</summary>
     internal const int Kinds = 6;
 
@@ -38,8 +35,8 @@ public sealed class ChannelStatistics
     /// <summary>Bytes that one takes.</summary>
     internal static long Bytes(LlamaConfig config) => (long)Kinds * sizeof(double) * config.Layers * config.KvHeads * config.HeadDim;
 
-    /// <summary>Parts of <paramref name="rows"/> tokens.</summary>
-    internal static int Parts(int rows) => (rows + PartRows - 1) / PartRows;
+    /// <summary>Parts of <paramref name="partRows"/> tokens that <paramref name="rows"/> are, where the first one began <paramref name="before"/> tokens earlier.</summary>
+    internal static int Parts(int rows, int partRows, int before) => (before + rows + partRows - 1) / partRows;
 
     /// <summary>Floats of the sums of <paramref name="parts"/> parts.</summary>
     internal static long PartFloats(int parts, int kvHeads, int headDim) => (long)parts * Kinds * kvHeads * headDim;
@@ -105,14 +102,11 @@ public sealed class ChannelStatistics
         var sums = _layers[layer];
         double[][] all = sums.All;
         int width = sums.K.Length;
-        for (int part = 0; part < Parts(rows); part++)
+        for (int start = 0; start < parts.Length; start += width)
         {
-            for (int kind = 0; kind < Kinds; kind++)
-            {
-                var source = parts.Slice((part * Kinds + kind) * width, width);
-                double[] target = all[kind];
-                for (int i = 0; i < width; i++) target[i] += source[i];
-            }
+            double[] target = all[start / width % Kinds];
+            var source = parts.Slice(start, width);
+            for (int i = 0; i < width; i++) target[i] += source[i];
         }
         sums.Tokens += rows;
     }

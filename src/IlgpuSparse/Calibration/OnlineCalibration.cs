@@ -77,20 +77,44 @@ internal sealed class OnlineCalibration
         int queryWidth = _config.Heads * _config.HeadDim, keyWidth = _config.KvHeads * _config.HeadDim;
         for (int row = 0; row < rows;)
         {
-            int count = (int)Math.Min(rows - row, SegmentTokens - _segment.TokensOf(layer));
+            int count = Math.Min(rows - row, SegmentTokens - Begun(layer));
             _segment.Add(layer, count, q.Slice(row * queryWidth, count * queryWidth), k.Slice(row * keyWidth, count * keyWidth));
             row += count;
-            if (_segment.TokensOf(layer) < SegmentTokens) break;
-            Raise(_scores, layer);
-            for (int head = 0; head < _config.KvHeads; head++)
-            {
-                var shares = new float[_config.HeadDim];
-                _segment.RaiseScores(layer, head, CalibrationStatistic.Variance, shares);
-                VectorMath.AddScaled(1f, shares, _profile[layer][head]);
-            }
-            _stretches[layer]++;
-            _whole.Take(_segment, layer);
+            CloseFull(layer);
         }
+    }
+
+    /// <summary>Tokens of the stretch that the next tokens of <paramref name="layer"/> go on with.</summary>
+    public int Begun(int layer) => (int)_segment.TokensOf(layer);
+
+    /// <summary>As <see cref="Add"/>, of sums that a device has made of each stretch, <c>[stretch, sum, kvHead, headDim]</c>, the first of which had <see cref="Begun"/>. Of <paramref name="q"/> only what <see cref="Queries"/> keeps is read.</summary>
+    public void AddParts(int layer, int rows, ReadOnlySpan<float> parts, ReadOnlySpan<float> q, bool sampled)
+    {
+        if (sampled) _queries.Add(layer, q);
+        int width = (int)ChannelStatistics.PartFloats(1, _config.KvHeads, _config.HeadDim);
+        for (int row = 0; row < rows;)
+        {
+            int count = Math.Min(rows - row, SegmentTokens - Begun(layer));
+            _segment.AddParts(layer, count, parts[..width]);
+            parts = parts[width..];
+            row += count;
+            CloseFull(layer);
+        }
+    }
+
+    // A stretch that is over, and a new one.
+    private void CloseFull(int layer)
+    {
+        if (Begun(layer) < SegmentTokens) return;
+        Raise(_scores, layer);
+        for (int head = 0; head < _config.KvHeads; head++)
+        {
+            var shares = new float[_config.HeadDim];
+            _segment.RaiseScores(layer, head, CalibrationStatistic.Variance, shares);
+            VectorMath.AddScaled(1f, shares, _profile[layer][head]);
+        }
+        _stretches[layer]++;
+        _whole.Take(_segment, layer);
     }
 
     /// <summary>How far the text is from what its last map rests on: 0 for not at all, 1 for nothing in common. The larger of the <see cref="DriftParts"/>.</summary>

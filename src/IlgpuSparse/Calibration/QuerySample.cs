@@ -54,6 +54,9 @@ internal sealed class QuerySample
         }
     }
 
+    /// <summary>Rows of the pass whose queries it keeps, ascending.</summary>
+    public IEnumerable<int> Rows => _coming.Select(c => c.Row);
+
     /// <summary>Takes what it keeps of the queries <c>[row, head, headDim]</c> of <paramref name="layer"/>.</summary>
     public void Add(int layer, ReadOnlySpan<float> q)
     {

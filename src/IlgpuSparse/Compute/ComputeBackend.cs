@@ -247,10 +247,10 @@ public abstract class ComputeBackend : IDisposable
     public abstract void BlendMeanValue(AttentionShape shape, KvLayer cache, ValueSums sums, StepBatch batch, TokenSets sets, DeviceSpan y);
 
     /// <summary>
-    /// Sums queries <c>[row, head, headDim]</c> and keys <c>[row, kvHead, headDim]</c> by channel for <see cref="Calibration.ChannelStatistics"/>, into <paramref name="parts"/> <c>[part, sum, kvHead, headDim]</c>; false where they
+    /// Sums queries <c>[row, head, headDim]</c> and keys <c>[row, kvHead, headDim]</c> by channel for <see cref="Calibration.ChannelStatistics"/>, into <paramref name="parts"/> <c>[part, sum, kvHead, headDim]</c> of <paramref name="partRows"/> rows each, the first of <paramref name="before"/> fewer; false where they
     /// lie on the host, which then sums them as they are.
     /// </summary>
-    internal virtual bool TrySumChannels(AttentionShape shape, int rows, DeviceSpan q, DeviceSpan k, DeviceSpan parts) => false;
+    internal virtual bool TrySumChannels(AttentionShape shape, int rows, DeviceSpan q, DeviceSpan k, DeviceSpan parts, int partRows, int before) => false;
 
     /// <inheritdoc/>
     public abstract void Dispose();

@@ -60,6 +60,22 @@ internal sealed class MappedTexts(LlamaConfig config, KvCache cache, TextKeys ke
         _live.Clear();
     }
 
+    /// <summary>Counts the pass's queries and keys of a layer in, each run to its text: a prompt's by sums where they are, others on the host.</summary>
+    public void Count(int layer, int rows, PassingRows passing, DeviceSpan q, DeviceSpan k)
+    {
+        if (Runs is [{ Rows: > 1 } prompt] && passing.Sums(rows, q, k, prompt.Text.Calibration.Begun(layer)) is { IsEmpty: false } sums)
+        {
+            if (prompt.Sampled) passing.BringQueries(prompt.Text.Calibration.Queries.Rows, q);
+            prompt.Text.Calibration.AddParts(layer, rows, sums, passing.Queries, prompt.Sampled);
+            return;
+        }
+        passing.BringQueries(rows, q);
+        passing.BringKeys(rows, k);
+        int queryWidth = config.Heads * config.HeadDim, keyWidth = config.KvHeads * config.HeadDim;
+        foreach (var run in Runs)
+            run.Text.Calibration.Add(layer, run.Rows, passing.Queries.Slice(run.First * queryWidth, run.Rows * queryWidth), passing.Keys.Slice(run.First * keyWidth, run.Rows * keyWidth), run.Sampled);
+    }
+
     private static bool SameSequence(StepBatch batch, int a, int b)
     {
         int blocks = batch.HostPositions[b] / KvLayer.BlockTokens + 1;

@@ -12,8 +12,8 @@ namespace IlgpuSparse.Attention.Policies;
 /// from the K in the cache. When the text has drifted too far from what the map rests on, both are made anew.
 /// </summary>
 /// <remarks>
-/// A map belongs to the blocks of the cache: a sequence has the map of its first block, so that sequences which share their beginning share the map, and a remake concerns all their labels. Queries and keys come to the host,
-/// on every backend; its steps are not recorded.
+/// A map belongs to the blocks of the cache: a sequence has the map of its first block, so that sequences which share their beginning share the map, and a remake concerns all their labels. Queries and keys of steps come to the host,
+/// those of prompts are summed where they are; its steps are not recorded.
 /// </remarks>
 internal sealed class OnlineDoubleSparsityPolicy : AttentionPolicy
 {
@@ -36,7 +36,8 @@ internal sealed class OnlineDoubleSparsityPolicy : AttentionPolicy
     private readonly DeviceBuffer _blockKeys;
     private readonly List<TokenSets> _rowSets = [];
     private readonly TokenSets? _combined;
-    private readonly float[] _q, _k;
+    private readonly PassingRows _passing;
+    private DeviceSpan _k;
     private double _seconds;
     private int _maps;
 
@@ -55,10 +56,9 @@ internal sealed class OnlineDoubleSparsityPolicy : AttentionPolicy
         _texts = new MappedTexts(config, cache, _keys, prior, MostTexts(decoder));
         int rows = LlamaDecoder.MaxRows(decoder);
         _blockRows = Math.Min(rows, KvLayer.BlockTokens);
-        _q = new float[rows * config.Heads * config.HeadDim];
-        _k = new float[Math.Max(rows, KvLayer.BlockTokens) * config.KvHeads * config.HeadDim];
         try
         {
+            _passing = new PassingRows(backend, config, rows, OnlineCalibration.SegmentTokens);
             _row = new StepBatch(backend, 1, 1, cache.Blocks);
             _block = new StepBatch(backend, _blockRows, 1, 1);
             _blockKeys = backend.Allocate((long)KvLayer.BlockTokens * config.KvHeads * config.HeadDim * sizeof(float), "scratch");
@@ -109,13 +109,14 @@ internal sealed class OnlineDoubleSparsityPolicy : AttentionPolicy
             int capacity = options.MostTokens(KvCache.BlocksFor(decoder.Capacity) * KvLayer.BlockTokens);
             sets = (long)decoder.MaxSequences * options.SetsOf(config) * sizeof(int) * (capacity + CombinedCapacity(capacity) + (options.MeanValue ? 4L : 2));
         }
-        return DoubleSparsityMemory.PlannedBytes(config, options, decoder) + (MostTexts(decoder) - 1) * tables + MostTexts(decoder) * OnlineCalibration.Bytes(config) + sets + (long)KvLayer.BlockTokens * config.KvHeads * config.HeadDim * sizeof(float);
+        return DoubleSparsityMemory.PlannedBytes(config, options, decoder) + (MostTexts(decoder) - 1) * tables + MostTexts(decoder) * OnlineCalibration.Bytes(config) + sets + (long)KvLayer.BlockTokens * config.KvHeads * config.HeadDim * sizeof(float)
+            + PassingRows.DeviceBytes(config, LlamaDecoder.MaxRows(decoder), OnlineCalibration.SegmentTokens);
     }
 
     public override void Append(int layer, StepBatch batch, DeviceSpan k)
     {
         if (layer == 0) Begin(batch);
-        k.Download(_k.AsSpan(0, batch.Rows * _config.KvHeads * _config.HeadDim));
+        _k = k;
         if (_texts.Common is { } text)
         {
             if (text.Labels is { } labels)
@@ -137,13 +138,7 @@ internal sealed class OnlineDoubleSparsityPolicy : AttentionPolicy
         _inner.AppendSums(layer, batch);
     }
 
-    public override void Observe(int layer, StepBatch batch, DeviceSpan q)
-    {
-        int queryWidth = _config.Heads * _config.HeadDim, keyWidth = _config.KvHeads * _config.HeadDim;
-        q.Download(_q.AsSpan(0, batch.Rows * queryWidth));
-        foreach (var run in _texts.Runs)
-            run.Text.Calibration.Add(layer, run.Rows, _q.AsSpan(run.First * queryWidth, run.Rows * queryWidth), _k.AsSpan(run.First * keyWidth, run.Rows * keyWidth), run.Sampled);
-    }
+    public override void Observe(int layer, StepBatch batch, DeviceSpan q) => _texts.Count(layer, batch.Rows, _passing, q, _k);
 
     public override void Attend(int layer, StepBatch batch, DeviceSpan q, DeviceSpan y)
     {
@@ -265,12 +260,13 @@ internal sealed class OnlineDoubleSparsityPolicy : AttentionPolicy
     {
         _inner.Use(text.Labels!);
         int width = _config.KvHeads * _config.HeadDim;
+        var keys = new float[KvLayer.BlockTokens * width];
         foreach (int block in _texts.BlocksOf(text))
         {
             for (int layer = Math.Min(_options.DenseLayers, _config.Layers); layer < _config.Layers; layer++)
             {
-                _keys.OfBlock(layer, block, _k);
-                ((DeviceSpan)_blockKeys).Upload<float>(_k.AsSpan(0, KvLayer.BlockTokens * width));
+                _keys.OfBlock(layer, block, keys);
+                ((DeviceSpan)_blockKeys).Upload<float>(keys);
                 for (int start = 0; start < KvLayer.BlockTokens; start += _blockRows)
                 {
                     _block.SetPrefill(start, Math.Min(_blockRows, KvLayer.BlockTokens - start), [block]);
@@ -291,6 +287,7 @@ internal sealed class OnlineDoubleSparsityPolicy : AttentionPolicy
         foreach (var sets in _rowSets) sets.Dispose();
         _combined?.Dispose();
         _blockKeys?.Dispose();
+        _passing?.Dispose();
         _block?.Dispose();
         _row?.Dispose();
         _inner.Dispose();

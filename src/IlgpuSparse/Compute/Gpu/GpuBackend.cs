@@ -283,7 +283,7 @@ public sealed class GpuBackend : ComputeBackend
     public override void BlendMeanValue(AttentionShape shape, KvLayer cache, ValueSums sums, StepBatch batch, TokenSets sets, DeviceSpan y) =>
         _meanValue.Blend(shape, cache, sums, batch, sets, y, Stream);
 
-    internal override bool TrySumChannels(AttentionShape shape, int rows, DeviceSpan q, DeviceSpan k, DeviceSpan parts) => _channelSums.Run(shape, rows, q, k, parts, Stream);
+    internal override bool TrySumChannels(AttentionShape shape, int rows, DeviceSpan q, DeviceSpan k, DeviceSpan parts, int partRows, int before) => _channelSums.Run(shape, rows, q, k, parts, partRows, before, Stream);
 
     /// <inheritdoc/>
     public override void Dispose()

@@ -3,7 +3,7 @@ using IlgpuSparse.Calibration;
 
 namespace IlgpuSparse.Compute.Gpu.Kernels;
 
-/// <summary>What <see cref="ChannelStatistics"/> sums, over parts of <see cref="ChannelStatistics.PartRows"/> tokens: short enough for single precision, and few enough to be added up on the host in double precision.</summary>
+/// <summary>What <see cref="ChannelStatistics"/> sums, over parts of a few hundred tokens at most: short enough for single precision, and few enough to be added up on the host in double precision.</summary>
 internal static class ChannelSumKernel
 {
     public const int GroupSize = 128;
@@ -12,11 +12,11 @@ internal static class ChannelSumKernel
 
     public static KernelVariant Variant => KernelVariant.Of(Run, GroupSize);
 
-    /// <summary>Grid (kv heads, parts), a thread a channel. <paramref name="q"/> <c>[row, head, channel]</c>, <paramref name="k"/> <c>[row, kvHead, channel]</c>, <paramref name="parts"/> <c>[part, sum, kvHead, channel]</c>.</summary>
-    public static void Run(ArrayView<float> q, ArrayView<float> k, ArrayView<float> parts, int rows, int kvHeads, int group, int headDim)
+    /// <summary>Grid (kv heads, parts), a thread a channel. <paramref name="q"/> <c>[row, head, channel]</c>, <paramref name="k"/> <c>[row, kvHead, channel]</c>, <paramref name="parts"/> <c>[part, sum, kvHead, channel]</c> of <paramref name="partRows"/> rows each, the first of <paramref name="before"/> fewer.</summary>
+    public static void Run(ArrayView<float> q, ArrayView<float> k, ArrayView<float> parts, int rows, int partRows, int before, int kvHeads, int group, int headDim)
     {
-        int head = Grid.IdxX, part = Grid.IdxY, first = part * ChannelStatistics.PartRows;
-        int last = IntrinsicMath.Min(first + ChannelStatistics.PartRows, rows);
+        int head = Grid.IdxX, part = Grid.IdxY, first = IntrinsicMath.Max(part * partRows - before, 0);
+        int last = IntrinsicMath.Min((part + 1) * partRows - before, rows);
         for (int c = Group.IdxX; c < headDim; c += Group.DimX)
         {
             float sum = 0f, keySquare = 0f, keyAbsolute = 0f, querySquare = 0f, queryAbsolute = 0f, product = 0f;
