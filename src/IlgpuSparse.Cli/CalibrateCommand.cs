@@ -108,6 +108,7 @@ internal sealed class CalibrateCommand
 
         using var backend = ComputeBackends.Create(_arguments.GetValue(s_backend)!, _arguments.GetValue(s_threads));
         using var weights = LlamaWeights.Load(backend, model);
+        // tensor cores take prompts with K and V of 16 bits alone; what is counted comes before the cache
         using var decoder = new LlamaDecoder(backend, weights, new DecoderOptions { Capacity = window, KvFormat = backend is GpuBackend ? KvFormat.F16 : KvFormat.F32 });
         string? components = _arguments.GetValue(s_components);
         var keys = components is null ? null : new KeyCovariance(model.Config);

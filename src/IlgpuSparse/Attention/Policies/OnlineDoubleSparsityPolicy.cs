@@ -37,7 +37,7 @@ internal sealed class OnlineDoubleSparsityPolicy : AttentionPolicy
     private readonly List<TokenSets> _rowSets = [];
     private readonly TokenSets? _combined;
     private readonly PassingRows _passing;
-    private DeviceSpan _k;
+    private DeviceSpan _k; // of the layer whose queries come next
     private double _seconds;
     private int _maps;
 

@@ -12,7 +12,7 @@ internal sealed class GpuAttention(GpuDevice device, MemoryLedger ledger, bool t
     private readonly GpuAppendKv _append = new(device);
 
     /// <summary>Attention of decode steps.</summary>
-    public GpuDecodeAttention Decode { get; } = new(device, ledger, tensorCores);
+    public GpuDecodeAttention Decode { get; } = new(device, ledger, tensorCores, chain);
 
     /// <summary>Attention of prefill chunks.</summary>
     public GpuPrefillAttention Prefill { get; } = new(device, tensorCores, precision);
@@ -31,7 +31,6 @@ internal sealed class GpuAttention(GpuDevice device, MemoryLedger ledger, bool t
         if (batch.IsPrefill && batch.Rows > 1) Prefill.Run(shape, whole, batch, q, y, stream);
         else Decode.Dense(shape, whole, batch, q, y, stream);
         cache.Offload?.Owner.Leave(cache, batch);
-        chain.Attended(fused: false);
     }
 
     /// <summary>Appends the rows of <paramref name="own"/>, then attends to every visible token, in one kernel where there is one.</summary>
@@ -40,7 +39,6 @@ internal sealed class GpuAttention(GpuDevice device, MemoryLedger ledger, bool t
         if (Decode.Appends(shape, cache, batch))
         {
             Decode.Dense(shape, cache, batch, q, y, stream, own);
-            chain.Attended(fused: false);
             return;
         }
         Append(shape, cache, batch, own.K, own.V, stream);
@@ -50,7 +48,6 @@ internal sealed class GpuAttention(GpuDevice device, MemoryLedger ledger, bool t
     /// <summary>Attends to the tokens of <paramref name="sets"/> alone.</summary>
     public void Selected(AttentionShape shape, KvLayer cache, StepBatch batch, DeviceSpan q, TokenSets sets, DeviceSpan y, AcceleratorStream stream)
     {
-        chain.Attended(fused: false);
         if (cache.Offload is not { } offload)
         {
             Decode.Selected(shape, cache, batch, q, sets, y, stream);

@@ -2,6 +2,7 @@ using ILGPU;
 using ILGPU.Runtime;
 using ILGPU.Runtime.Cuda;
 using IlgpuSparse.Compute.Gpu.Kernels.Attention;
+using IlgpuSparse.Compute.Gpu.Kernels.Linear;
 
 namespace IlgpuSparse.Compute.Gpu.Kernels;
 
@@ -12,7 +13,8 @@ namespace IlgpuSparse.Compute.Gpu.Kernels;
 /// <param name="device">The device.</param>
 /// <param name="ledger">Where scratch memory is accounted.</param>
 /// <param name="tensorCores">Whether to use the tensor-core kernel where it has a variant; tests use it on the CPU accelerator too.</param>
-internal sealed class GpuDecodeAttention(GpuDevice device, MemoryLedger ledger, bool tensorCores) : IDisposable
+/// <param name="chain">What the products around it are to know.</param>
+internal sealed class GpuDecodeAttention(GpuDevice device, MemoryLedger ledger, bool tensorCores, ProductChain chain) : IDisposable
 {
     private const int PortableMinSplitTokens = 128;
     private const int MaxSplits = 512;
@@ -55,6 +57,7 @@ internal sealed class GpuDecodeAttention(GpuDevice device, MemoryLedger ledger, 
         AttentionLaunch.Check(shape, cache);
         if (batch.IsPrefill && batch.Rows > 1) throw new ArgumentException($"a prefill chunk of {batch.Rows} rows is not a decode step", nameof(batch));
         if (batch.Rows == 0) return;
+        chain.Attended(fused: false);
         long floats = (long)batch.Rows * shape.Heads * shape.HeadDim;
         var queries = GpuBuffer.View<float>(q, floats);
         var outputs = GpuBuffer.View<float>(y, floats);

@@ -64,15 +64,8 @@ internal static class SplitMerge
         where THead : struct, IHeadSize
         where TPipeline : struct, IPipeline
     {
-        var arrived = SharedMemory.Allocate<int>(1);
-        ILGPU.Group.Barrier();
-        if (ILGPU.Group.IdxX == 0) arrived[0] = Arrival.CountIn(ref arrivals[place.Set]);
-        ILGPU.Group.Barrier();
-        if (arrived[0] == place.Splits - 1)
-        {
-            if (ILGPU.Group.IdxX == 0) arrivals[place.Set] = 0; // ready for the next launch
-            Sum<THead, TPipeline>(memory, y, partials, sums, args, place);
-        }
+        var flag = SharedMemory.Allocate<uint>(1);
+        if (Arrival.IsLast(ref arrivals[place.Set], place.Splits, ref flag[0])) Sum<THead, TPipeline>(memory, y, partials, sums, args, place);
     }
 
     // Each split's factor exp2(max - overall max) / overall sum, in shared memory [slot, split]; as many words behind them are used meanwhile.

@@ -253,6 +253,7 @@ internal sealed class GpuLinear(GpuDevice device, bool tensorCores)
         int shared = plan.SharedBytes;
         if (device.IsCuda && plan.RowsPerShare > 0 && slots == 1)
         {
+            // more than half of a multiprocessor's, of which the driver keeps 1 KB for itself of each group
             int wide = (SharedLimit + 1024) / 2 - 1024 + 128;
             if (Chain.IsWide) shared = Math.Max(shared, wide);
             Chain.Multiplied(shared >= wide);

@@ -7,13 +7,6 @@ namespace IlgpuSparse.Compute.Gpu.Kernels.Selection;
 internal static class Arrival
 {
     /// <summary>
-    /// Counts this group in and tells how many were before it: this one sees what those have written. What a barrier has shown to this thread it shows to the device: the others need no fence of their own. One operation, and
-    /// one that orders no more than it has to: two fences beside it (<c>membar.gl</c>, which orders all) take longer than itself.
-    /// </summary>
-    [IntrinsicImplementation, PtxOp("atom.acq_rel.gpu.global.add.s32 $r, [$g0], 1;")]
-    public static int CountIn(ref int counter) => Interlocked.Increment(ref counter) - 1;
-
-    /// <summary>
     /// Makes this group's writes visible and counts it in. True for every thread of the last of <paramref name="expected"/> groups, which sees the writes of all and sets
     /// <paramref name="counter"/> back to zero. <paramref name="flag"/> is one word of shared memory.
     /// </summary>
@@ -29,4 +22,9 @@ internal static class Arrival
         Group.Barrier();
         return flag != 0;
     }
+
+    // How many were before this group, which sees what those have written. What a barrier has shown to this thread it shows to the device: the others need no fence of their own. One operation, and one that orders no more than it
+    // has to: two fences beside it (membar.gl, which orders all) take longer than itself.
+    [IntrinsicImplementation, PtxOp("atom.acq_rel.gpu.global.add.s32 $r, [$g0], 1;")]
+    private static int CountIn(ref int counter) => Interlocked.Increment(ref counter) - 1;
 }
