@@ -7,6 +7,7 @@ using IlgpuSparse.Attention.Policies;
 using IlgpuSparse.Compute;
 using IlgpuSparse.Compute.Gpu;
 using IlgpuSparse.Compute.Gpu.Kernels.Attention;
+using IlgpuSparse.Compute.Gpu.Kernels.Fused;
 
 namespace IlgpuSparse.Cli.Benchmarks;
 
@@ -142,7 +143,7 @@ internal sealed class AttentionBenchmark : IDisposable
             gpu.Fused.Steps = FusedSteps.On;
             if (!IsFused(gpu, workload)) yield break;
             yield return "step, one kernel";
-            foreach (int groups in ClusterSizes.All.Where(_ => _tunings))
+            foreach (int groups in FusedStepKernel.Groups.Where(_ => _tunings))
             {
                 gpu.Fused.Groups = groups;
                 if (IsFused(gpu, workload)) yield return $"step, one kernel of {groups} groups a set";

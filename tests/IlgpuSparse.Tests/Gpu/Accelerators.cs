@@ -7,7 +7,7 @@ namespace IlgpuSparse.Tests.Gpu;
 public sealed class Accelerators : IDisposable
 {
     private readonly ConcurrentDictionary<GpuKind, GpuDevice> _devices = new();
-    private GpuDevice? _clusters;
+    private readonly ConcurrentDictionary<int, GpuDevice> _clusters = new();
 
     /// <summary>The device; skips the test with the reason when there is none.</summary>
     internal GpuDevice Open(GpuKind kind)
@@ -18,12 +18,11 @@ public sealed class Accelerators : IDisposable
         return _devices.GetOrAdd(kind, _ => GpuDevice.Open(kind));
     }
 
-    /// <summary>The CPU accelerator with the four groups of a cluster at once, see <see cref="EmulatedCluster"/>.</summary>
-    internal GpuDevice OpenEmulatingClusters() => _clusters ??= GpuDevice.OpenEmulatingClusters(4);
+    /// <summary>The CPU accelerator with so many groups of a cluster at once, see <see cref="EmulatedCluster"/>.</summary>
+    internal GpuDevice OpenEmulatingClusters(int groups) => _clusters.GetOrAdd(groups, GpuDevice.OpenEmulatingClusters);
 
     public void Dispose()
     {
-        _clusters?.Dispose();
-        foreach (var device in _devices.Values) device.Dispose();
+        foreach (var device in _devices.Values.Concat(_clusters.Values)) device.Dispose();
     }
 }

@@ -9,37 +9,43 @@ public sealed class FusedPlanTests
     // labels of 128 bits, K and V of 128 channels in 16 bits
     private static FusedPlan Plan(int sets, int context) => new(sets, context, (context + 15) / 16, 16, 512);
 
-    // a device of 132 multiprocessors with room for two groups each, sixteen or eighteen beside each other
-    private static int Active(int groups) => groups switch { 1 => 264, 2 => 132, 4 => 66, 8 => 30, 16 => 14, _ => 0 };
+    // a device of 132 multiprocessors with room for two groups each, eighteen, sixteen or eight of which can be a cluster
+    private static ClusterRoom Active(int groups) => groups switch { 1 => new(264, 132), 2 => new(132, 66), 4 => new(66, 30), 6 => new(43, 21), 8 => new(30, 15), 16 => new(15, 7), _ => default };
+
+    private static ClusterRoom Room(int groups) => new(264 / groups, 132 / groups);
 
     [Theory]
     [InlineData(32, 4096, 4)]
-    [InlineData(32, 65_536, 4)]
-    [InlineData(16, 16_384, 8)]
+    // two clusters of four would share eight multiprocessors, so all may as well share, in smaller parts
+    [InlineData(32, 65_536, 6)]
+    [InlineData(16, 16_384, 6)]
     // a short context is not worth more groups
     [InlineData(8, 4096, 4)]
     [InlineData(8, 16_384, 8)]
+    // one of sixteen would share
+    [InlineData(8, 65_536, 8)]
+    [InlineData(7, 131_072, 16)]
     [InlineData(1, 262_144, 16)]
     [InlineData(1, 100, 1)]
     // not all at once: fewer groups, so that more are
-    [InlineData(67, 4096, 2)]
+    [InlineData(67, 16_384, 2)]
     [InlineData(512, 4096, 1)]
-    public void SetsGetTheGroupsThatAreDoneSoonest(int sets, int context, int groups) => Assert.Equal(groups, Plan(sets, context).Groups(FusedSteps.On, ClusterSizes.All, groups => 264 / groups, Active));
+    public void SetsGetTheGroupsThatAreDoneSoonest(int sets, int context, int groups) => Assert.Equal(groups, Plan(sets, context).Groups(FusedSteps.On, FusedStepKernel.Groups, Room, Active));
 
     [Fact]
     public void WhatADeviceCannotRunIsNotChosen()
     {
-        Assert.Equal(8, Plan(8, 65_536).Groups(FusedSteps.On, [4, 8, 16], groups => 264 / groups, groups => groups == 16 ? 0 : Active(groups)));
-        Assert.Equal(0, Plan(8, 65_536).Groups(FusedSteps.On, [4, 8, 16], groups => 264 / groups, _ => 0));
-        Assert.Equal(0, Plan(1, 100).Groups(FusedSteps.Off, [4, 8, 16], groups => 264 / groups, Active));
-        Assert.Equal(0, Plan(1, FusedPlan.AutoTokens + 1).Groups(FusedSteps.Auto, [4, 8, 16], groups => 264 / groups, Active));
+        Assert.Equal(8, Plan(8, 65_536).Groups(FusedSteps.On, [4, 8, 16], Room, groups => groups == 16 ? default : Active(groups)));
+        Assert.Equal(0, Plan(8, 65_536).Groups(FusedSteps.On, [4, 8, 16], Room, _ => default));
+        Assert.Equal(0, Plan(1, 100).Groups(FusedSteps.Off, [4, 8, 16], Room, Active));
+        Assert.Equal(0, Plan(1, FusedPlan.AutoTokens + 1).Groups(FusedSteps.Auto, [4, 8, 16], Room, Active));
     }
 
     [Fact]
     public void KernelsAreLoadedOnlyForSizesThatMayBeChosen()
     {
         var asked = new List<int>();
-        Assert.Equal(1, Plan(512, 4096).Groups(FusedSteps.On, ClusterSizes.All, groups => 264 / groups, groups =>
+        Assert.Equal(1, Plan(512, 4096).Groups(FusedSteps.On, FusedStepKernel.Groups, Room, groups =>
         {
             asked.Add(groups);
             return Active(groups);
@@ -54,7 +60,7 @@ public sealed class FusedPlanTests
         var random = new Random(seed);
         for (int i = 0; i < 300; i++)
         {
-            int groups = 1 << random.Next(5), unit = 32 << random.Next(3), context = random.Next(1, 300_000), warps = 4 << random.Next(2);
+            int groups = random.Next(1, 17), unit = 32 << random.Next(3), context = random.Next(1, 300_000), warps = 4 << random.Next(2);
             var plan = Plan(1, context);
             var args = plan.Args(groups, unit, 128, FusedStepKernel.Tuning with { Warps = warps });
             int slice = plan.Slice(groups, unit), stretch = FusedLayout.Stretch(slice, warps), parts = (stretch + 1023) / 1024;

@@ -25,7 +25,7 @@ public sealed class FusedStepTests(Accelerators accelerators)
     [InlineData(false)]
     [InlineData(true)]
     public void EveryTokenSelectedIsDenseAttention(bool clusters) =>
-        Run(clusters ? accelerators.OpenEmulatingClusters() : accelerators.Open(GpuKind.CpuAccelerator), new(3, 1, 64), KvFormat.F16, "tokens=1/1,channels=32,bits=4", (test, random) => test.CheckAgainstDense(random), 277);
+        Run(clusters ? accelerators.OpenEmulatingClusters(4) : accelerators.Open(GpuKind.CpuAccelerator), new(3, 1, 64), KvFormat.F16, "tokens=1/1,channels=32,bits=4", (test, random) => test.CheckAgainstDense(random), 277);
 
     [Theory]
     [InlineData(2, 2, 64, KvFormat.F16, "tokens=1/4,channels=64,bits=2", new[] { 70, 1 })]
@@ -40,7 +40,7 @@ public sealed class FusedStepTests(Accelerators accelerators)
 
     [Fact]
     public void ClustersMakeTheLabelsOfTheirOwnTokens() =>
-        Run(accelerators.OpenEmulatingClusters(), new(1, 1, 64), KvFormat.F16, "tokens=1/4,channels=64,bits=2", (test, random) => test.CheckOwnTokens(random, rows: false), 300);
+        Run(accelerators.OpenEmulatingClusters(3), new(1, 1, 64), KvFormat.F16, "tokens=1/4,channels=64,bits=2", (test, random) => test.CheckOwnTokens(random, rows: false), 300);
 
     [Theory]
     // the first token of a sequence; the last and the first of a block
@@ -54,19 +54,24 @@ public sealed class FusedStepTests(Accelerators accelerators)
 
     [Fact]
     public void ClustersWriteKAndVOfTheirOwnTokens() =>
-        Run(accelerators.OpenEmulatingClusters(), new(1, 1, 64), KvFormat.F16, "tokens=1/4,channels=64,bits=2", (test, random) => test.CheckOwnTokens(random, rows: true), 300);
+        Run(accelerators.OpenEmulatingClusters(4), new(1, 1, 64), KvFormat.F16, "tokens=1/4,channels=64,bits=2", (test, random) => test.CheckOwnTokens(random, rows: true), 300);
 
     [Theory]
-    [InlineData(2, 64, KvFormat.F16, "tokens=1/4,channels=64,bits=2", 0, 400, false)]
-    [InlineData(1, 128, KvFormat.BF16, "tokens=70,channels=128,bits=1,sinks=4,window=20", 0, 200, false)]
-    [InlineData(1, 64, KvFormat.F16, "tokens=50,channels=64,bits=2", 150, 300, false)]
+    [InlineData(4, 2, 64, KvFormat.F16, "tokens=1/4,channels=64,bits=2", 0, 400, false)]
+    [InlineData(4, 1, 128, KvFormat.BF16, "tokens=70,channels=128,bits=1,sinks=4,window=20", 0, 200, false)]
+    [InlineData(4, 1, 64, KvFormat.F16, "tokens=50,channels=64,bits=2", 150, 300, false)]
     // fewer tokens than tiles and groups
-    [InlineData(1, 64, KvFormat.F16, "tokens=3,channels=64,bits=2", 0, 5, false)]
+    [InlineData(4, 1, 64, KvFormat.F16, "tokens=3,channels=64,bits=2", 0, 5, false)]
     // all scores equal: those that can be ranked, and more than that
-    [InlineData(1, 64, KvFormat.F16, "tokens=70,channels=64,bits=2", 0, 250, true)]
-    [InlineData(1, 64, KvFormat.F16, "tokens=70,channels=64,bits=2", 0, 1100, true)]
-    public void ClustersOfFourGroups(int heads, int headDim, KvFormat format, string settings, int window, int length, bool equal) =>
-        Run(accelerators.OpenEmulatingClusters(), new(heads, 1, headDim, window), format, settings, (test, random) => test.Check(random, equal), length);
+    [InlineData(4, 1, 64, KvFormat.F16, "tokens=70,channels=64,bits=2", 0, 250, true)]
+    [InlineData(4, 1, 64, KvFormat.F16, "tokens=70,channels=64,bits=2", 0, 1100, true)]
+    // no power of two: shares of tokens, tiles and outputs that are not alike; eight heads of the largest size, whose outputs and sums fill the histogram's place
+    [InlineData(3, 2, 64, KvFormat.F16, "tokens=1/4,channels=64,bits=2", 0, 401, false)]
+    [InlineData(3, 8, 256, KvFormat.F16, "tokens=70,channels=64,bits=2", 0, 200, false)]
+    [InlineData(6, 1, 64, KvFormat.BF16, "tokens=40,channels=64,bits=1,sinks=4,window=20", 0, 300, false)]
+    [InlineData(6, 8, 256, KvFormat.F16, "tokens=1/4,channels=64,bits=2", 0, 90, false)]
+    public void ClustersOfSeveralGroups(int groups, int heads, int headDim, KvFormat format, string settings, int window, int length, bool equal) =>
+        Run(accelerators.OpenEmulatingClusters(groups), new(heads, 1, headDim, window), format, settings, (test, random) => test.Check(random, equal), length);
 
     private void Run(GpuDevice device, AttentionShape shape, KvFormat format, string settings, Action<FusedStepCase, Random> check, params int[] lengths)
     {

@@ -1,5 +1,6 @@
 using ILGPU;
 using ILGPU.IR.Intrinsics;
+using IlgpuSparse.Compute.Gpu.Kernels.Selection;
 
 namespace IlgpuSparse.Compute.Gpu;
 
@@ -27,9 +28,9 @@ internal static class ThreadCluster
     }
 
     /// <summary>Waits for all threads of the cluster, and sees what they wrote before; for a single group its barrier. <paramref name="anchor"/> is a place in dynamic shared memory, always the same.</summary>
-    public static void Sync<TCluster>(ref uint anchor) where TCluster : struct, IClusterSize
+    public static void Sync<TCluster>(ref uint anchor) where TCluster : struct, IKernelCount
     {
-        if (TCluster.Shift == 0) Group.Barrier();
+        if (TCluster.Value == 1) Group.Barrier();
         else
         {
             Arrive(ref anchor);
@@ -38,29 +39,29 @@ internal static class ThreadCluster
     }
 
     /// <summary>The number at the place of <paramref name="own"/> in group <paramref name="rank"/>.</summary>
-    public static uint Load<TCluster>(ref uint own, int rank) where TCluster : struct, IClusterSize => TCluster.Shift == 0 ? own : Load(ref own, rank);
+    public static uint Load<TCluster>(ref uint own, int rank) where TCluster : struct, IKernelCount => TCluster.Value == 1 ? own : Load(ref own, rank);
 
     /// <inheritdoc cref="Load{TCluster}(ref uint, int)"/>
-    public static U2 Load<TCluster>(ref U2 own, int rank) where TCluster : struct, IClusterSize => TCluster.Shift == 0 ? own : Load(ref own, rank);
+    public static U2 Load<TCluster>(ref U2 own, int rank) where TCluster : struct, IKernelCount => TCluster.Value == 1 ? own : Load(ref own, rank);
 
     /// <summary>Writes to the place of <paramref name="own"/> in group <paramref name="rank"/>.</summary>
-    public static void Store<TCluster>(ref int own, int rank, int value) where TCluster : struct, IClusterSize
+    public static void Store<TCluster>(ref int own, int rank, int value) where TCluster : struct, IKernelCount
     {
-        if (TCluster.Shift == 0) own = value;
+        if (TCluster.Value == 1) own = value;
         else Store(ref own, rank, value);
     }
 
     /// <inheritdoc cref="Store{TCluster}(ref int, int, int)"/>
-    public static void Store<TCluster>(ref ulong own, int rank, ulong value) where TCluster : struct, IClusterSize
+    public static void Store<TCluster>(ref ulong own, int rank, ulong value) where TCluster : struct, IKernelCount
     {
-        if (TCluster.Shift == 0) own = value;
+        if (TCluster.Value == 1) own = value;
         else Store(ref own, rank, value);
     }
 
     /// <inheritdoc cref="Store{TCluster}(ref int, int, int)"/>
-    public static void Store<TCluster>(ref float own, int rank, float value) where TCluster : struct, IClusterSize
+    public static void Store<TCluster>(ref float own, int rank, float value) where TCluster : struct, IKernelCount
     {
-        if (TCluster.Shift == 0) own = value;
+        if (TCluster.Value == 1) own = value;
         else Store(ref own, rank, value);
     }
 

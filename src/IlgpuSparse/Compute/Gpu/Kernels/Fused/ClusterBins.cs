@@ -25,14 +25,14 @@ internal struct ClusterBins
     /// Of the set's token of rank <paramref name="wanted"/> (1 or more), from the histograms in <paramref name="counts"/> with their groups of bins behind them. Every warp finds it out for itself: telling each other would take longer.
     /// </summary>
     public static ClusterBins Find<TCluster>(ArrayView<uint> counts, uint wanted)
-        where TCluster : struct, IClusterSize
+        where TCluster : struct, IKernelCount
     {
         int lane = ILGPU.Group.IdxX & 31;
         var group = new uint[TCluster.Slots];
         uint all = 0;
         for (int other = 0; other < TCluster.Slots; other++)
         {
-            if (other < 1 << TCluster.Shift)
+            if (other < TCluster.Value)
             {
                 group[other] = ThreadCluster.Load<TCluster>(ref counts[ScoreBins.Bins + lane], other);
                 all += group[other];
@@ -50,7 +50,7 @@ internal struct ClusterBins
         U2 sum = default;
         for (int other = 0; other < TCluster.Slots; other++)
         {
-            if (other < 1 << TCluster.Shift)
+            if (other < TCluster.Value)
             {
                 pair[other] = ThreadCluster.Load<TCluster>(ref pairs[low >> 1], other);
                 sum.X += pair[other].X;
@@ -70,7 +70,7 @@ internal struct ClusterBins
         uint earlierBefore = 0, earlierOpen = 0;
         for (int other = 0; other < TCluster.Slots; other++)
         {
-            if (other < 1 << TCluster.Shift)
+            if (other < TCluster.Value)
             {
                 uint own = (lane < found ? group[other] : 0u) + (low < result.Bin ? pair[other].X : 0u) + (low + 1 < result.Bin ? pair[other].Y : 0u);
                 uint open = (low == result.Bin ? pair[other].X : 0u) + (low + 1 == result.Bin ? pair[other].Y : 0u);

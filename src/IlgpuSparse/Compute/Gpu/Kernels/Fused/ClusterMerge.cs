@@ -1,5 +1,6 @@
 using ILGPU;
 using IlgpuSparse.Compute.Gpu.Kernels.Attention;
+using IlgpuSparse.Compute.Gpu.Kernels.Selection;
 
 namespace IlgpuSparse.Compute.Gpu.Kernels.Fused;
 
@@ -7,15 +8,15 @@ namespace IlgpuSparse.Compute.Gpu.Kernels.Fused;
 internal static class ClusterMerge
 {
     /// <summary>
-    /// From the warps' results in <paramref name="shared"/> memory (<see cref="WarpResult"/>) to <paramref name="y"/>. <paramref name="part"/> is shared memory that no group uses any more: outputs <c>[rank, item of the share]</c>,
+    /// From the warps' results in <paramref name="shared"/> memory (<see cref="WarpResult"/>) to <paramref name="y"/>. <paramref name="part"/> is shared memory that no group uses any more: outputs <c>[rank, item of the share]</c>, shares rounded up,
     /// behind as many as <see cref="TensorDecodeKernel.MaxSlots"/> have the maxima and sums <c>[rank, slot, 2]</c>.
     /// </summary>
     public static void Run<THead, TPipeline, TCluster>(ArrayView<float> shared, ArrayView<float> part, ArrayView<float> y, AttentionArgs args, SplitPlace place)
         where THead : struct, IHeadSize
         where TPipeline : struct, IPipeline
-        where TCluster : struct, IClusterSize
+        where TCluster : struct, IKernelCount
     {
-        int items = place.Slots * THead.Channels, share = items + (1 << TCluster.Shift) - 1 >> TCluster.Shift;
+        int items = place.Slots * THead.Channels, share = (items + TCluster.Value - 1) / TCluster.Value;
         for (int item = Group.IdxX; item < items; item += Group.DimX)
         {
             int slot = item / THead.Channels, owner = item / share;
@@ -23,7 +24,7 @@ internal static class ClusterMerge
             ThreadCluster.Store<TCluster>(ref part[place.Split * share + item - owner * share], owner, own.Output);
             if (item == slot * THead.Channels)
             {
-                for (int other = 0; other < 1 << TCluster.Shift; other++)
+                for (int other = 0; other < TCluster.Value; other++)
                 {
                     ThreadCluster.Store<TCluster>(ref part[Sums<THead>(place.Split, slot)], other, own.Max);
                     ThreadCluster.Store<TCluster>(ref part[Sums<THead>(place.Split, slot) + 1], other, own.Sum);
@@ -39,8 +40,8 @@ internal static class ClusterMerge
         {
             int slot = item / THead.Channels;
             float max = float.NegativeInfinity, total = 0f, result = 0f;
-            for (int rank = 0; rank < 1 << TCluster.Shift; rank++) max = IntrinsicMath.Max(max, part[Sums<THead>(rank, slot)]);
-            for (int rank = 0; rank < 1 << TCluster.Shift; rank++)
+            for (int rank = 0; rank < TCluster.Value; rank++) max = IntrinsicMath.Max(max, part[Sums<THead>(rank, slot)]);
+            for (int rank = 0; rank < TCluster.Value; rank++)
             {
                 float sum = part[Sums<THead>(rank, slot) + 1];
                 // a group without tokens has no maximum, and its outputs are zeros
@@ -54,5 +55,5 @@ internal static class ClusterMerge
 
     private static int Sums<THead>(int rank, int slot)
         where THead : struct, IHeadSize
-        => TensorDecodeKernel.MaxSlots * THead.Channels + 2 * (rank * TensorDecodeKernel.MaxSlots + slot);
+        => TensorDecodeKernel.MaxSlots * THead.Channels + FusedStepKernel.MaxGroups + 2 * (rank * TensorDecodeKernel.MaxSlots + slot);
 }

@@ -40,7 +40,7 @@ internal struct ClusterSelect
     /// Fills the groups' lists and the set in memory. <see cref="ListTarget.Before"/> is not known before. Needs <see cref="GroupScan.MaxWarps"/> words in <paramref name="totals"/>; the group's histogram is complete.
     /// </summary>
     public readonly void Run<TCluster, THead>(SelectView select, VisibleRange range, KvView cache, AttentionArgs attention, ArrayView<uint> counts, ArrayView<ulong> open, ArrayView<float> scores, ArrayView<uint> masks, ArrayView<uint> totals, int keepsScores)
-        where TCluster : struct, IClusterSize
+        where TCluster : struct, IKernelCount
         where THead : struct, IHeadSize
     {
         int lane = Group.IdxX & 31, rank = Grid.IdxX;
@@ -62,31 +62,23 @@ internal struct ClusterSelect
             masks[at + Group.DimX] = bits.Open;
             found += bits.Counts;
         }
-        uint earlier = GroupScan.Inclusive(found, totals) - found;
-        int entry = last.EarlierBefore + (int)(earlier & 0xffffu), place = last.EarlierOpen + (int)(earlier >> 16), count = last.Open;
+        uint earlier = GroupScan.Inclusive(found, totals, out uint all) - found;
+        int place = last.EarlierOpen + (int)(earlier >> 16), count = last.Open;
 
         // the groups that attend to open tokens rank them, each all of them
-        int tiles = (Budget + 15) >> 4, firstOpen = Owner<TCluster>(last.Before, tiles);
+        int tiles = (Budget + 15) >> 4;
+        float oneOver = 1f / tiles;
+        int firstOpen = Owner<TCluster>(last.Before, oneOver);
         for (int part = 0; part < stretch; part += SetFilter.WarpTokens)
         {
-            int first = from + part + lane * 4, at = (part >> 9) * Group.DimX + Group.IdxX;
-            uint kept = masks[at], opened = masks[at + Group.DimX];
-            for (; kept != 0u; kept &= kept - 1u)
-            {
-                int token = SetFilter.Token(first, SetFilter.Lowest(kept)), owner = Owner<TCluster>(entry, tiles);
-                int own = entry - (tiles * owner >> TCluster.Shift << 4);
-                ThreadCluster.Store<TCluster>(ref Own.List[own], owner, token);
-                Own.Indices[Own.Output + entry] = token;
-                if (own < Ahead) Prefetch<THead>(cache, attention, token);
-                entry++;
-            }
-            for (; opened != 0u; opened &= opened - 1u)
+            int first = from + part + lane * 4;
+            for (uint opened = masks[(part >> 9) * Group.DimX + Group.IdxX + Group.DimX]; opened != 0u; opened &= opened - 1u)
             {
                 int token = SetFilter.Token(first, SetFilter.Lowest(opened));
                 ulong item = SetFilter.Entry(range, token, scores[token - Start]);
                 if (place < FusedLayout.MaxOpen)
                 {
-                    for (int owner = firstOpen; owner < 1 << TCluster.Shift; owner++) ThreadCluster.Store<TCluster>(ref open[place], owner, item);
+                    for (int owner = firstOpen; owner < TCluster.Value; owner++) ThreadCluster.Store<TCluster>(ref open[place], owner, item);
                 }
                 place++;
             }
@@ -97,6 +89,30 @@ internal struct ClusterSelect
         if (many || keepsScores != 0)
         {
             for (int token = Math.Max(Start, range.First) + Group.IdxX; token < End; token += Group.DimX) select.Scores[Number * select.ScoreCapacity + token] = scores[token - Start];
+        }
+        Group.Barrier();
+
+        // The group's kept tokens beside each other, where its scores were: a lane may have many of them and its neighbours none, and what has to be done for each takes long.
+        var staged = scores.Cast<int>();
+        int entry = (int)(earlier & 0xffffu);
+        for (int part = 0; part < stretch; part += SetFilter.WarpTokens)
+        {
+            int first = from + part + lane * 4;
+            for (uint kept = masks[(part >> 9) * Group.DimX + Group.IdxX]; kept != 0u; kept &= kept - 1u)
+            {
+                staged[entry] = SetFilter.Token(first, SetFilter.Lowest(kept));
+                entry++;
+            }
+        }
+        Group.Barrier();
+        for (int i = Group.IdxX; i < (int)(all & 0xffffu); i += Group.DimX)
+        {
+            int token = staged[i];
+            entry = last.EarlierBefore + i;
+            int owner = Owner<TCluster>(entry, oneOver), own = entry - (tiles * owner / TCluster.Value << 4);
+            ThreadCluster.Store<TCluster>(ref Own.List[own], owner, token);
+            Own.Indices[Own.Output + entry] = token;
+            if (own < Ahead) Prefetch<THead>(cache, attention, token);
         }
         if (rank == 0 && Group.IdxX == 0) select.Counts[Number] = Budget;
         ThreadCluster.Sync<TCluster>(ref counts[0]);
@@ -129,8 +145,9 @@ internal struct ClusterSelect
         }
     }
 
-    // The group that attends to an entry of a set of so many tiles: the last whose first tile, tiles · rank / groups, is not behind the entry's.
-    private static int Owner<TCluster>(int entry, int tiles)
-        where TCluster : struct, IClusterSize
-        => TCluster.Shift == 0 ? 0 : (int)(((uint)((entry >> 4) + 1 << TCluster.Shift) - 1u) / (uint)tiles);
+    // The group that attends to an entry of a set: the last whose first tile, tiles · rank / groups, is not behind the entry's, which is ((tile + 1) · groups - 1) / tiles. The half keeps the product with a rounded reciprocal on the right
+    // side of whole numbers.
+    private static int Owner<TCluster>(int entry, float oneOverTiles)
+        where TCluster : struct, IKernelCount
+        => TCluster.Value == 1 ? 0 : (int)((((entry >> 4) + 1) * TCluster.Value - 0.5f) * oneOverTiles);
 }

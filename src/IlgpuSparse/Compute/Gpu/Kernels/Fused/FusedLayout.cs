@@ -1,3 +1,4 @@
+using IlgpuSparse.Compute.Gpu.Kernels.Attention;
 using IlgpuSparse.Compute.Gpu.Kernels.Selection;
 
 namespace IlgpuSparse.Compute.Gpu.Kernels.Fused;
@@ -14,24 +15,24 @@ internal static class FusedLayout
     /// <summary>Most tokens of a group: counts of them are kept in 16 bits.</summary>
     public const int MaxSlice = 1 << 15;
 
-    /// <summary>Units of the histogram and, afterwards, of what <see cref="ClusterMerge"/> needs: 2048 numbers of eight query heads, and two for each of sixteen groups' heads.</summary>
-    public const int Counts = 576;
+    /// <summary>Units of the histogram and, afterwards, of what <see cref="ClusterMerge"/> needs: 2048 numbers of eight query heads in shares that are rounded up, and two for each of sixteen groups' heads.</summary>
+    public const int Counts = (2048 + FusedStepKernel.MaxGroups + 2 * FusedStepKernel.MaxGroups * TensorDecodeKernel.MaxSlots) / 4;
 
     /// <summary>Where the list begins, behind the open tokens.</summary>
     public const int List = Counts + (MaxOpen + SetFilter.OpenPadding) / 2;
 
-    /// <summary>Tokens that each of 2^<paramref name="shift"/> groups scores of <paramref name="span"/>: whole units of a warp.</summary>
-    public static int Slice(int span, int shift, int unit)
+    /// <summary>Tokens that each of so many groups scores of <paramref name="span"/>: whole units of a warp.</summary>
+    public static int Slice(int span, int groups, int unit)
     {
-        int each = (span + (1 << shift) - 1) >> shift;
+        int each = (span + groups - 1) / groups;
         return (each + unit - 1) & ~(unit - 1);
     }
 
     /// <summary>Tokens of a slice that each of <paramref name="warps"/> warps filters.</summary>
     public static int Stretch(int slice, int warps) => ((slice + warps - 1) / warps + SetFilter.WarpStep - 1) & ~(SetFilter.WarpStep - 1);
 
-    /// <summary>Tokens of a set of <paramref name="budget"/> that a group of 2^<paramref name="shift"/> attends to, at most, rounded up to whole tiles.</summary>
-    public static int ListRoom(int budget, int shift) => (((budget + 15) >> 4) + (1 << shift) - 1 >> shift) << 4;
+    /// <summary>Tokens of a set of <paramref name="budget"/> that one of so many groups attends to, at most, rounded up to whole tiles.</summary>
+    public static int ListRoom(int budget, int groups) => ((budget + 15 >> 4) + groups - 1) / groups << 4;
 
     /// <summary>Units of scores and bits of a slice.</summary>
     public static int ScoreUnits(int slice, int warps)

@@ -11,18 +11,19 @@ namespace IlgpuSparse.Compute.Gpu.Kernels.Fused;
 internal readonly record struct FusedPlan(int Clusters, int Span, int Budget, int LabelBytes, int KvBytes)
 {
     /// <summary>Longest context, in tokens, that <see cref="FusedSteps.Auto"/> fuses: behind it kernels of their own score and attend faster than the groups of a cluster, half of which a multiprocessor's registers and memory hold.</summary>
-    public static int AutoTokens => 32 << 10;
+    public static int AutoTokens => 64 << 10;
 
-    // Microseconds of a step that has nothing to read, what each group more adds to them, and the bytes that a group reads in one, as measured on an H100 with K and V of 16 bits.
-    private const float Latency = 10f, GroupLatency = 0.4f, GroupRate = 20_000f;
+    // Microseconds of a step that has nothing to read, what each group of a cluster adds, and what each pair, as all wait for all; and the bytes that a group reads in one, with a multiprocessor of its own and where some share: as
+    // measured on an H100 with K and V of 16 bits.
+    private const float Latency = 8f, GroupLatency = 0.3f, PairLatency = 0.03f, AloneRate = 20_000f, SharedRate = 15_000f;
 
     /// <summary>Tokens of a set's slice with clusters of <paramref name="groups"/>.</summary>
-    public int Slice(int groups, int unit) => FusedLayout.Slice(Span, Shift(groups), unit);
+    public int Slice(int groups, int unit) => FusedLayout.Slice(Span, groups, unit);
 
     /// <summary>The launch's sizes of shared memory.</summary>
     public FusedArgs Args(int groups, int unit, int headDim, DecodeTuning tuning) => new()
     {
-        ListRoom = FusedLayout.ListRoom(Budget, Shift(groups)),
+        ListRoom = FusedLayout.ListRoom(Budget, groups),
         WorkUnits = Math.Max(TensorDecodeKernel.SharedBytes(headDim, tuning.Warps, tuning.Stages) / 16, FusedLayout.ScoreUnits(Slice(groups, unit), tuning.Warps)),
     };
 
@@ -30,10 +31,10 @@ internal readonly record struct FusedPlan(int Clusters, int Span, int Budget, in
     public static int SharedBytes(FusedArgs args) => 16 * (FusedLayout.List + args.ListRoom / 4 + args.WorkUnits);
 
     /// <summary>
-    /// Groups of a cluster, one of <paramref name="sizes"/> in ascending order, or 0 for kernels one after another. <paramref name="active"/> says for a size how many clusters with this plan's memory the device runs at once, 0 where there
-    /// is no such kernel; <paramref name="room"/>, which takes no time, a number that is not less. Taken is what is done soonest, the smaller of two that are done at the same time.
+    /// Groups of a cluster, one of <paramref name="sizes"/> in ascending order, or 0 for kernels one after another. <paramref name="active"/> says for a size how many clusters with this plan's memory the device runs at once, none where there
+    /// is no such kernel; <paramref name="room"/>, which takes no time, numbers that are not less. Taken is what is done soonest, the smaller of two that are done at the same time.
     /// </summary>
-    public int Groups(FusedSteps steps, IReadOnlyList<int> sizes, Func<int, int> room, Func<int, int> active)
+    public int Groups(FusedSteps steps, IReadOnlyList<int> sizes, Func<int, ClusterRoom> room, Func<int, ClusterRoom> active)
     {
         if (steps == FusedSteps.Off || (steps == FusedSteps.Auto && Span > AutoTokens)) return 0;
         var plan = this;
@@ -48,9 +49,7 @@ internal readonly record struct FusedPlan(int Clusters, int Span, int Budget, in
         return chosen;
     }
 
-    // When all are, in microseconds: clusters that do not run at once run one after another.
-    private float Done(int groups, int atOnce) => atOnce == 0 ? float.PositiveInfinity
-        : (Clusters + atOnce - 1) / atOnce * (Latency + GroupLatency * groups + ((float)Span * LabelBytes + (float)Budget * KvBytes) / groups / GroupRate);
-
-    private static int Shift(int groups) => System.Numerics.BitOperations.Log2((uint)groups);
+    // When all are, in microseconds: clusters that do not run at once run one after another, and where some have no multiprocessors of their own all wait for those.
+    private float Done(int groups, ClusterRoom room) => room.AtOnce == 0 ? float.PositiveInfinity
+        : (Clusters + room.AtOnce - 1) / room.AtOnce * (Latency + (GroupLatency + PairLatency * groups) * groups + ((float)Span * LabelBytes + (float)Budget * KvBytes) / groups / (Clusters <= room.Alone ? AloneRate : SharedRate));
 }

@@ -26,6 +26,12 @@ internal static class FusedStepKernel
     /// <summary>The formats of labels.</summary>
     public static IReadOnlyList<LabelFormat> Formats { get; } = [LabelFormat.Int8, LabelFormat.Int4, LabelFormat.Int2, LabelFormat.Int1];
 
+    /// <summary>Most groups of a cluster.</summary>
+    public const int MaxGroups = 16;
+
+    /// <summary>Groups of a cluster that there are variants for, the smallest first.</summary>
+    public static IReadOnlyList<int> Groups { get; } = [1, 2, 4, 6, 8, 16];
+
     /// <summary>The head sizes that there are variants for.</summary>
     public static IReadOnlyList<int> HeadDims { get; } = [128];
 
@@ -34,8 +40,8 @@ internal static class FusedStepKernel
 
     /// <summary>As the one before, with another pipeline.</summary>
     public static KernelVariant Variant(LabelFormat format, int queries, Type element, int channels, int groups, Type pipeline, int threads) =>
-        KernelVariant.Of(typeof(FusedStepKernel), nameof(Run), threads, LabelBits.Of(format), KernelCounts.Of(Units(format, queries)), KernelCounts.Of(queries == 1 ? 0 : 2), element,
-            HeadSizes.Of(channels), pipeline, ClusterSizes.Of(groups)) with
+        KernelVariant.Of(typeof(FusedStepKernel), nameof(Run), threads, LabelBits.Of(format), KernelCounts.Of(Units(format, queries)), KernelCounts.Of(Tiles(queries)), element,
+            HeadSizes.Of(channels), pipeline, KernelCounts.Of(groups)) with
         {
             CudaOnly = true,
             ClusterSize = groups,
@@ -43,16 +49,19 @@ internal static class FusedStepKernel
             DynamicSharedBytes = MaxSharedBytes,
         };
 
-    /// <summary>Units of 32 tokens that a warp scores at once: fewer for sets of several <paramref name="queries"/>, whose scores take the registers.</summary>
-    public static int Units(LabelFormat format, int queries) => ScoreKernel.Units(format, ScoreKernel.WithBins, LaneWords) >> (queries == 1 ? 0 : 1);
+    /// <summary>Units of 32 tokens that a warp scores at once, for sets of <paramref name="queries"/>.</summary>
+    public static int Units(LabelFormat format, int queries) => ScoreKernel.Units(format, ScoreKernel.WithBins, LaneWords, Tiles(queries));
+
+    /// <summary>Tiles as a constant of the kernel, for sets of <paramref name="queries"/>: see <see cref="ScoreKernel.Tiles"/>.</summary>
+    public static int Tiles(int queries) => Math.Min(ScoreKernel.Tiles(queries), MaxHeads / ScoreKernel.TileHeads);
 
     /// <summary>Every variant.</summary>
     public static IEnumerable<KernelVariant> Variants =>
         from format in Formats
-        from queries in new[] { 1, MaxHeads }
+        from queries in new[] { 1, ScoreKernel.TileHeads, MaxHeads }
         from element in new[] { typeof(TensorF16), typeof(TensorBF16) }
         from channels in HeadDims
-        from groups in ClusterSizes.All
+        from groups in Groups
         select Variant(format, queries, element, channels, groups);
 
     /// <summary>Grid (groups of a cluster, sets, rows).</summary>
@@ -73,7 +82,7 @@ internal static class FusedStepKernel
         where TElement : struct, ITensorElement
         where THead : struct, IHeadSize
         where TPipeline : struct, IPipeline
-        where TCluster : struct, IClusterSize
+        where TCluster : struct, IKernelCount
     {
         var memory = SharedMemory.GetDynamic<U4>();
         var counts = memory.SubView(0, FusedLayout.Counts).Cast<uint>();
@@ -83,42 +92,52 @@ internal static class FusedStepKernel
         var fragments = SharedMemory.Allocate<U2>(SliceScores.Fragments<IntegerProduct<TBits>, KernelCounts.N1>(TTiles.Slots));
         var columns = SharedMemory.Allocate<float>(3 * TTiles.Slots * ScoreKernel.TileHeads);
         var totals = SharedMemory.Allocate<uint>(GroupScan.MaxWarps);
-        var tokens = SharedMemory.Allocate<int>(1);
+        var known = SharedMemory.Allocate<int>(2);
 
         int row = Grid.IdxZ, set = Grid.IdxY, unit = TUnits.Value * ScoreKernel.UnitTokens;
         // Kernels before this one in a graph may still run. None of them writes what is read here: positions advance at the end of a step, which is the end of its graph, and tables, factors and channels are the host's.
         var range = VisibleRange.Of(select, row);
         int origin = range.First & ~(unit - 1);
         long number = (long)row * Grid.DimY + set;
-        // kept there and not in a register while the scores are made
-        if (Group.IdxX == 0) tokens[0] = range.Budget(select, number);
-        int slice = FusedLayout.Slice(range.Last + 1 - origin, TCluster.Shift, unit);
+        // What follows is kept there, or found out again from what is there, and not in registers while the scores are made.
+        if (Group.IdxX == 0)
+        {
+            known[0] = range.Budget(select, number);
+            known[1] = range.Last;
+        }
+        int slice = FusedLayout.Slice(range.Last + 1 - origin, TCluster.Value, unit);
         int start = origin + Grid.IdxX * slice, end = Math.Min(start + slice, range.Last + 1);
         var queries = QuerySet.Of(labels, score, row, set);
         AskForLabels(labels, queries, start, end, unit);
         AskForQueries<THead>(q, attention, score, queries);
         DependentLaunch.AwaitEarlier();
+        // Not before: the steps behind the next one would start as well, and take each other's places.
+        DependentLaunch.LetNextStart();
         // Beside those who prepare the queries. Scores of this token may be of a label that is half there: it is in the set without.
         if (keys.Length != 0 && Grid.IdxX == 0 && Group.IdxX >> 5 == (Group.DimX >> 5) - 1 && queries.FirstHead == queries.KvHead * score.GroupSize) OwnLabel.Write<TBits>(labels, queries, keys, score.HeadDim);
         // Likewise, by another group. The cluster attends to the row after two of its barriers, by which what is written before is seen in all of its groups (release and acquire are not of shared memory alone), and copies it from the
         // second-level cache (cp.async.cg), past what a first-level cache may hold. No cluster relies on another: where several have sets of the kv head each writes the row.
-        if (own.AreMissing && Grid.IdxX == (1 << TCluster.Shift) - 1 && Group.IdxX >> 5 == (Group.DimX >> 5) - 2) own.Write(row, queries.KvHead, range.Last);
+        if (own.AreMissing && Grid.IdxX == TCluster.Value - 1 && Group.IdxX >> 5 == (Group.DimX >> 5) - 2) own.Write(row, queries.KvHead, range.Last);
         var scores = work.Cast<float>();
         float inverse = SliceScores.Of<IntegerProduct<TBits>, KernelCounts.N1, TUnits, TTiles, KernelCounts.N16>(labels, score, queries, range, range.First, start, end, scores, -(long)start, counts, fragments, columns).Inverse;
         Group.Barrier();
 
-        // found out here and not before the scores, whose loop needs the registers
+        range = VisibleRange.At(select, known[1]);
+        origin = range.First & ~(unit - 1);
+        slice = FusedLayout.Slice(range.Last + 1 - origin, TCluster.Value, unit);
+        start = origin + Grid.IdxX * slice;
+        end = Math.Min(start + slice, range.Last + 1);
         SplitPlace place;
         place.Row = row;
         place.FirstHead = queries.FirstHead;
         place.Slots = score.HeadsPerSet;
         place.Split = Grid.IdxX;
-        place.Splits = 1 << TCluster.Shift;
+        place.Splits = TCluster.Value;
         place.Set = (int)number;
         place.KvHead = queries.KvHead;
-        int budget = tokens[0], tiles = (budget + TensorDecodeKernel.TileTokens - 1) >> 4;
-        place.Begin = tiles * Grid.IdxX >> TCluster.Shift;
-        place.End = tiles * (Grid.IdxX + 1) >> TCluster.Shift;
+        int budget = known[0], tiles = (budget + TensorDecodeKernel.TileTokens - 1) >> 4;
+        place.Begin = tiles * Grid.IdxX / TCluster.Value;
+        place.End = tiles * (Grid.IdxX + 1) / TCluster.Value;
         ClusterSelect selection;
         selection.Number = number;
         selection.Budget = budget;

@@ -14,8 +14,8 @@ namespace IlgpuSparse.Compute.Gpu.Kernels.Fused;
 internal sealed class GpuFusedStep(GpuDevice device, bool tensorCores, ProductChain chain)
 {
     private readonly DecodeTuning _tuning = FusedStepKernel.Tuning.On(device);
-    private readonly Dictionary<(KernelVariant Variant, int SharedBytes), int> _active = [];
-    private readonly Dictionary<(LabelFormat Format, int Queries, KvFormat Kv, int HeadDim, int Groups), KernelVariant> _variants = [];
+    private readonly Dictionary<(KernelVariant Variant, int SharedBytes), ClusterRoom> _active = [];
+    private readonly Dictionary<(LabelFormat Format, int Tiles, KvFormat Kv, int HeadDim, int Groups), KernelVariant> _variants = [];
 
     private delegate void Launcher(AcceleratorStream stream, KernelConfig config, LabelView labels, ScoreView score, SelectView select, KvView cache, ArrayView<float> keys, OwnRowView own, ArrayView<float> q, ArrayView<float> y, AttentionArgs attention, FusedArgs args);
 
@@ -28,7 +28,7 @@ internal sealed class GpuFusedStep(GpuDevice device, bool tensorCores, ProductCh
     /// <summary>Launches so far.</summary>
     public int Launches { get; set; }
 
-    private IReadOnlyList<int> Sizes => !device.IsCuda ? [device.Multiprocessors] : Groups is { } groups ? [groups] : ClusterSizes.All;
+    private IReadOnlyList<int> Sizes => !device.IsCuda ? [device.Multiprocessors] : Groups is { } groups ? [groups] : FusedStepKernel.Groups;
 
     /// <summary>
     /// Scores, selects and attends as <see cref="ComputeBackend.AttendByLabels"/>, whose labels it makes if nobody reads the scores, with the rows of <paramref name="own"/>; false where nothing was done because other kernels are to.
@@ -76,27 +76,29 @@ internal sealed class GpuFusedStep(GpuDevice device, bool tensorCores, ProductCh
         && choice.Rule.Share == 0 && choice.Sets.Shares is null
         && shape.Heads / choice.Scores.Sets <= FusedStepKernel.MaxHeads;
 
-    // Clusters that shared memory has room for, at most; 0 where a slice is too long. On the CPU accelerator, which has no others, the one that it can.
-    private int Room(FusedPlan plan, int groups, int unit, int headDim)
+    // Clusters that shared memory has room for, at most; none where a slice is too long. On the CPU accelerator, which has no others, the one that it can.
+    private ClusterRoom Room(FusedPlan plan, int groups, int unit, int headDim)
     {
         int shared = FusedPlan.SharedBytes(plan.Args(groups, unit, headDim, _tuning));
-        if (plan.Slice(groups, unit) > FusedLayout.MaxSlice || shared > FusedStepKernel.MaxSharedBytes) return 0;
-        if (!device.IsCuda) return groups == 1 || plan.Clusters == 1 ? plan.Clusters : 0;
-        return device.Multiprocessors * (TensorDecodeKernel.HopperSharedBytes / shared) / groups;
+        if (plan.Slice(groups, unit) > FusedLayout.MaxSlice || shared > FusedStepKernel.MaxSharedBytes) return default;
+        if (!device.IsCuda) return groups == 1 || plan.Clusters == 1 ? new(plan.Clusters, plan.Clusters) : default;
+        return new(device.Multiprocessors * (TensorDecodeKernel.HopperSharedBytes / shared) / groups, device.Multiprocessors / groups);
     }
 
     // Clusters that run at once, as the driver says: it knows registers, and which multiprocessors can be a cluster. The kernel is loaded for the question.
-    private int Active(FusedPlan plan, int groups, int unit, int queries, AttentionShape shape, KvLayer cache, LabelChoice choice)
+    private ClusterRoom Active(FusedPlan plan, int groups, int unit, int queries, AttentionShape shape, KvLayer cache, LabelChoice choice)
     {
         if (!device.IsCuda) return Room(plan, groups, unit, shape.HeadDim);
         var key = (Variant(choice.Labels.Format, queries, cache.Format, shape.HeadDim, groups), FusedPlan.SharedBytes(plan.Args(groups, unit, shape.HeadDim, _tuning)));
-        if (!_active.TryGetValue(key, out int active)) _active[key] = active = device.Kernels.ActiveClusters(key.Item1, key.Item2);
+        if (!_active.TryGetValue(key, out var active))
+            // as much memory as leaves no room for a second group
+            _active[key] = active = new(device.Kernels.ActiveClusters(key.Item1, key.Item2), device.Kernels.ActiveClusters(key.Item1, FusedStepKernel.MaxSharedBytes));
         return active;
     }
 
     private KernelVariant Variant(LabelFormat format, int queries, KvFormat kv, int headDim, int groups)
     {
-        var key = (format, Math.Min(queries, 2), kv, headDim, groups);
+        var key = (format, FusedStepKernel.Tiles(queries), kv, headDim, groups);
         if (!_variants.TryGetValue(key, out var variant))
             _variants[key] = variant = FusedStepKernel.Variant(format, queries, kv == KvFormat.F16 ? typeof(TensorF16) : typeof(TensorBF16), headDim, groups, _tuning.Pipeline, 32 * _tuning.Warps);
         return variant;

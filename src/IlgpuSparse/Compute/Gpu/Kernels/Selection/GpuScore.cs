@@ -33,8 +33,8 @@ internal sealed class GpuScore(GpuDevice device)
     /// <summary>Launches <see cref="ScoreKernel"/>; <paramref name="mode"/> is one of its constants, and <paramref name="keys"/> and <paramref name="own"/> are what it appends.</summary>
     public void Launch(LabelView labels, ScoreView score, SelectView select, LabelFormat format, StepBatch batch, int sets, int mode, ArrayView<float> keys, OwnRowView own, AcceleratorStream stream)
     {
-        int laneWords = ScoreKernel.LaneWords(format, labels.ChannelCount), units = ScoreKernel.Units(format, mode, laneWords);
         int tiles = ScoreKernel.Tiles(score.Sum != 0 ? 1 : score.HeadsPerSet);
+        int laneWords = ScoreKernel.LaneWords(format, labels.ChannelCount), units = ScoreKernel.Units(format, mode, laneWords, tiles);
         int group = ScoreKernel.GroupSize(mode);
         // what a window leaves is scored from a multiple of a warp's units on
         int unit = units * ScoreKernel.UnitTokens, span = score.Window > 0 ? Math.Min(batch.GridLength, score.Window + unit - 1) : batch.GridLength;

@@ -3,7 +3,7 @@ namespace IlgpuSparse.Compute.Gpu.Kernels.Selection;
 /// <summary>Numbers as type arguments.</summary>
 internal static class KernelCounts
 {
-    /// <summary>The type argument for <paramref name="value"/>: 3, 5, 0 or a power of two up to 16.</summary>
+    /// <summary>The type argument for <paramref name="value"/>: 3, 5, 6, 0 or a power of two up to 16.</summary>
     public static Type Of(int value) => value switch
     {
         0 => typeof(N0),
@@ -12,6 +12,7 @@ internal static class KernelCounts
         3 => typeof(N3),
         4 => typeof(N4),
         5 => typeof(N5),
+        6 => typeof(N6),
         8 => typeof(N8),
         16 => typeof(N16),
         _ => throw new ArgumentOutOfRangeException(nameof(value), value, null),
@@ -51,6 +52,12 @@ internal static class KernelCounts
     {
         public static int Value => 5;
         public static int Slots => 8;
+    }
+
+    internal readonly struct N6 : IKernelCount
+    {
+        public static int Value => 6;
+        public static int Slots => 6;
     }
 
     internal readonly struct N8 : IKernelCount

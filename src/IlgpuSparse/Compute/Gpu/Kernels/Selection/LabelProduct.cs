@@ -6,11 +6,11 @@ namespace IlgpuSparse.Compute.Gpu.Kernels.Selection;
 internal static class LabelProduct
 {
     /// <summary>
-    /// Raises <c>best[unit · 4 + i]</c> to the score of token 4g + i of the unit with query lane % 4 of tile <paramref name="tile"/>. Units are multiplied one beside the other: one alone is a chain of instructions that wait for
-    /// each other. <paramref name="scores"/> is room for them.
+    /// Raises <c>best[unit · 4 + i]</c> to the score of token 4g + i of the unit with query lane % 4 of tile <paramref name="tile"/>, or sets it if that is <paramref name="first"/> and only. Units are multiplied one beside the other:
+    /// one alone is a chain of instructions that wait for each other. <paramref name="scores"/> is room for them.
     /// </summary>
     public static void Accumulate<TProduct, TWords, TUnits>(LabelView labels, int table, int kvHead, int token, int tile, U4[] words, ArrayView<U2> fragments, ArrayView<float> factors,
-        ArrayView<float> summands, float[] best, F4[] scores)
+        ArrayView<float> summands, bool first, float[] best, F4[] scores)
         where TProduct : struct, ILabelProduct
         where TWords : struct, IKernelCount
         where TUnits : struct, IKernelCount
@@ -28,8 +28,8 @@ internal static class LabelProduct
             {
                 if (u < TUnits.Value)
                 {
-                    int first = token + u * ScoreKernel.UnitTokens + (lane >> 2) * 4;
-                    var scales = labels.TokenScales.Cast<U4>()[labels.Scale(labels.BlockTable[table + (first >> KvLayer.BlockShift)], kvHead, first) >> 2];
+                    int four = token + u * ScoreKernel.UnitTokens + (lane >> 2) * 4;
+                    var scales = labels.TokenScales.Cast<U4>()[labels.Scale(labels.BlockTable[table + (four >> KvLayer.BlockShift)], kvHead, four) >> 2];
                     scores[u].X = scores[u].X * Ptx.HalfLow(scales.X) + summand * Ptx.HalfHigh(scales.X);
                     scores[u].Y = scores[u].Y * Ptx.HalfLow(scales.Y) + summand * Ptx.HalfHigh(scales.Y);
                     scores[u].Z = scores[u].Z * Ptx.HalfLow(scales.Z) + summand * Ptx.HalfHigh(scales.Z);
@@ -42,10 +42,11 @@ internal static class LabelProduct
         {
             if (u < TUnits.Value)
             {
-                best[u * 4] = Math.Max(best[u * 4], scores[u].X + summand);
-                best[u * 4 + 1] = Math.Max(best[u * 4 + 1], scores[u].Y + summand);
-                best[u * 4 + 2] = Math.Max(best[u * 4 + 2], scores[u].Z + summand);
-                best[u * 4 + 3] = Math.Max(best[u * 4 + 3], scores[u].W + summand);
+                // where nothing was before, nothing takes registers while the products are made
+                best[u * 4] = first ? scores[u].X + summand : Math.Max(best[u * 4], scores[u].X + summand);
+                best[u * 4 + 1] = first ? scores[u].Y + summand : Math.Max(best[u * 4 + 1], scores[u].Y + summand);
+                best[u * 4 + 2] = first ? scores[u].Z + summand : Math.Max(best[u * 4 + 2], scores[u].Z + summand);
+                best[u * 4 + 3] = first ? scores[u].W + summand : Math.Max(best[u * 4 + 3], scores[u].W + summand);
             }
         }
     }

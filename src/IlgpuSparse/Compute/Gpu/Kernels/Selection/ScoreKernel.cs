@@ -62,8 +62,12 @@ internal static class ScoreKernel
         return rounded;
     }
 
-    /// <summary>Units a warp has under way: enough for 64 bytes a lane, or 32 of labels whose words take many registers to unpack.</summary>
-    public static int Units(LabelFormat format, int mode, int laneWords) => Selects(mode) ? 1 : Math.Max(1, (format == LabelFormat.Int1 ? 2 : 4) / laneWords);
+    /// <summary>Units a warp has under way: enough for 64 bytes a lane, or less where the words of labels, or the scores of several tiles of queries (<paramref name="tiles"/>) beside those before them, take too many registers.</summary>
+    public static int Units(LabelFormat format, int mode, int laneWords, int tiles)
+    {
+        int units = (format == LabelFormat.Int1 ? 2 : 4) / laneWords;
+        return Selects(mode) ? 1 : Math.Max(1, tiles > 1 && format != LabelFormat.F16 ? units / 2 : units);
+    }
 
     /// <summary>
     /// Tokens a group of threads: whole steps of <paramref name="step"/> tokens, as few as make one wave of groups over the multiprocessors, so that preparing the queries and writing
@@ -101,7 +105,7 @@ internal static class ScoreKernel
         from tiles in new[] { 0, 1, 8 }
         from mode in new[] { ScoresOnly, WithBins, WithSelection, WithMaximum, WithMassSelection }
         where !Selects(mode) || HasSelection(format, laneWords)
-        select Variant(format, laneWords, Units(format, mode, laneWords), tiles, mode);
+        select Variant(format, laneWords, Units(format, mode, laneWords, tiles), tiles, mode);
 
     /// <summary>Grid (chunks, sets, rows).</summary>
     /// <param name="labels">The labels.</param>

@@ -72,9 +72,13 @@ internal struct SliceScores
             if (TTiles.Value == 0) LabelProduct.Own<TProduct, TWords, TUnits>(labels, table, kvHead, token, words, query, factor, summand, best);
             else
             {
-                for (int i = 0; i < TUnits.Slots * 4; i++) best[i] = float.NegativeInfinity;
-                for (int tile = 0; tile < queries.Tiles; tile++)
-                    LabelProduct.Accumulate<TProduct, TWords, TUnits>(labels, table, kvHead, token, tile, words, fragments, factors, summands, best, fours);
+                if (TTiles.Value == 1) LabelProduct.Accumulate<TProduct, TWords, TUnits>(labels, table, kvHead, token, 0, words, fragments, factors, summands, true, best, fours);
+                else
+                {
+                    for (int i = 0; i < TUnits.Slots * 4; i++) best[i] = float.NegativeInfinity;
+                    for (int tile = 0; tile < queries.Tiles; tile++)
+                        LabelProduct.Accumulate<TProduct, TWords, TUnits>(labels, table, kvHead, token, tile, words, fragments, factors, summands, false, best, fours);
+                }
                 for (int u = 0; u < TUnits.Slots; u++)
                 {
                     if (u < TUnits.Value) best[u] = LabelProduct.LargestOfToken(best[u * 4], best[u * 4 + 1], best[u * 4 + 2], best[u * 4 + 3]);

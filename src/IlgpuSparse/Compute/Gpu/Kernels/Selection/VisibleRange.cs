@@ -16,10 +16,13 @@ internal struct VisibleRange
     public int RecentStart;
 
     /// <summary>The range of <paramref name="row"/>.</summary>
-    public static VisibleRange Of(SelectView select, int row)
+    public static VisibleRange Of(SelectView select, int row) => At(select, select.Positions[row]);
+
+    /// <summary>The range of a row at <paramref name="position"/>.</summary>
+    public static VisibleRange At(SelectView select, int position)
     {
         VisibleRange range;
-        range.Last = select.Positions[row];
+        range.Last = position;
         range.First = select.Window > 0 && range.Last >= select.Window ? range.Last - select.Window + 1 : 0;
         range.SinkEnd = range.First + select.Sinks;
         range.RecentStart = range.Last + 1 - Math.Max(1, select.Recent);
