@@ -38,7 +38,32 @@ public sealed class FusedPlanTests
         Assert.Equal(8, Plan(8, 65_536).Groups(FusedSteps.On, [4, 8, 16], Room, groups => groups == 16 ? default : Active(groups)));
         Assert.Equal(0, Plan(8, 65_536).Groups(FusedSteps.On, [4, 8, 16], Room, _ => default));
         Assert.Equal(0, Plan(1, 100).Groups(FusedSteps.Off, [4, 8, 16], Room, Active));
-        Assert.Equal(0, Plan(1, FusedPlan.AutoTokens + 1).Groups(FusedSteps.Auto, [4, 8, 16], Room, Active));
+    }
+
+    [Theory]
+    // clusters and kernels apart as they were timed
+    [InlineData(32, 4096, true)]
+    [InlineData(32, 32_768, true)]
+    [InlineData(32, 65_536, true)]
+    [InlineData(64, 65_536, true)]
+    [InlineData(256, 65_536, true)]
+    [InlineData(32, 262_144, false)]
+    [InlineData(8, 32_768, true)]
+    [InlineData(8, 131_072, false)]
+    [InlineData(1, 262_144, false)]
+    [InlineData(1, 100, true)]
+    public void FusedIsWhatIsDoneSooner(int sets, int context, bool fused)
+    {
+        var plan = Plan(sets, context);
+        // a group has a multiprocessor to itself where its scores take more than half of the shared memory, and no place where they take more than all
+        ClusterRoom Fitting(int groups) => FusedPlan.SharedBytes(plan.Args(groups, 128, 128, FusedStepKernel.Tuning)) switch
+        {
+            > FusedStepKernel.MaxSharedBytes => default,
+            > 113 * 1024 => Active(groups) with { AtOnce = Active(groups).Alone },
+            _ => Active(groups),
+        };
+        Assert.Equal(fused, plan.Groups(FusedSteps.Auto, FusedStepKernel.Groups, Room, Fitting) > 0);
+        Assert.True(plan.Groups(FusedSteps.On, FusedStepKernel.Groups, Room, Fitting) > 0);
     }
 
     [Fact]

@@ -10,12 +10,16 @@ namespace IlgpuSparse.Compute.Gpu.Kernels.Fused;
 /// <param name="KvBytes">Bytes of a token's K and V of a kv head.</param>
 internal readonly record struct FusedPlan(int Clusters, int Span, int Budget, int LabelBytes, int KvBytes)
 {
-    /// <summary>Longest context, in tokens, that <see cref="FusedSteps.Auto"/> fuses: behind it kernels of their own score and attend faster than the groups of a cluster, half of which a multiprocessor's registers and memory hold.</summary>
-    public static int AutoTokens => 64 << 10;
+    // As measured on an H100 with K and V of 16 bits. Microseconds of a step that has nothing to read, what each group of a cluster adds, and what each pair, as all wait for all.
+    private const float Latency = 8f, GroupLatency = 0.3f, PairLatency = 0.03f;
 
-    // Microseconds of a step that has nothing to read, what each group of a cluster adds, and what each pair, as all wait for all; and the bytes that a group reads in one, with a multiprocessor of its own and where some share: as
-    // measured on an H100 with K and V of 16 bits.
-    private const float Latency = 8f, GroupLatency = 0.3f, PairLatency = 0.03f, AloneRate = 20_000f, SharedRate = 15_000f;
+    // Bytes a microsecond: of a group with a multiprocessor of its own, of one where some share, and of all together.
+    private const float AloneRate = 22_000f, SharedRate = 15_000f, FusedRate = 2_500_000f;
+
+    // The same of kernels one after another, which read with sixteen warps a multiprocessor and wait for memory three times.
+    private const float ApartLatency = 19f, ApartRate = 2_300_000f;
+
+    private float SetBytes => (float)Span * LabelBytes + (float)Budget * KvBytes;
 
     /// <summary>Tokens of a set's slice with clusters of <paramref name="groups"/>.</summary>
     public int Slice(int groups, int unit) => FusedLayout.Slice(Span, groups, unit);
@@ -32,14 +36,14 @@ internal readonly record struct FusedPlan(int Clusters, int Span, int Budget, in
 
     /// <summary>
     /// Groups of a cluster, one of <paramref name="sizes"/> in ascending order, or 0 for kernels one after another. <paramref name="active"/> says for a size how many clusters with this plan's memory the device runs at once, none where there
-    /// is no such kernel; <paramref name="room"/>, which takes no time, numbers that are not less. Taken is what is done soonest, the smaller of two that are done at the same time.
+    /// is no such kernel; <paramref name="room"/>, which takes no time, numbers that are not less. Taken is what is done soonest, the smaller of two that are done at the same time; with <see cref="FusedSteps.Auto"/> only if that is before kernels one after another are.
     /// </summary>
     public int Groups(FusedSteps steps, IReadOnlyList<int> sizes, Func<int, ClusterRoom> room, Func<int, ClusterRoom> active)
     {
-        if (steps == FusedSteps.Off || (steps == FusedSteps.Auto && Span > AutoTokens)) return 0;
+        if (steps == FusedSteps.Off) return 0;
         var plan = this;
         int chosen = 0;
-        float soonest = float.PositiveInfinity;
+        float soonest = steps == FusedSteps.Auto ? ApartLatency + Clusters * SetBytes / ApartRate : float.PositiveInfinity;
         foreach (var (groups, hoped) in sizes.Select(groups => (Groups: groups, Done: plan.Done(groups, room(groups)))).OrderBy(size => size.Done))
         {
             if (hoped >= soonest) break;
@@ -50,6 +54,11 @@ internal readonly record struct FusedPlan(int Clusters, int Span, int Budget, in
     }
 
     // When all are, in microseconds: clusters that do not run at once run one after another, and where some have no multiprocessors of their own all wait for those.
-    private float Done(int groups, ClusterRoom room) => room.AtOnce == 0 ? float.PositiveInfinity
-        : (Clusters + room.AtOnce - 1) / room.AtOnce * (Latency + (GroupLatency + PairLatency * groups) * groups + ((float)Span * LabelBytes + (float)Budget * KvBytes) / groups / (Clusters <= room.Alone ? AloneRate : SharedRate));
+    private float Done(int groups, ClusterRoom room)
+    {
+        if (room.AtOnce == 0) return float.PositiveInfinity;
+        int waves = (Clusters + room.AtOnce - 1) / room.AtOnce;
+        float reading = Math.Max(SetBytes / groups / (Clusters <= room.Alone ? AloneRate : SharedRate), Clusters * SetBytes / waves / FusedRate);
+        return waves * (Latency + (GroupLatency + PairLatency * groups) * groups + reading);
+    }
 }
