@@ -48,7 +48,7 @@ public sealed class FusedPlanTests
     [InlineData(64, 65_536, true)]
     [InlineData(256, 65_536, true)]
     [InlineData(32, 262_144, false)]
-    [InlineData(8, 32_768, true)]
+    [InlineData(8, 65_536, true)]
     [InlineData(8, 131_072, false)]
     [InlineData(1, 262_144, false)]
     [InlineData(1, 100, true)]

@@ -10,14 +10,15 @@ namespace IlgpuSparse.Compute.Gpu.Kernels.Fused;
 /// <param name="KvBytes">Bytes of a token's K and V of a kv head.</param>
 internal readonly record struct FusedPlan(int Clusters, int Span, int Budget, int LabelBytes, int KvBytes)
 {
-    // As measured on an H100 with K and V of 16 bits. Microseconds of a step that has nothing to read, what each group of a cluster adds, and what each pair, as all wait for all.
-    private const float Latency = 8f, GroupLatency = 0.3f, PairLatency = 0.03f;
+    // As measured on an H100 with K and V of 16 bits. Microseconds of a step that has nothing to read, what each group of a cluster adds, what each pair, as all wait for all, and what it costs where
+    // groups share multiprocessors.
+    private const float Latency = 8f, GroupLatency = 0.15f, PairLatency = 0.025f, SharedLatency = 0.8f;
 
     // Bytes a microsecond: of a group with a multiprocessor of its own, of one where some share, and of all together.
-    private const float AloneRate = 22_000f, SharedRate = 15_000f, FusedRate = 2_500_000f;
+    private const float AloneRate = 20_500f, SharedRate = 15_000f, FusedRate = 2_500_000f;
 
     // The same of kernels one after another, which read with sixteen warps a multiprocessor and wait for memory three times.
-    private const float ApartLatency = 19f, ApartRate = 2_300_000f;
+    private const float ApartLatency = 19.5f, ApartRate = 2_300_000f;
 
     private float SetBytes => (float)Span * LabelBytes + (float)Budget * KvBytes;
 
@@ -58,7 +59,8 @@ internal readonly record struct FusedPlan(int Clusters, int Span, int Budget, in
     {
         if (room.AtOnce == 0) return float.PositiveInfinity;
         int waves = (Clusters + room.AtOnce - 1) / room.AtOnce;
-        float reading = Math.Max(SetBytes / groups / (Clusters <= room.Alone ? AloneRate : SharedRate), Clusters * SetBytes / waves / FusedRate);
-        return waves * (Latency + (GroupLatency + PairLatency * groups) * groups + reading);
+        bool shared = Clusters > room.Alone;
+        float reading = Math.Max(SetBytes / groups / (shared ? SharedRate : AloneRate), Clusters * SetBytes / waves / FusedRate);
+        return waves * (Latency + (GroupLatency + PairLatency * groups) * groups + (shared ? SharedLatency : 0f) + reading);
     }
 }
