@@ -15,7 +15,7 @@ public sealed class CudaFusedStepTests(Accelerators accelerators)
     [
         .. from groups in FusedStepKernel.Groups
            from heads in new[] { (Heads: 2, KvHeads: 2), (Heads: 8, KvHeads: 2), (Heads: 5, KvHeads: 1), (Heads: 8, KvHeads: 1) }
-           from label in new[] { "channels=64,bits=2", "channels=99,bits=1", "channels=32,bits=4", "channels=16,bits=8", "channels=60,bits=2,scaling=token" }
+           from label in new[] { "channels=64,bits=2", "channels=32,bits=2", "channels=99,bits=1", "channels=32,bits=4", "channels=16,bits=8", "channels=60,bits=2,scaling=token" }
            select (groups, heads.Heads, heads.KvHeads, label),
     ];
 

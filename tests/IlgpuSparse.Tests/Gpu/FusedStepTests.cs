@@ -18,6 +18,8 @@ public sealed class FusedStepTests(Accelerators accelerators)
     [InlineData(5, 1, 64, KvFormat.F16, "tokens=40,channels=64,bits=1,reduce=sum", 90, new[] { 110 })]
     [InlineData(2, 1, 64, KvFormat.F16, "tokens=1/2,channels=16,bits=8,sets=head,budgets=head", 0, new[] { 70 })]
     [InlineData(4, 1, 64, KvFormat.BF16, "tokens=1/8,channels=32,bits=2,scaling=token", 0, new[] { 90 })]
+    [InlineData(2, 2, 64, KvFormat.BF16, "tokens=1/8,channels=12,bits=4,scaling=token", 0, new[] { 300 })]
+    [InlineData(2, 2, 64, KvFormat.F16, "tokens=1/4,channels=50,bits=1,sinks=2,window=5", 120, new[] { 290, 3 })]
     public void OneGroupASet(int heads, int kvHeads, int headDim, KvFormat format, string settings, int window, int[] lengths) =>
         Run(accelerators.Open(GpuKind.CpuAccelerator), new(heads, kvHeads, headDim, window), format, settings, (test, random) => test.Check(random), lengths);
 
@@ -68,6 +70,8 @@ public sealed class FusedStepTests(Accelerators accelerators)
     // no power of two: shares of tokens, tiles and outputs that are not alike; eight heads of the largest size, whose outputs and sums fill the histogram's place
     [InlineData(3, 2, 64, KvFormat.F16, "tokens=1/4,channels=64,bits=2", 0, 401, false)]
     [InlineData(3, 8, 256, KvFormat.F16, "tokens=70,channels=64,bits=2", 0, 200, false)]
+    // labels two beside each other
+    [InlineData(3, 1, 64, KvFormat.F16, "tokens=1/4,channels=32,bits=2", 0, 401, false)]
     [InlineData(6, 1, 64, KvFormat.BF16, "tokens=40,channels=64,bits=1,sinks=4,window=20", 0, 300, false)]
     [InlineData(6, 8, 256, KvFormat.F16, "tokens=1/4,channels=64,bits=2", 0, 90, false)]
     public void ClustersOfSeveralGroups(int groups, int heads, int headDim, KvFormat format, string settings, int window, int length, bool equal) =>

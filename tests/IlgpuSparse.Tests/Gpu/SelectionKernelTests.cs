@@ -75,6 +75,34 @@ public sealed class SelectionKernelTests(Accelerators accelerators) : IDisposabl
     }
 
     [Theory]
+    [MemberData(nameof(Forms))]
+    public void TensorCoreScoresOfLabelsTwoBesideEachOther(LabelFormat format, LabelScaling scaling)
+    {
+        if (format == LabelFormat.F16) return;
+        var random = new Random(_seed);
+        int channels = random.Next(1, 64 / format.Bits() + 1), units = 1 << random.Next(3);
+        Assert.True(ScoreKernel.IsNarrow(format, channels, 0));
+        foreach (var (shape, sets, reduction) in new[] { (new AttentionShape(2, 2, 64, random.Next(2) * 40), 2, GroupReduction.Max), (new AttentionShape(3, 1, 64), 1, GroupReduction.Sum) })
+        {
+            using var labels = Labels(random, format, scaling, shape, channels, 70 + random.Next(200), 1 + random.Next(70));
+            CheckScores(labels, random, sets, reduction, ScoreKernel.Variant(format, 1, units, 0, ScoreKernel.ScoresOnly, narrow: true), 2 * units);
+        }
+    }
+
+    [Theory]
+    [InlineData(ScoreKernel.WithSelection)]
+    [InlineData(ScoreKernel.WithBins)]
+    [InlineData(ScoreKernel.WithMaximum)]
+    [InlineData(ScoreKernel.WithMassSelection)]
+    public void ScoresAndSetsOfLabelsTwoBesideEachOther(int mode)
+    {
+        var random = new Random(_seed);
+        using var labels = Labels(random, LabelFormat.Int2, LabelScaling.Static, new AttentionShape(1, 1, 64, random.Next(2) * 90), 32, 150, 40);
+        CheckScores(labels, random, 1, GroupReduction.Max, ScoreKernel.Variant(LabelFormat.Int2, 1, 1, 0, mode, narrow: true), 2,
+            mode is ScoreKernel.WithMaximum or ScoreKernel.WithMassSelection ? new SelectionRule(1, 2, 5, Sinks: 2, Recent: 3, TopP: 0.1f + 0.8f * random.NextSingle()) : new SelectionRule(1, 8, 5, Sinks: 2, Recent: 3));
+    }
+
+    [Theory]
     [InlineData(ScoreKernel.WithSelection)]
     [InlineData(ScoreKernel.WithBins)]
     [InlineData(ScoreKernel.WithMaximum)]

@@ -35,12 +35,12 @@ internal static class FusedStepKernel
     /// <summary>The head sizes that there are variants for.</summary>
     public static IReadOnlyList<int> HeadDims { get; } = [128];
 
-    /// <summary>The variant for labels of <paramref name="format"/>, sets of <paramref name="queries"/>, K and V of <paramref name="element"/> and clusters of <paramref name="groups"/>.</summary>
-    public static KernelVariant Variant(LabelFormat format, int queries, Type element, int channels, int groups) => Variant(format, queries, element, channels, groups, Tuning.Pipeline, 32 * Tuning.Warps);
+    /// <summary>The variant for labels of <paramref name="format"/> (<paramref name="narrow"/>: see <see cref="NarrowProduct{TBits}"/>), sets of <paramref name="queries"/>, K and V of <paramref name="element"/> and clusters of <paramref name="groups"/>.</summary>
+    public static KernelVariant Variant(LabelFormat format, int queries, bool narrow, Type element, int channels, int groups) => Variant(format, queries, narrow, element, channels, groups, Tuning.Pipeline, 32 * Tuning.Warps);
 
     /// <summary>As the one before, with another pipeline.</summary>
-    public static KernelVariant Variant(LabelFormat format, int queries, Type element, int channels, int groups, Type pipeline, int threads) =>
-        KernelVariant.Of(typeof(FusedStepKernel), nameof(Run), threads, LabelBits.Of(format), KernelCounts.Of(Units(format, queries)), KernelCounts.Of(Tiles(queries)), element,
+    public static KernelVariant Variant(LabelFormat format, int queries, bool narrow, Type element, int channels, int groups, Type pipeline, int threads) =>
+        KernelVariant.Of(typeof(FusedStepKernel), nameof(Run), threads, ScoreKernel.Product(format, narrow), KernelCounts.Of(Units(format, queries, narrow)), KernelCounts.Of(Tiles(queries)), element,
             HeadSizes.Of(channels), pipeline, KernelCounts.Of(groups)) with
         {
             CudaOnly = true,
@@ -49,8 +49,8 @@ internal static class FusedStepKernel
             DynamicSharedBytes = MaxSharedBytes,
         };
 
-    /// <summary>Units of 32 tokens that a warp scores at once, for sets of <paramref name="queries"/>.</summary>
-    public static int Units(LabelFormat format, int queries) => ScoreKernel.Units(format, ScoreKernel.WithBins, LaneWords, Tiles(queries));
+    /// <summary>Units that a warp scores at once, for sets of <paramref name="queries"/>: as many tokens of labels two beside each other as of others, so that slices are dealt out as evenly.</summary>
+    public static int Units(LabelFormat format, int queries, bool narrow) => ScoreKernel.Units(format, ScoreKernel.WithBins, LaneWords, Tiles(queries)) >> (narrow ? 1 : 0);
 
     /// <summary>Tiles as a constant of the kernel, for sets of <paramref name="queries"/>: see <see cref="ScoreKernel.Tiles"/>.</summary>
     public static int Tiles(int queries) => Math.Min(ScoreKernel.Tiles(queries), MaxHeads / ScoreKernel.TileHeads);
@@ -62,7 +62,9 @@ internal static class FusedStepKernel
         from element in new[] { typeof(TensorF16), typeof(TensorBF16) }
         from channels in HeadDims
         from groups in Groups
-        select Variant(format, queries, element, channels, groups);
+        from narrow in new[] { false, true }
+        where !narrow || ScoreKernel.IsNarrow(format, 1, Tiles(queries))
+        select Variant(format, queries, narrow, element, channels, groups);
 
     /// <summary>Grid (groups of a cluster, sets, rows).</summary>
     /// <param name="labels">The labels.</param>
@@ -75,8 +77,8 @@ internal static class FusedStepKernel
     /// <param name="y">Outputs, as <paramref name="q"/>.</param>
     /// <param name="attention">Sizes of the attention.</param>
     /// <param name="args">Sizes of shared memory.</param>
-    public static void Run<TBits, TUnits, TTiles, TElement, THead, TPipeline, TCluster>(LabelView labels, ScoreView score, SelectView select, KvView cache, ArrayView<float> keys, OwnRowView own, ArrayView<float> q, ArrayView<float> y, AttentionArgs attention, FusedArgs args)
-        where TBits : struct, ILabelBits
+    public static void Run<TProduct, TUnits, TTiles, TElement, THead, TPipeline, TCluster>(LabelView labels, ScoreView score, SelectView select, KvView cache, ArrayView<float> keys, OwnRowView own, ArrayView<float> q, ArrayView<float> y, AttentionArgs attention, FusedArgs args)
+        where TProduct : struct, ILabelProduct
         where TUnits : struct, IKernelCount
         where TTiles : struct, IKernelCount
         where TElement : struct, ITensorElement
@@ -89,12 +91,12 @@ internal static class FusedStepKernel
         var open = memory.SubView(FusedLayout.Counts, FusedLayout.List - FusedLayout.Counts).Cast<ulong>();
         var list = memory.SubView(FusedLayout.List, args.ListRoom >> 2).Cast<int>();
         var work = memory.SubView(FusedLayout.List + (args.ListRoom >> 2), args.WorkUnits);
-        var fragments = SharedMemory.Allocate<U2>(SliceScores.Fragments<IntegerProduct<TBits>, KernelCounts.N1>(TTiles.Slots));
+        var fragments = SharedMemory.Allocate<U2>(SliceScores.Fragments<TProduct, KernelCounts.N1>(TTiles.Slots));
         var columns = SharedMemory.Allocate<float>(3 * TTiles.Slots * ScoreKernel.TileHeads);
         var totals = SharedMemory.Allocate<uint>(GroupScan.MaxWarps);
         var known = SharedMemory.Allocate<int>(2);
 
-        int row = Grid.IdxZ, set = Grid.IdxY, unit = TUnits.Value * ScoreKernel.UnitTokens;
+        int row = Grid.IdxZ, set = Grid.IdxY, unit = TUnits.Value * TProduct.Beside * ScoreKernel.UnitTokens;
         // Kernels before this one in a graph may still run. None of them writes what is read here: positions advance at the end of a step, which is the end of its graph, and tables, factors and channels are the host's.
         var range = VisibleRange.Of(select, row);
         int origin = range.First & ~(unit - 1);
@@ -114,12 +116,12 @@ internal static class FusedStepKernel
         // Not before: the steps behind the next one would start as well, and take each other's places.
         DependentLaunch.LetNextStart();
         // Beside those who prepare the queries. Scores of this token may be of a label that is half there: it is in the set without.
-        if (keys.Length != 0 && Grid.IdxX == 0 && Group.IdxX >> 5 == (Group.DimX >> 5) - 1 && queries.FirstHead == queries.KvHead * score.GroupSize) OwnLabel.Write<TBits>(labels, queries, keys, score.HeadDim);
+        if (keys.Length != 0 && Grid.IdxX == 0 && Group.IdxX >> 5 == (Group.DimX >> 5) - 1 && queries.FirstHead == queries.KvHead * score.GroupSize) TProduct.WriteOwn(labels, queries, keys, score.HeadDim);
         // Likewise, by another group. The cluster attends to the row after two of its barriers, by which what is written before is seen in all of its groups (release and acquire are not of shared memory alone), and copies it from the
         // second-level cache (cp.async.cg), past what a first-level cache may hold. No cluster relies on another: where several have sets of the kv head each writes the row.
         if (own.AreMissing && Grid.IdxX == TCluster.Value - 1 && Group.IdxX >> 5 == (Group.DimX >> 5) - 2) own.Write(row, queries.KvHead, range.Last);
         var scores = work.Cast<float>();
-        float inverse = SliceScores.Of<IntegerProduct<TBits>, KernelCounts.N1, TUnits, TTiles, KernelCounts.N16>(labels, score, queries, range, range.First, start, end, scores, -(long)start, counts, fragments, columns).Inverse;
+        float inverse = SliceScores.Of<TProduct, KernelCounts.N1, TUnits, TTiles, KernelCounts.N16>(labels, score, queries, range, range.First, start, end, scores, -(long)start, counts, fragments, columns).Inverse;
         Group.Barrier();
 
         range = VisibleRange.At(select, known[1]);

@@ -15,7 +15,7 @@ internal sealed class GpuFusedStep(GpuDevice device, bool tensorCores, ProductCh
 {
     private readonly DecodeTuning _tuning = FusedStepKernel.Tuning.On(device);
     private readonly Dictionary<(KernelVariant Variant, int SharedBytes), ClusterRoom> _active = [];
-    private readonly Dictionary<(LabelFormat Format, int Tiles, KvFormat Kv, int HeadDim, int Groups), KernelVariant> _variants = [];
+    private readonly Dictionary<(LabelFormat Format, int Tiles, bool Narrow, KvFormat Kv, int HeadDim, int Groups), KernelVariant> _variants = [];
 
     private delegate void Launcher(AcceleratorStream stream, KernelConfig config, LabelView labels, ScoreView score, SelectView select, KvView cache, ArrayView<float> keys, OwnRowView own, ArrayView<float> q, ArrayView<float> y, AttentionArgs attention, FusedArgs args);
 
@@ -37,7 +37,9 @@ internal sealed class GpuFusedStep(GpuDevice device, bool tensorCores, ProductCh
     public bool TryRun(AttentionShape shape, KvLayer cache, StepBatch batch, DeviceSpan q, LabelChoice choice, OwnRows? own, DeviceSpan y, AcceleratorStream stream)
     {
         if (Steps == FusedSteps.Off || !Serves(shape, cache, batch, choice)) return false;
-        int queries = choice.Reduction == GroupReduction.Sum ? 1 : shape.Heads / choice.Scores.Sets, unit = FusedStepKernel.Units(choice.Labels.Format, queries) * ScoreKernel.UnitTokens;
+        int queries = choice.Reduction == GroupReduction.Sum ? 1 : shape.Heads / choice.Scores.Sets;
+        bool narrow = ScoreKernel.IsNarrow(choice.Labels.Format, choice.Labels.Channels, FusedStepKernel.Tiles(queries));
+        int unit = FusedStepKernel.Units(choice.Labels.Format, queries, narrow) * ScoreKernel.TokensOf(narrow);
         int visible = shape.Window > 0 ? Math.Min(batch.GridLength, shape.Window) : batch.GridLength;
         var plan = new FusedPlan(
             choice.Scores.Sets * batch.Rows,
@@ -55,7 +57,7 @@ internal sealed class GpuFusedStep(GpuDevice device, bool tensorCores, ProductCh
         var attention = AttentionLaunch.Args(shape, batch, TensorDecodeKernel.MaxSlots, choice.Sets);
         var args = plan.Args(groups, unit, shape.HeadDim, _tuning);
         args.KeepsScores = choice.KeepsScores ? 1 : 0;
-        var variant = Variant(choice.Labels.Format, queries, cache.Format, shape.HeadDim, groups);
+        var variant = Variant(choice.Labels, queries, cache.Format, shape.HeadDim, groups);
         long floats = (long)batch.Rows * shape.Heads * shape.HeadDim;
         device.Kernels.Load<Launcher>(variant)(stream,
             new KernelConfig(new Index3D(groups, choice.Scores.Sets, batch.Rows), new Index3D(variant.GroupSize, 1, 1), SharedMemoryConfig.RequestDynamic<byte>(FusedPlan.SharedBytes(args))),
@@ -89,18 +91,20 @@ internal sealed class GpuFusedStep(GpuDevice device, bool tensorCores, ProductCh
     private ClusterRoom Active(FusedPlan plan, int groups, int unit, int queries, AttentionShape shape, KvLayer cache, LabelChoice choice)
     {
         if (!device.IsCuda) return Room(plan, groups, unit, shape.HeadDim);
-        var key = (Variant(choice.Labels.Format, queries, cache.Format, shape.HeadDim, groups), FusedPlan.SharedBytes(plan.Args(groups, unit, shape.HeadDim, _tuning)));
+        var key = (Variant(choice.Labels, queries, cache.Format, shape.HeadDim, groups), FusedPlan.SharedBytes(plan.Args(groups, unit, shape.HeadDim, _tuning)));
         if (!_active.TryGetValue(key, out var active))
             // as much memory as leaves no room for a second group
             _active[key] = active = new(device.Kernels.ActiveClusters(key.Item1, key.Item2), device.Kernels.ActiveClusters(key.Item1, FusedStepKernel.MaxSharedBytes));
         return active;
     }
 
-    private KernelVariant Variant(LabelFormat format, int queries, KvFormat kv, int headDim, int groups)
+    private KernelVariant Variant(LabelLayer labels, int queries, KvFormat kv, int headDim, int groups)
     {
-        var key = (format, FusedStepKernel.Tiles(queries), kv, headDim, groups);
+        int tiles = FusedStepKernel.Tiles(queries);
+        bool narrow = ScoreKernel.IsNarrow(labels.Format, labels.Channels, tiles);
+        var key = (labels.Format, tiles, narrow, kv, headDim, groups);
         if (!_variants.TryGetValue(key, out var variant))
-            _variants[key] = variant = FusedStepKernel.Variant(format, queries, kv == KvFormat.F16 ? typeof(TensorF16) : typeof(TensorBF16), headDim, groups, _tuning.Pipeline, 32 * _tuning.Warps);
+            _variants[key] = variant = FusedStepKernel.Variant(labels.Format, queries, narrow, kv == KvFormat.F16 ? typeof(TensorF16) : typeof(TensorBF16), headDim, groups, _tuning.Pipeline, 32 * _tuning.Warps);
         return variant;
     }
 }

@@ -37,9 +37,10 @@ internal sealed class GpuScore(GpuDevice device)
         int laneWords = ScoreKernel.LaneWords(format, labels.ChannelCount), units = ScoreKernel.Units(format, mode, laneWords, tiles);
         int group = ScoreKernel.GroupSize(mode);
         // what a window leaves is scored from a multiple of a warp's units on
-        int unit = units * ScoreKernel.UnitTokens, span = score.Window > 0 ? Math.Min(batch.GridLength, score.Window + unit - 1) : batch.GridLength;
+        bool narrow = ScoreKernel.IsNarrow(format, labels.ChannelCount, tiles);
+        int unit = units * ScoreKernel.TokensOf(narrow), span = score.Window > 0 ? Math.Min(batch.GridLength, score.Window + unit - 1) : batch.GridLength;
         score.ChunkTokens = ScoreKernel.ChunkTokens(mode, group / 32 * unit, (long)span * sets * batch.Rows, device.Multiprocessors);
-        device.Kernels.Load<Launcher>(ScoreKernel.Variant(format, laneWords, units, tiles, mode))(stream,
+        device.Kernels.Load<Launcher>(ScoreKernel.Variant(format, laneWords, units, tiles, mode, narrow))(stream,
             new KernelConfig(new Index3D(LaunchShapes.Groups(span, score.ChunkTokens), sets, batch.Rows), new Index3D(group, 1, 1)), labels, score, select, keys, own);
     }
 

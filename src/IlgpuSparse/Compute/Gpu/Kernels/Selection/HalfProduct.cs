@@ -13,6 +13,8 @@ internal readonly struct HalfProduct : ILabelProduct
 
     public static int Parts => 1;
 
+    public static int Beside => 1;
+
     public static void Prepare<TWords>(LabelView labels, ScoreView score, QuerySet set, ArrayView<float> queries, ArrayView<U2> fragments, ArrayView<float> factors, ArrayView<float> summands, ArrayView<float> spreads)
         where TWords : struct, IKernelCount
     {
@@ -57,11 +59,11 @@ internal readonly struct HalfProduct : ILabelProduct
         return result;
     }
 
-    public static float MultiplyOwn<TWords>(U4[] words, int first, U2[] query, float factor)
+    public static void MultiplyOwn<TWords>(U4[] words, int first, U2[] query, float factor, float[] best, int at)
         where TWords : struct, IKernelCount
     {
         var scores = Multiply<TWords>(words, first, query, factor);
-        return LabelProduct.Own(scores.X, scores.Y, scores.Z, scores.W);
+        best[at] = LabelProduct.Own(scores.X, scores.Y, scores.Z, scores.W);
     }
 
     // One query a warp, scaled, with what makes scores of the products.

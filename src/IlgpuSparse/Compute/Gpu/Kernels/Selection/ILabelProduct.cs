@@ -12,6 +12,9 @@ internal interface ILabelProduct
     /// <summary>Registers of the left side that a word spreads into.</summary>
     static abstract int Registers { get; }
 
+    /// <summary>Tokens whose labels lie beside each other in the four lanes of a quad: 1, or 2 for labels of at most two words.</summary>
+    static abstract int Beside { get; }
+
     /// <summary>Right-hand fragments that each left-hand one is multiplied by: a second holds what two columns cannot.</summary>
     static abstract int Parts { get; }
 
@@ -29,7 +32,10 @@ internal interface ILabelProduct
     static abstract F4 Multiply<TWords>(U4[] words, int first, U2[] query, float factor)
         where TWords : struct, IKernelCount;
 
-    /// <summary>As <see cref="Multiply"/>, of token lane % 4 alone: for a single query, whose products all four lanes have.</summary>
-    static abstract float MultiplyOwn<TWords>(U4[] words, int first, U2[] query, float factor)
+    /// <summary>
+    /// As <see cref="Multiply"/>, of the lane's own <see cref="Beside"/> tokens alone (<see cref="LabelProduct.Place{TProduct}"/>), into <paramref name="best"/> from <paramref name="at"/> on: for a single query, whose products all
+    /// lanes of a token have.
+    /// </summary>
+    static abstract void MultiplyOwn<TWords>(U4[] words, int first, U2[] query, float factor, float[] best, int at)
         where TWords : struct, IKernelCount;
 }

@@ -24,7 +24,14 @@ internal readonly struct IntegerProduct<TBits> : ILabelProduct
 
     public static int Parts => 2;
 
+    public static int Beside => 1;
+
     public static void Prepare<TWords>(LabelView labels, ScoreView score, QuerySet set, ArrayView<float> queries, ArrayView<U2> fragments, ArrayView<float> factors, ArrayView<float> summands, ArrayView<float> spreads)
+        where TWords : struct, IKernelCount
+        => Prepare<TWords>(labels, score, set, queries, fragments, factors, summands, spreads, false);
+
+    /// <summary>As <see cref="ILabelProduct.Prepare"/>; <paramref name="narrow"/> for <see cref="NarrowProduct{TBits}"/>, whose lanes 2 and 3 hold another token's words than lanes 0 and 1: what meets them are columns of their own.</summary>
+    public static void Prepare<TWords>(LabelView labels, ScoreView score, QuerySet set, ArrayView<float> queries, ArrayView<U2> fragments, ArrayView<float> factors, ArrayView<float> summands, ArrayView<float> spreads, bool narrow)
         where TWords : struct, IKernelCount
     {
         int warps = Group.DimX >> 5, lane = Group.IdxX & 31;
@@ -36,7 +43,7 @@ internal readonly struct IntegerProduct<TBits> : ILabelProduct
         for (int i = Group.IdxX; i < set.Tiles * products * 64; i += Group.DimX)
         {
             int unit = i >> 6, tile = set.Tiles == 1 ? 0 : unit / products, register = 2 * (unit - tile * products);
-            int column = (i & 31) >> 2, word = i & 3;
+            int column = (i & 31) >> 2, word = narrow ? (i & 2) >> 1 == column >> 2 ? i & 1 : int.MaxValue >> 8 : i & 3;
             int query = (tile * ScoreKernel.TileHeads + (column >> 1)) * ScoreKernel.MaxChannels;
             // bytes 3 and 2, then 1 and 0
             int shift = ((i & 32) == 0 ? 24 : 8) - 8 * (column & 1);
@@ -65,21 +72,23 @@ internal readonly struct IntegerProduct<TBits> : ILabelProduct
         return result;
     }
 
-    public static float MultiplyOwn<TWords>(U4[] words, int first, U2[] query, float factor)
+    public static void MultiplyOwn<TWords>(U4[] words, int first, U2[] query, float factor, float[] best, int at)
         where TWords : struct, IKernelCount
     {
         // joined before one is chosen: multiplications go to other units than choices
         var p = Products<TWords>(words, first, query);
-        return Score(LabelProduct.Own(Joined(p.Low.X, p.Low.Y), Joined(p.Low.Z, p.Low.W), Joined(p.High.X, p.High.Y), Joined(p.High.Z, p.High.W)),
+        best[at] = Score(LabelProduct.Own(Joined(p.Low.X, p.Low.Y), Joined(p.Low.Z, p.Low.W), Joined(p.High.X, p.High.Y), Joined(p.High.Z, p.High.W)),
             LabelProduct.Own(Joined(p.LowRest.X, p.LowRest.Y), Joined(p.LowRest.Z, p.LowRest.W), Joined(p.HighRest.X, p.HighRest.Y), Joined(p.HighRest.Z, p.HighRest.W)), factor);
     }
 
-    // At most 128 channels of 255 times 128: no overflow.
-    private static int Joined(int upper, int lower) => upper * 256 + lower;
+    /// <summary>The sums of two bytes of a query: at most 128 channels of 255 times 128, no overflow.</summary>
+    public static int Joined(int upper, int lower) => upper * 256 + lower;
 
-    private static float Score(int upper, int lower, float factor) => upper * (65536f * factor) + lower * factor;
+    /// <summary>The score of the sums of a query's upper and lower bytes.</summary>
+    public static float Score(int upper, int lower, float factor) => upper * (65536f * factor) + lower * factor;
 
-    private static IntegerProducts Products<TWords>(U4[] words, int first, U2[] query)
+    /// <summary>Sums of products of a lane's words from <paramref name="first"/> on and the queries.</summary>
+    public static IntegerProducts Products<TWords>(U4[] words, int first, U2[] query)
         where TWords : struct, IKernelCount
     {
         var sums = new IntegerProducts();

@@ -51,7 +51,16 @@ internal static class LabelProduct
         }
     }
 
-    /// <summary>As <see cref="Accumulate"/>, with the set's single query: <c>best[unit]</c> becomes the score of token lane % 4 of a lane's four.</summary>
+    /// <summary>Where the token of score number <paramref name="score"/> of a lane lies in the units of a warp: its own of 32, or two beside each other of 64.</summary>
+    public static int Place<TProduct>(int score)
+        where TProduct : struct, ILabelProduct
+    {
+        int lane = Group.IdxX & 31;
+        return TProduct.Beside == 1 ? score * ScoreKernel.UnitTokens + lane
+            : (score >> 1) * (2 * ScoreKernel.UnitTokens) + (score & 1) + ((lane & 2) << 4) + (lane & 28) + ((lane & 1) << 1);
+    }
+
+    /// <summary>As <see cref="Accumulate"/>, with the set's single query: <c>best[i]</c> becomes the score of the lane's token number i (<see cref="Place"/>).</summary>
     public static void Own<TProduct, TWords, TUnits>(LabelView labels, int table, int kvHead, int token, U4[] words, U2[] query, float factor, float summand, float[] best)
         where TProduct : struct, ILabelProduct
         where TWords : struct, IKernelCount
@@ -59,24 +68,24 @@ internal static class LabelProduct
     {
         for (int u = 0; u < TUnits.Slots; u++)
         {
-            if (u < TUnits.Value) best[u] = TProduct.MultiplyOwn<TWords>(words, u * TWords.Value, query, factor);
+            if (u < TUnits.Value) TProduct.MultiplyOwn<TWords>(words, u * TWords.Value, query, factor, best, u * TProduct.Beside);
         }
         if (labels.PerToken != 0)
         {
-            for (int u = 0; u < TUnits.Slots; u++)
+            for (int u = 0; u < 2 * TUnits.Slots; u++)
             {
-                if (u < TUnits.Value)
+                if (u < TUnits.Value * TProduct.Beside)
                 {
-                    int own = token + u * ScoreKernel.UnitTokens + (Group.IdxX & 31);
+                    int own = token + Place<TProduct>(u);
                     uint scales = labels.TokenScales[labels.Scale(labels.BlockTable[table + (own >> KvLayer.BlockShift)], kvHead, own)];
                     best[u] = best[u] * Ptx.HalfLow(scales) + summand * Ptx.HalfHigh(scales);
                 }
             }
             summand = 0f;
         }
-        for (int u = 0; u < TUnits.Slots; u++)
+        for (int u = 0; u < 2 * TUnits.Slots; u++)
         {
-            if (u < TUnits.Value) best[u] += summand;
+            if (u < TUnits.Value * TProduct.Beside) best[u] += summand;
         }
     }
 

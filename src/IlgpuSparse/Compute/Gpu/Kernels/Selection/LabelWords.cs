@@ -23,15 +23,16 @@ internal static class LabelWords
     }
 
     /// <summary>
-    /// Loads the units from <paramref name="token"/> on, which lie in one block: <c>words[unit · TWords + i]</c> is word lane % 4 + 4i of the unit's tokens 4g .. 4g + 3, g = lane / 4.
-    /// For words that a label does not have its last one is loaded; their queries are zero.
+    /// Loads the units from <paramref name="token"/> on, which lie in one block: <c>words[unit · TWords + i]</c> is word lane % 4 + 4i of the unit's tokens 4g .. 4g + 3, g = lane / 4, or, of two labels beside each other, word lane % 2
+    /// of the same tokens of the unit's first 32 (lanes 0 and 1) and last 32. For words that a label does not have its last one is loaded; their queries are zero.
     /// </summary>
-    public static void Load<TWords, TUnits>(LabelView labels, int block, int kvHead, int token, ulong policy, U4[] words)
+    public static void Load<TProduct, TWords, TUnits>(LabelView labels, int block, int kvHead, int token, ulong policy, U4[] words)
+        where TProduct : struct, ILabelProduct
         where TWords : struct, IKernelCount
         where TUnits : struct, IKernelCount
     {
-        int lane = Group.IdxX & 31, group = lane >> 2, column = lane & 3;
-        int tile = ((token & (KvLayer.BlockTokens - 1)) >> 4) + (group >> 2);
+        int lane = Group.IdxX & 31, group = lane >> 2, column = TProduct.Beside == 1 ? lane & 3 : lane & 1;
+        int tile = ((token & (KvLayer.BlockTokens - 1)) >> 4) + (group >> 2) + (TProduct.Beside == 1 ? 0 : lane & 2);
         // places inside of the block in 32 bits: most of what is calculated for a load otherwise is its address
         var quads = labels.Codes.SubView(labels.FirstWord(block, kvHead), labels.Words * KvLayer.BlockTokens).Cast<U4>();
         int first = tile * labels.Words * 4 + (group & 3);
@@ -42,7 +43,7 @@ internal static class LabelWords
                 if (u < TUnits.Value && i < TWords.Value)
                 {
                     int word = Math.Min(column + 4 * i, labels.Words - 1);
-                    words[u * TWords.Value + i] = Loads.Once(ref quads[first + (u * 2 * labels.Words + word) * 4], policy);
+                    words[u * TWords.Value + i] = Loads.Once(ref quads[first + (u * 2 * TProduct.Beside * labels.Words + word) * 4], policy);
                 }
             }
         }

@@ -84,8 +84,8 @@ internal static class ScoreKernel
     /// <summary>Whether a lane's labels leave a group's threads registers for the selection; else it is a kernel of its own.</summary>
     public static bool HasSelection(LabelFormat format, int laneWords) => laneWords <= format switch { LabelFormat.F16 => 4, LabelFormat.Int8 => 2, _ => 1 };
 
-    public static KernelVariant Variant(LabelFormat format, int laneWords, int units, int tiles, int mode) => KernelVariant.Of(typeof(ScoreKernel), nameof(Run), GroupSize(mode),
-        Product(format), KernelCounts.Of(laneWords), KernelCounts.Of(units), KernelCounts.Of(tiles), KernelCounts.Of(mode)) with
+    public static KernelVariant Variant(LabelFormat format, int laneWords, int units, int tiles, int mode, bool narrow = false) => KernelVariant.Of(typeof(ScoreKernel), nameof(Run), GroupSize(mode),
+        Product(format, narrow), KernelCounts.Of(laneWords), KernelCounts.Of(units), KernelCounts.Of(tiles), KernelCounts.Of(mode)) with
     {
         CudaOnly = true,
         // said so that the driver does not save registers for more groups, and spill
@@ -96,7 +96,15 @@ internal static class ScoreKernel
     /// <summary>Tiles as a constant of the kernel, for sets of <paramref name="queries"/>: 0 for a single query, whose scores every lane has.</summary>
     public static int Tiles(int queries) => queries == 1 ? 0 : queries <= TileHeads ? 1 : MaxHeads / TileHeads;
 
-    private static Type Product(LabelFormat format) => format == LabelFormat.F16 ? typeof(HalfProduct) : typeof(IntegerProduct<>).MakeGenericType(LabelBits.Of(format));
+    /// <summary>Whether labels of <paramref name="channels"/> for sets of a single query (no <paramref name="tiles"/>) are multiplied two beside each other.</summary>
+    public static bool IsNarrow(LabelFormat format, int channels, int tiles) => tiles == 0 && format != LabelFormat.F16 && LabelLayer.WordsFor(format, channels) <= 2;
+
+    /// <summary>Tokens of a unit.</summary>
+    public static int TokensOf(bool narrow) => narrow ? 2 * UnitTokens : UnitTokens;
+
+    /// <summary>The <see cref="ILabelProduct"/> of labels.</summary>
+    public static Type Product(LabelFormat format, bool narrow) =>
+        format == LabelFormat.F16 ? typeof(HalfProduct) : (narrow ? typeof(NarrowProduct<>) : typeof(IntegerProduct<>)).MakeGenericType(LabelBits.Of(format));
 
     public static IEnumerable<KernelVariant> Variants =>
         from format in Enum.GetValues<LabelFormat>()
@@ -105,7 +113,9 @@ internal static class ScoreKernel
         from tiles in new[] { 0, 1, 8 }
         from mode in new[] { ScoresOnly, WithBins, WithSelection, WithMaximum, WithMassSelection }
         where !Selects(mode) || HasSelection(format, laneWords)
-        select Variant(format, laneWords, Units(format, mode, laneWords, tiles), tiles, mode);
+        from narrow in new[] { false, true }
+        where !narrow || (laneWords == 1 && IsNarrow(format, 1, tiles))
+        select Variant(format, laneWords, Units(format, mode, laneWords, tiles), tiles, mode, narrow);
 
     /// <summary>Grid (chunks, sets, rows).</summary>
     /// <param name="labels">The labels.</param>
@@ -126,7 +136,7 @@ internal static class ScoreKernel
         var columns = SharedMemory.Allocate<float>(3 * TTiles.Slots * TileHeads);
         int set = Grid.IdxY, row = Grid.IdxZ;
         int position = labels.Positions[row], first = score.FirstVisible(position);
-        int origin = first & ~(TUnits.Value * UnitTokens - 1);
+        int origin = first & ~(TUnits.Value * TProduct.Beside * UnitTokens - 1);
         int start = origin + Grid.IdxX * score.ChunkTokens, end = Math.Min(start + score.ChunkTokens, position + 1);
         if (start <= position)
         {

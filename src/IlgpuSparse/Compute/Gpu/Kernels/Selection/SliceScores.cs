@@ -39,12 +39,12 @@ internal struct SliceScores
         var summands = columns.SubView(TTiles.Slots * ScoreKernel.TileHeads, TTiles.Slots * ScoreKernel.TileHeads);
         var spreads = columns.SubView(2 * TTiles.Slots * ScoreKernel.TileHeads, TTiles.Slots * ScoreKernel.TileHeads);
         int kvHead = queries.KvHead, table = queries.Row * labels.MaxBlocks;
-        int unit = TUnits.Value * ScoreKernel.UnitTokens, stride = (Group.DimX >> 5) * unit, token = start + (Group.IdxX >> 5) * unit;
+        int unit = TUnits.Value * TProduct.Beside * ScoreKernel.UnitTokens, stride = (Group.DimX >> 5) * unit, token = start + (Group.IdxX >> 5) * unit;
         ulong policy = Loads.EvictFirst();
         var words = new U4[TUnits.Slots * TWords.Slots];
         var following = new U4[TUnits.Slots * TWords.Slots];
         // the first labels are on their way while the queries are prepared
-        if (token < end) LabelWords.Load<TWords, TUnits>(labels, labels.BlockTable[table + (token >> KvLayer.BlockShift)], kvHead, token, policy, words);
+        if (token < end) LabelWords.Load<TProduct, TWords, TUnits>(labels, labels.BlockTable[table + (token >> KvLayer.BlockShift)], kvHead, token, policy, words);
         TProduct.Prepare<TWords>(labels, score, queries, bins.Cast<float>(), fragments, factors, summands, spreads);
         SliceScores result;
         result.Inverse = 1f;
@@ -60,14 +60,14 @@ internal struct SliceScores
         // allocated outside of the loop: inside it would lie in local memory
         var best = new float[TUnits.Slots * 4];
         var fours = new F4[TUnits.Slots];
-        var places = new int[TUnits.Slots];
+        var places = new int[TUnits.Slots * 2];
         // a single query's, in registers
         var query = LabelProduct.Query<TProduct, TWords>(fragments, 0, Group.IdxX & 31);
         float factor = factors[0], summand = summands[0];
         while (token < end)
         {
             int next = token + stride;
-            if (next < end) LabelWords.Load<TWords, TUnits>(labels, labels.BlockTable[table + (next >> KvLayer.BlockShift)], kvHead, next, policy, following);
+            if (next < end) LabelWords.Load<TProduct, TWords, TUnits>(labels, labels.BlockTable[table + (next >> KvLayer.BlockShift)], kvHead, next, policy, following);
             if (TMode.Value == ScoreKernel.InCluster) LabelWords.Ahead(labels, table, kvHead, token + LabelWords.StepsAhead * stride, Math.Min(token + LabelWords.StepsAhead * stride + unit, end), Group.IdxX & 31);
             if (TTiles.Value == 0) LabelProduct.Own<TProduct, TWords, TUnits>(labels, table, kvHead, token, words, query, factor, summand, best);
             else
@@ -90,11 +90,11 @@ internal struct SliceScores
             bool open = TMode.Value != ScoreKernel.WithMaximum && inside >= 0;
             if (open)
             {
-                for (int u = 0; u < TUnits.Slots; u++)
+                for (int u = 0; u < 2 * TUnits.Slots; u++)
                 {
-                    if (u < TUnits.Value)
+                    if (u < TUnits.Value * TProduct.Beside)
                     {
-                        scores[output + token + u * ScoreKernel.UnitTokens + (Group.IdxX & 31)] = best[u];
+                        scores[output + token + LabelProduct.Place<TProduct>(u)] = best[u];
                         if (HasBins<TMode>()) Atomic.Add(ref bins[ScoreBins.Of(best[u], result.Inverse)], 1u);
                     }
                 }
@@ -102,20 +102,20 @@ internal struct SliceScores
             else
             {
                 // all units' bins before the first is counted, so that nothing of one waits for another
-                for (int u = 0; u < TUnits.Slots; u++)
+                for (int u = 0; u < 2 * TUnits.Slots; u++)
                 {
-                    if (u < TUnits.Value)
+                    if (u < TUnits.Value * TProduct.Beside)
                     {
-                        int own = token + u * ScoreKernel.UnitTokens + (Group.IdxX & 31);
+                        int own = token + LabelProduct.Place<TProduct>(u);
                         if (TMode.Value == ScoreKernel.WithMaximum) places[u] = SortableKey.TopBin(range.InsideKey(own, best[u]));
                         if (HasBins<TMode>()) places[u] = ScoreBins.Of(best[u], result.Inverse) & ~range.ForcedMask(own);
                     }
                 }
-                for (int u = 0; u < TUnits.Slots; u++)
+                for (int u = 0; u < 2 * TUnits.Slots; u++)
                 {
-                    if (u < TUnits.Value)
+                    if (u < TUnits.Value * TProduct.Beside)
                     {
-                        int own = token + u * ScoreKernel.UnitTokens + (Group.IdxX & 31);
+                        int own = token + LabelProduct.Place<TProduct>(u);
                         if (((own - first) | (end - 1 - own)) >= 0)
                         {
                             scores[output + own] = best[u];
