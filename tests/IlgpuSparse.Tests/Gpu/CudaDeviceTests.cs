@@ -1,4 +1,3 @@
-using System.Collections.Concurrent;
 using IlgpuSparse.Compute;
 using IlgpuSparse.Compute.Gpu;
 using IlgpuSparse.Compute.Gpu.Kernels;
@@ -9,7 +8,7 @@ namespace IlgpuSparse.Tests.Gpu;
 
 /// <summary>What only the CUDA driver can show: these tests are skipped where there is none.</summary>
 [Collection("accelerators")]
-public sealed class CudaDeviceTests(Accelerators accelerators)
+public sealed class CudaDeviceTests(Accelerators accelerators, CompilingDevices compiling) : IClassFixture<CompilingDevices>
 {
     public static TheoryData<string> KernelClasses => [.. KernelCatalog.All.Select(ClassOf).Distinct()];
 
@@ -19,18 +18,7 @@ public sealed class CudaDeviceTests(Accelerators accelerators)
     public void NoKernelUsesLocalMemory(string kernelClass)
     {
         accelerators.Open(GpuKind.Cuda);
-        // the driver compiles for one context after the other, but for several at once
-        using var devices = new ThreadLocal<GpuDevice>(() => GpuDevice.Open(GpuKind.Cuda), trackAllValues: true);
-        var compiled = new ConcurrentBag<(KernelVariant Variant, KernelResources Resources)>();
-        try
-        {
-            Parallel.ForEach(KernelCatalog.All.Where(variant => ClassOf(variant) == kernelClass), new ParallelOptions { MaxDegreeOfParallelism = 8 },
-                variant => compiled.Add((variant, devices.Value!.Kernels.Resources(variant)!.Value)));
-        }
-        finally
-        {
-            foreach (var device in devices.Values) device.Dispose();
-        }
+        var compiled = compiling.Compile(KernelCatalog.All.Where(variant => ClassOf(variant) == kernelClass));
         var spills = new List<string>();
         foreach (var (variant, resources) in compiled)
         {

@@ -11,12 +11,21 @@ public sealed class CudaFusedStepTests(Accelerators accelerators)
 {
     private readonly int _seed = Random.Shared.Next();
 
+    private static readonly (int Heads, int KvHeads)[] s_heads = [(2, 2), (8, 2), (5, 1), (8, 1)];
+
+    private static readonly string[] s_labels = ["channels=64,bits=2", "channels=32,bits=2", "channels=99,bits=1", "channels=32,bits=4", "channels=16,bits=8", "channels=60,bits=2,scaling=token"];
+
+    // Each size of cluster with every label and with every kind of set, and each kind of set with every label: the driver takes a second for a kernel.
     public static readonly TheoryData<int, int, int, string> Shapes =
     [
+        .. from size in Enumerable.Range(0, FusedStepKernel.Groups.Count)
+           from label in Enumerable.Range(0, s_labels.Length)
+           let heads = s_heads[(size + label) % s_heads.Length]
+           select (FusedStepKernel.Groups[size], heads.Heads, heads.KvHeads, s_labels[label]),
+        // labels two beside each other are for sets of one query
         .. from groups in FusedStepKernel.Groups
-           from heads in new[] { (Heads: 2, KvHeads: 2), (Heads: 8, KvHeads: 2), (Heads: 5, KvHeads: 1), (Heads: 8, KvHeads: 1) }
-           from label in new[] { "channels=64,bits=2", "channels=32,bits=2", "channels=99,bits=1", "channels=32,bits=4", "channels=16,bits=8", "channels=60,bits=2,scaling=token" }
-           select (groups, heads.Heads, heads.KvHeads, label),
+           from label in (string[])["channels=30,bits=2", "channels=63,bits=1", "channels=16,bits=4,scaling=token", "channels=8,bits=8"]
+           select (groups, 2, 2, label),
     ];
 
     [Theory, MemberData(nameof(Shapes))]
@@ -31,6 +40,7 @@ public sealed class CudaFusedStepTests(Accelerators accelerators)
     [InlineData(1, 20_000)]
     [InlineData(2, 40_001)]
     [InlineData(4, 65_536)]
+    [InlineData(6, 66_001)]
     [InlineData(8, 70_001)]
     [InlineData(16, 131_073)]
     public void LongContexts(int groups, int length)
@@ -43,6 +53,7 @@ public sealed class CudaFusedStepTests(Accelerators accelerators)
     [InlineData(1)]
     [InlineData(2)]
     [InlineData(4)]
+    [InlineData(6)]
     [InlineData(8)]
     [InlineData(16)]
     public void AllScoresEqual(int groups)
@@ -55,6 +66,7 @@ public sealed class CudaFusedStepTests(Accelerators accelerators)
     [InlineData(1)]
     [InlineData(2)]
     [InlineData(4)]
+    [InlineData(6)]
     [InlineData(8)]
     [InlineData(16)]
     public void EveryTokenSelectedIsDenseAttention(int groups)
@@ -67,6 +79,7 @@ public sealed class CudaFusedStepTests(Accelerators accelerators)
     [InlineData(1)]
     [InlineData(2)]
     [InlineData(4)]
+    [InlineData(6)]
     [InlineData(8)]
     [InlineData(16)]
     public void RecordingsDoTheSame(int groups)
@@ -79,6 +92,7 @@ public sealed class CudaFusedStepTests(Accelerators accelerators)
     [InlineData(1, "channels=64,bits=2")]
     [InlineData(2, "channels=99,bits=1")]
     [InlineData(4, "channels=60,bits=2,scaling=token")]
+    [InlineData(6, "channels=32,bits=2,sets=head")]
     [InlineData(8, "channels=27,bits=4,sets=head")]
     [InlineData(16, "channels=16,bits=8")]
     public void LabelsOfItsOwnTokens(int groups, string label)
@@ -92,6 +106,7 @@ public sealed class CudaFusedStepTests(Accelerators accelerators)
     [InlineData(2, 8, 2, KvFormat.BF16, 0, "channels=99,bits=1")]
     [InlineData(4, 2, 2, KvFormat.F16, 700, "channels=60,bits=2,scaling=token")]
     [InlineData(4, 8, 1, KvFormat.BF16, 0, "channels=64,bits=2,reduce=sum")]
+    [InlineData(6, 4, 4, KvFormat.F16, 0, "channels=32,bits=2")]
     [InlineData(8, 8, 2, KvFormat.F16, 0, "channels=27,bits=4,sets=head")]
     [InlineData(16, 2, 2, KvFormat.F16, 0, "channels=16,bits=8")]
     public void KAndVOfItsOwnTokens(int groups, int heads, int kvHeads, KvFormat format, int window, string label)
