@@ -4,9 +4,10 @@
 #   scripts/gpu-tests.sh PUBLISHED [LOG] [-- runner options]
 #
 # PUBLISHED  a folder made by: dotnet publish tests/IlgpuSparse.Tests -c Release -o PUBLISHED   (PlotPlatforms=none leaves 60 MB of plotting libraries out)
-# LOG        where everything is written as well; default gpu-tests.log
+# LOG        where everything is written, each test when it begins and when it ends; default gpu-tests.log. Shown are failures and sums.
 # options    of the test runner, e.g. -class "IlgpuSparse.Tests.Gpu.*"; default: all tests
 #
+# Tests of ILGPU's CPU accelerator are skipped, which every machine runs; ILGPUSPARSE_TEST_KINDS (CpuAccelerator, Cuda, OpenCl, separated by commas) chooses others.
 # A published copy without models/ reads those of the repository. OpenCL devices are tested where there are any; NVIDIA's OpenCL, which is often installed without being registered, is
 # registered for a second run. Exits with 1 when a test failed.
 set -uo pipefail
@@ -18,7 +19,7 @@ if [ $# -gt 0 ] && [ "$1" != -- ]; then log=$1; shift; fi
 if [ "${1:-}" = -- ]; then shift; fi
 [ -f "$published/IlgpuSparse.Tests.dll" ] || { echo "no IlgpuSparse.Tests.dll in $published" >&2; exit 2; }
 [ -e "$published/models" ] || ln -s "$repository/models" "$published/models"
-export DOTNET_SYSTEM_GLOBALIZATION_INVARIANT=1
+export DOTNET_SYSTEM_GLOBALIZATION_INVARIANT=1 ILGPUSPARSE_TEST_KINDS="${ILGPUSPARSE_TEST_KINDS:-Cuda,OpenCl}"
 
 temporary=$(mktemp -d)
 trap 'rm -rf "$temporary"' EXIT
@@ -28,7 +29,7 @@ status=0
 tests() {
     echo "== $1" | tee -a "$log"
     shift
-    dotnet "$published/IlgpuSparse.Tests.dll" -noColor -noLogo "$@" 2>&1 | tee -a "$log"
+    dotnet "$published/IlgpuSparse.Tests.dll" -noColor -noLogo -reporter verbose "$@" 2>&1 | tee -a "$log" | grep -v --line-buffered '\[STARTING\]\|\[FINISHED\]'
     [ "${PIPESTATUS[0]}" -eq 0 ] || status=1
 }
 
