@@ -7,7 +7,7 @@ namespace IlgpuSparse.Tests.Gpu;
 public sealed class FusedPlanTests
 {
     // labels of 128 bits, K and V of 128 channels in 16 bits
-    private static FusedPlan Plan(int sets, int context) => new(sets, context, (context + 15) / 16, 16, 512);
+    private static FusedPlan Plan(int sets, int context) => new(sets, context, (context + 15) / 16, (context + 15) / 16, 16, 512);
 
     // a device of 132 multiprocessors with room for two groups each, eighteen, sixteen or eight of which can be a cluster
     private static ClusterRoom Active(int groups) => groups switch { 1 => new(264, 132), 2 => new(132, 66), 4 => new(66, 30), 6 => new(43, 21), 8 => new(30, 15), 16 => new(15, 7), _ => default };
@@ -64,6 +64,15 @@ public sealed class FusedPlanTests
         };
         Assert.Equal(fused, plan.Groups(FusedSteps.Auto, FusedStepKernel.Groups, Room, Fitting) > 0);
         Assert.True(plan.Groups(FusedSteps.On, FusedStepKernel.Groups, Room, Fitting) > 0);
+    }
+
+    [Fact]
+    public void BudgetsOfTheirOwnTakeRoomAndNoTime()
+    {
+        var plan = Plan(8, 16_384);
+        var own = plan with { Most = 16_384 };
+        Assert.Equal(8, own.Groups(FusedSteps.Auto, FusedStepKernel.Groups, Room, Active));
+        Assert.Equal(16 * plan.Args(8, 128, 128, FusedStepKernel.Tuning).ListRoom, own.Args(8, 128, 128, FusedStepKernel.Tuning).ListRoom);
     }
 
     [Fact]

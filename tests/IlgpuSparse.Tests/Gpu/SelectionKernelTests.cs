@@ -78,7 +78,7 @@ public sealed class SelectionKernelTests(Accelerators accelerators) : IDisposabl
     [MemberData(nameof(Forms))]
     public void TensorCoreScoresOfLabelsTwoBesideEachOther(LabelFormat format, LabelScaling scaling)
     {
-        if (format == LabelFormat.F16) return;
+        if (!ScoreKernel.IsNarrow(format, 1, 0)) return;
         var random = new Random(_seed);
         int channels = random.Next(1, 64 / format.Bits() + 1), units = 1 << random.Next(3);
         Assert.True(ScoreKernel.IsNarrow(format, channels, 0));

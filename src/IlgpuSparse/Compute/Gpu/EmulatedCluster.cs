@@ -1,6 +1,7 @@
 using System.Collections.Concurrent;
 using System.Runtime.CompilerServices;
 using ILGPU;
+using IlgpuSparse.Compute.Gpu.Kernels.Fused;
 
 namespace IlgpuSparse.Compute.Gpu;
 
@@ -11,7 +12,7 @@ namespace IlgpuSparse.Compute.Gpu;
 internal static unsafe class EmulatedCluster
 {
     private static readonly ConcurrentDictionary<int, Barrier> s_barriers = new();
-    private static readonly nint[] s_anchors = new nint[16];
+    private static readonly nint[] s_anchors = new nint[FusedStepKernel.MaxGroups];
 
     /// <summary>Tells the others where the group's memory lies, before a <see cref="Sync"/>.</summary>
     public static void Enter(ref uint anchor)

@@ -283,7 +283,11 @@ public sealed class GpuBackend : ComputeBackend
     public override void BlendMeanValue(AttentionShape shape, KvLayer cache, ValueSums sums, StepBatch batch, TokenSets sets, DeviceSpan y) =>
         _meanValue.Blend(shape, cache, sums, batch, sets, y, Stream);
 
-    internal override bool TrySumChannels(AttentionShape shape, int rows, DeviceSpan q, DeviceSpan k, DeviceSpan parts, int partRows, int before) => _channelSums.Run(shape, rows, q, k, parts, partRows, before, Stream);
+    internal override bool TrySumChannels(AttentionShape shape, int rows, DeviceSpan q, DeviceSpan k, DeviceSpan parts, int partRows, int before)
+    {
+        _channelSums.Run(shape, rows, q, k, parts, partRows, before, Stream);
+        return true;
+    }
 
     /// <inheritdoc/>
     public override void Dispose()

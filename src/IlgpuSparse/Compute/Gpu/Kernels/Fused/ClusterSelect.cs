@@ -37,7 +37,7 @@ internal struct ClusterSelect
     public int Ahead;
 
     /// <summary>
-    /// Fills the groups' lists and the set in memory. <see cref="ListTarget.Before"/> is not known before. Needs <see cref="GroupScan.MaxWarps"/> words in <paramref name="totals"/>; the group's histogram is complete.
+    /// Fills the groups' lists and the set in memory. <see cref="ListTarget.Before"/> is not known before. Needs <see cref="GroupScan.MaxWarps"/> words in <paramref name="totals"/>; the group's histogram is complete. <paramref name="scores"/> are gone afterwards.
     /// </summary>
     public readonly void Run<TCluster, THead>(SelectView select, VisibleRange range, KvView cache, AttentionArgs attention, ArrayView<uint> counts, ArrayView<ulong> open, ArrayView<float> scores, ArrayView<uint> masks, ArrayView<uint> totals, int keepsScores)
         where TCluster : struct, IKernelCount

@@ -4,7 +4,7 @@ using IlgpuSparse.Compute.Gpu.Kernels.Selection;
 namespace IlgpuSparse.Compute.Gpu.Kernels.Fused;
 
 /// <summary>
-/// Dynamic shared memory of <see cref="FusedStepKernel"/>, in units of 16 bytes: the histogram (afterwards what the groups send of the outputs), open tokens, the list of tokens to attend to; then scores and their bits, in
+/// Dynamic shared memory of <see cref="FusedStepKernel"/>, in units of 16 bytes: the histogram (afterwards what the groups send of the outputs), open tokens, the list of tokens to attend to; then scores, over which the kept tokens are laid, and their bits, in
 /// whose place the rings come.
 /// </summary>
 internal static class FusedLayout

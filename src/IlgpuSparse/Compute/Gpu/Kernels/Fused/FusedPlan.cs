@@ -5,10 +5,11 @@ namespace IlgpuSparse.Compute.Gpu.Kernels.Fused;
 /// <summary>Sizes of a step that may be one <see cref="FusedStepKernel"/>, and the rule by which it is: the only place that decides.</summary>
 /// <param name="Clusters">Sets of all rows, a cluster each.</param>
 /// <param name="Span">Tokens of the longest row that are scored.</param>
-/// <param name="Budget">Most tokens of a set.</param>
+/// <param name="Most">Most tokens of a set, for which there has to be room.</param>
+/// <param name="Budget">Tokens of a set by the rule, before sets have budgets of their own.</param>
 /// <param name="LabelBytes">Bytes of a token's label.</param>
 /// <param name="KvBytes">Bytes of a token's K and V of a kv head.</param>
-internal readonly record struct FusedPlan(int Clusters, int Span, int Budget, int LabelBytes, int KvBytes)
+internal readonly record struct FusedPlan(int Clusters, int Span, int Most, int Budget, int LabelBytes, int KvBytes)
 {
     // As measured on an H100 with K and V of 16 bits. Microseconds of a step that has nothing to read, what each group of a cluster adds, what each pair, as all wait for all, and what it costs where
     // groups share multiprocessors.
@@ -28,7 +29,7 @@ internal readonly record struct FusedPlan(int Clusters, int Span, int Budget, in
     /// <summary>The launch's sizes of shared memory.</summary>
     public FusedArgs Args(int groups, int unit, int headDim, DecodeTuning tuning) => new()
     {
-        ListRoom = FusedLayout.ListRoom(Budget, groups),
+        ListRoom = FusedLayout.ListRoom(Most, groups),
         WorkUnits = Math.Max(TensorDecodeKernel.SharedBytes(headDim, tuning.Warps, tuning.Stages) / 16, FusedLayout.ScoreUnits(Slice(groups, unit), tuning.Warps)),
     };
 

@@ -40,7 +40,7 @@ internal static class FusedStepKernel
 
     /// <summary>As the one before, with another pipeline.</summary>
     public static KernelVariant Variant(LabelFormat format, int queries, bool narrow, Type element, int channels, int groups, Type pipeline, int threads) =>
-        KernelVariant.Of(typeof(FusedStepKernel), nameof(Run), threads, ScoreKernel.Product(format, narrow), KernelCounts.Of(Units(format, queries, narrow)), KernelCounts.Of(Tiles(queries)), element,
+        KernelVariant.Of(typeof(FusedStepKernel), nameof(Run), threads, ScoreKernel.Product(format, narrow, Tiles(queries)), KernelCounts.Of(Units(format, queries, narrow)), KernelCounts.Of(Tiles(queries)), element,
             HeadSizes.Of(channels), pipeline, KernelCounts.Of(groups)) with
         {
             CudaOnly = true,

@@ -6,7 +6,7 @@ namespace IlgpuSparse.Compute.Gpu.Kernels.Linear;
 /// </summary>
 /// <remarks>
 /// Products are wide and narrow in turn: a wide one takes more than half of a multiprocessor's shared memory, so that no multiprocessor has two of its groups, and leaves room for one of the next. Were all narrow, two groups would
-/// begin on whichever multiprocessors are free first, and all others wait for those; behind a sparse step as one kernel, which does not use all multiprocessors, that cost 10 µs a layer of Llama-2-7B.
+/// begin on whichever multiprocessors are free first, and all others wait for those; behind a sparse step as one kernel, which does not use all multiprocessors alike, that cost 10 µs a layer of Llama-2-7B.
 /// </remarks>
 internal sealed class ProductChain
 {

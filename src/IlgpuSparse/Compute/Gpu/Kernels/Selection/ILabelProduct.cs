@@ -5,7 +5,7 @@ namespace IlgpuSparse.Compute.Gpu.Kernels.Selection;
 /// <summary>How a warp multiplies labels by queries on tensor cores.</summary>
 /// <remarks>
 /// A lane loads one word of four tokens in 16 bytes; g = lane / 4 says which four of a unit of 32 tokens, t = lane % 4 which words. The tokens are rows g and g + 8 of two products of 16
-/// tokens. A query takes two columns of the right side, 2h and 2h + 1, so that lane t gets the scores of query t of a tile of four. Columns without a query hold the first one again.
+/// tokens. A query takes two columns of the right side, 2h and 2h + 1, so that lane t gets the scores of query t of a tile of four. Columns without a query hold the first one again. All of this is said of <see cref="Beside"/> 1; see <see cref="NarrowProduct{TBits}"/> for 2.
 /// </remarks>
 internal interface ILabelProduct
 {

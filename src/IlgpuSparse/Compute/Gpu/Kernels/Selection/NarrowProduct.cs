@@ -4,7 +4,7 @@ namespace IlgpuSparse.Compute.Gpu.Kernels.Selection;
 
 /// <summary>
 /// As <see cref="IntegerProduct{TBits}"/>, for a single query and labels of at most two words, which would leave two of a quad's four lanes without any: lanes 0 and 1 hold those of one token and lanes 2 and 3 those of the token
-/// 32 behind it. A product has 32 rows' worth of bytes either way; here its left half meets the query in columns 0 to 3 and its right half in columns 4 to 7, so that a token takes half of the loads and products.
+/// 32 behind it. A row of a product has 32 bytes either way; here the first token's half of them meets the query in columns 0 to 3 and the other's half in columns 4 to 7, so that a token takes half of the loads and products.
 /// </summary>
 internal readonly struct NarrowProduct<TBits> : ILabelProduct
     where TBits : struct, ILabelBits

@@ -4,7 +4,7 @@ using IlgpuSparse.Compute.Gpu.Kernels.Attention;
 namespace IlgpuSparse.Compute.Gpu.Kernels.Selection;
 
 /// <summary>
-/// Label products by tensor cores, 32 tokens a warp at a time: one pass over the labels for all query heads of a set. The same kernel can go on to the selection: with the first histogram
+/// Label products by tensor cores, some units of 32 or 64 tokens a warp at a time: one pass over the labels for all query heads of a set. The same kernel can go on to the selection: with the first histogram
 /// for long contexts, or, where a set fits one <see cref="KeyTile"/>, with all of it in the set's last group.
 /// </summary>
 /// <remarks>
@@ -31,7 +31,7 @@ internal static class ScoreKernel
     /// <summary>Scores and their histogram in shared memory, for a kernel that goes on with them: labels are asked for well ahead, because there are few warps to do it.</summary>
     public const int InCluster = 16;
 
-    /// <summary>Tokens a warp scores at once.</summary>
+    /// <summary>Tokens of a unit, of which a warp scores a few at once; of narrow labels it has two times as many (<see cref="TokensOf"/>).</summary>
     public const int UnitTokens = 32;
 
     /// <summary>Most query heads a set.</summary>
@@ -85,7 +85,7 @@ internal static class ScoreKernel
     public static bool HasSelection(LabelFormat format, int laneWords) => laneWords <= format switch { LabelFormat.F16 => 4, LabelFormat.Int8 => 2, _ => 1 };
 
     public static KernelVariant Variant(LabelFormat format, int laneWords, int units, int tiles, int mode, bool narrow = false) => KernelVariant.Of(typeof(ScoreKernel), nameof(Run), GroupSize(mode),
-        Product(format, narrow), KernelCounts.Of(laneWords), KernelCounts.Of(units), KernelCounts.Of(tiles), KernelCounts.Of(mode)) with
+        Product(format, narrow, tiles), KernelCounts.Of(laneWords), KernelCounts.Of(units), KernelCounts.Of(tiles), KernelCounts.Of(mode)) with
     {
         CudaOnly = true,
         // said so that the driver does not save registers for more groups, and spill
@@ -96,15 +96,17 @@ internal static class ScoreKernel
     /// <summary>Tiles as a constant of the kernel, for sets of <paramref name="queries"/>: 0 for a single query, whose scores every lane has.</summary>
     public static int Tiles(int queries) => queries == 1 ? 0 : queries <= TileHeads ? 1 : MaxHeads / TileHeads;
 
-    /// <summary>Whether labels of <paramref name="channels"/> for sets of a single query (no <paramref name="tiles"/>) are multiplied two beside each other.</summary>
-    public static bool IsNarrow(LabelFormat format, int channels, int tiles) => tiles == 0 && format != LabelFormat.F16 && LabelLayer.WordsFor(format, channels) <= 2;
+    /// <summary>Whether labels of <paramref name="channels"/> for sets of a single query (no <paramref name="tiles"/>) are multiplied two beside each other: those of up to 64 bits, but for the eight channels that are so few in 8 bits.</summary>
+    public static bool IsNarrow(LabelFormat format, int channels, int tiles) => tiles == 0 && format is LabelFormat.Int1 or LabelFormat.Int2 or LabelFormat.Int4 && LabelLayer.WordsFor(format, channels) <= 2;
 
     /// <summary>Tokens of a unit.</summary>
     public static int TokensOf(bool narrow) => narrow ? 2 * UnitTokens : UnitTokens;
 
     /// <summary>The <see cref="ILabelProduct"/> of labels.</summary>
-    public static Type Product(LabelFormat format, bool narrow) =>
-        format == LabelFormat.F16 ? typeof(HalfProduct) : (narrow ? typeof(NarrowProduct<>) : typeof(IntegerProduct<>)).MakeGenericType(LabelBits.Of(format));
+    /// <exception cref="ArgumentException">Narrow for several queries, whose scores lanes share.</exception>
+    public static Type Product(LabelFormat format, bool narrow, int tiles) =>
+        narrow && tiles != 0 ? throw new ArgumentException($"labels beside each other are for sets of one query, not {tiles} tiles", nameof(tiles))
+        : format == LabelFormat.F16 ? typeof(HalfProduct) : (narrow ? typeof(NarrowProduct<>) : typeof(IntegerProduct<>)).MakeGenericType(LabelBits.Of(format));
 
     public static IEnumerable<KernelVariant> Variants =>
         from format in Enum.GetValues<LabelFormat>()
