@@ -4,7 +4,7 @@
 #   scripts/gpu-tests.sh PUBLISHED [LOG] [-- runner options]
 #
 # PUBLISHED  a folder made by: dotnet publish tests/IlgpuSparse.Tests -c Release -o PUBLISHED   (PlotPlatforms=none leaves 60 MB of plotting libraries out)
-# LOG        where everything is written, each test when it begins and when it ends; default gpu-tests.log. Shown are failures and sums.
+# LOG        where everything is written, each test when it begins and when it ends; default gpu-tests.log. Shown are failures, what is skipped, and sums.
 # options    of the test runner, e.g. -class "IlgpuSparse.Tests.Gpu.*"; default: all tests
 #
 # Tests of ILGPU's CPU accelerator are skipped, which every machine runs; ILGPUSPARSE_TEST_KINDS (CpuAccelerator, Cuda, OpenCl, separated by commas) chooses others.

@@ -30,6 +30,8 @@ public sealed class SelectionKernelTests(Accelerators accelerators) : IDisposabl
 
     public static TheoryData<LabelFormat, LabelScaling> Forms => [.. from f in Enum.GetValues<LabelFormat>() from s in Enum.GetValues<LabelScaling>() select (f, s)];
 
+    public static TheoryData<LabelFormat, LabelScaling> NarrowForms => [.. from f in Enum.GetValues<LabelFormat>() where ScoreKernel.IsNarrow(f, 1, 0) from s in Enum.GetValues<LabelScaling>() select (f, s)];
+
     public static TheoryData<Way, string> WaysAndPatterns => [.. from w in Enum.GetValues<Way>() from p in (string[])["normal", "equal", "one bin", "few values", "strange"] select (w, p)];
 
     private GpuDevice Device => _backend.Device;
@@ -75,10 +77,9 @@ public sealed class SelectionKernelTests(Accelerators accelerators) : IDisposabl
     }
 
     [Theory]
-    [MemberData(nameof(Forms))]
+    [MemberData(nameof(NarrowForms))]
     public void TensorCoreScoresOfLabelsTwoBesideEachOther(LabelFormat format, LabelScaling scaling)
     {
-        if (!ScoreKernel.IsNarrow(format, 1, 0)) return;
         var random = new Random(_seed);
         int channels = random.Next(1, 64 / format.Bits() + 1), units = 1 << random.Next(3);
         Assert.True(ScoreKernel.IsNarrow(format, channels, 0));
@@ -90,29 +91,21 @@ public sealed class SelectionKernelTests(Accelerators accelerators) : IDisposabl
     }
 
     [Theory]
-    [InlineData(ScoreKernel.WithSelection)]
-    [InlineData(ScoreKernel.WithBins)]
-    [InlineData(ScoreKernel.WithMaximum)]
-    [InlineData(ScoreKernel.WithMassSelection)]
-    public void ScoresAndSetsOfLabelsTwoBesideEachOther(int mode)
+    [InlineData(ScoreKernel.WithSelection, false)]
+    [InlineData(ScoreKernel.WithBins, false)]
+    [InlineData(ScoreKernel.WithMaximum, false)]
+    [InlineData(ScoreKernel.WithMassSelection, false)]
+    [InlineData(ScoreKernel.WithSelection, true)]
+    [InlineData(ScoreKernel.WithBins, true)]
+    [InlineData(ScoreKernel.WithMaximum, true)]
+    [InlineData(ScoreKernel.WithMassSelection, true)]
+    public void ScoresAndSetsInOneGo(int mode, bool narrow)
     {
         var random = new Random(_seed);
-        using var labels = Labels(random, LabelFormat.Int2, LabelScaling.Static, new AttentionShape(1, 1, 64, random.Next(2) * 90), 32, 150, 40);
-        CheckScores(labels, random, 1, GroupReduction.Max, ScoreKernel.Variant(LabelFormat.Int2, 1, 1, 0, mode, narrow: true), 2,
-            mode is ScoreKernel.WithMaximum or ScoreKernel.WithMassSelection ? new SelectionRule(1, 2, 5, Sinks: 2, Recent: 3, TopP: 0.1f + 0.8f * random.NextSingle()) : new SelectionRule(1, 8, 5, Sinks: 2, Recent: 3));
-    }
-
-    [Theory]
-    [InlineData(ScoreKernel.WithSelection)]
-    [InlineData(ScoreKernel.WithBins)]
-    [InlineData(ScoreKernel.WithMaximum)]
-    [InlineData(ScoreKernel.WithMassSelection)]
-    public void ScoresAndSetsInOneGo(int mode)
-    {
-        var random = new Random(_seed);
-        var shape = new AttentionShape(2, 1, 64);
-        using var labels = Labels(random, LabelFormat.Int2, LabelScaling.Static, shape, 64, 150, 40);
-        CheckScores(labels, random, 1, GroupReduction.Max, ScoreKernel.Variant(LabelFormat.Int2, 1, 1, 1, mode), 1,
+        // labels two beside each other are for sets of one query
+        var shape = narrow ? new AttentionShape(1, 1, 64, random.Next(2) * 90) : new AttentionShape(2, 1, 64);
+        using var labels = Labels(random, LabelFormat.Int2, LabelScaling.Static, shape, narrow ? 32 : 64, 150, 40);
+        CheckScores(labels, random, 1, GroupReduction.Max, ScoreKernel.Variant(LabelFormat.Int2, 1, 1, narrow ? 0 : 1, mode, narrow), narrow ? 2 : 1,
             mode is ScoreKernel.WithMaximum or ScoreKernel.WithMassSelection ? new SelectionRule(1, 2, 5, Sinks: 2, Recent: 3, TopP: 0.1f + 0.8f * random.NextSingle()) : new SelectionRule(1, 8, 5, Sinks: 2, Recent: 3));
     }
 

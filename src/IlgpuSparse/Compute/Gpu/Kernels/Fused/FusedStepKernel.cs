@@ -96,10 +96,9 @@ internal static class FusedStepKernel
         var totals = SharedMemory.Allocate<uint>(GroupScan.MaxWarps);
         var known = SharedMemory.Allocate<int>(2);
 
-        int row = Grid.IdxZ, set = Grid.IdxY, unit = TUnits.Value * TProduct.Beside * ScoreKernel.UnitTokens;
+        int row = Grid.IdxZ, set = Grid.IdxY, unit = LabelProduct.Tokens<TProduct, TUnits>();
         // Kernels before this one in a graph may still run. None of them writes what is read here: positions advance at the end of a step, which is the end of its graph, and tables, factors and channels are the host's.
         var range = VisibleRange.Of(select, row);
-        int origin = range.First & ~(unit - 1);
         long number = (long)row * Grid.DimY + set;
         // What follows is kept there, or found out again from what is there, and not in registers while the scores are made.
         if (Group.IdxX == 0)
@@ -107,10 +106,9 @@ internal static class FusedStepKernel
             known[0] = range.Budget(select, number);
             known[1] = range.Last;
         }
-        int slice = FusedLayout.Slice(range.Last + 1 - origin, TCluster.Value, unit);
-        int start = origin + Grid.IdxX * slice, end = Math.Min(start + slice, range.Last + 1);
+        var slice = ClusterSlice.Of<TCluster>(range, unit);
         var queries = QuerySet.Of(labels, score, row, set);
-        AskForLabels(labels, queries, start, end, unit);
+        AskForLabels(labels, queries, slice.Start, slice.End, unit);
         AskForQueries<THead>(q, attention, score, queries);
         DependentLaunch.AwaitEarlier();
         // Not before: the steps behind the next one would start as well, and take each other's places.
@@ -121,14 +119,11 @@ internal static class FusedStepKernel
         // second-level cache (cp.async.cg), past what a first-level cache may hold. No cluster relies on another: where several have sets of the kv head each writes the row.
         if (own.AreMissing && Grid.IdxX == TCluster.Value - 1 && Group.IdxX >> 5 == (Group.DimX >> 5) - 2) own.Write(row, queries.KvHead, range.Last);
         var scores = work.Cast<float>();
-        float inverse = SliceScores.Of<TProduct, KernelCounts.N1, TUnits, TTiles, KernelCounts.N16>(labels, score, queries, range, range.First, start, end, scores, -(long)start, counts, fragments, columns).Inverse;
+        float inverse = SliceScores.Of<TProduct, KernelCounts.N1, TUnits, TTiles, KernelCounts.N16>(labels, score, queries, range, range.First, slice.Start, slice.End, scores, -(long)slice.Start, counts, fragments, columns).Inverse;
         Group.Barrier();
 
         range = VisibleRange.At(select, known[1]);
-        origin = range.First & ~(unit - 1);
-        slice = FusedLayout.Slice(range.Last + 1 - origin, TCluster.Value, unit);
-        start = origin + Grid.IdxX * slice;
-        end = Math.Min(start + slice, range.Last + 1);
+        slice = ClusterSlice.Of<TCluster>(range, unit);
         SplitPlace place;
         place.Row = row;
         place.FirstHead = queries.FirstHead;
@@ -143,9 +138,9 @@ internal static class FusedStepKernel
         ClusterSelect selection;
         selection.Number = number;
         selection.Budget = budget;
-        selection.Slice = slice;
-        selection.Start = start;
-        selection.End = end;
+        selection.Slice = slice.Length;
+        selection.Start = slice.Start;
+        selection.End = slice.End;
         selection.Inverse = inverse;
         selection.KvHead = queries.KvHead;
         selection.Ahead = TPipeline.Stages * TensorDecodeKernel.TileTokens << TPipeline.WarpShift;
@@ -155,7 +150,7 @@ internal static class FusedStepKernel
         selection.Own.Before = 0;
         selection.Own.First = place.Begin << 4;
         selection.Own.Count = Math.Min(budget, place.End << 4) - selection.Own.First;
-        var masks = work.SubView(slice >> 2, args.WorkUnits - (slice >> 2)).Cast<uint>();
+        var masks = work.SubView(slice.Length >> 2, args.WorkUnits - (slice.Length >> 2)).Cast<uint>();
         selection.Run<TCluster, THead>(select, range, cache, attention, counts, open, scores, masks, totals, args.KeepsScores);
 
         place.Begin = 0;

@@ -38,7 +38,7 @@ internal sealed class GpuFusedStep(GpuDevice device, bool tensorCores, ProductCh
     {
         if (Steps == FusedSteps.Off || !Serves(shape, cache, batch, choice)) return false;
         int queries = choice.Reduction == GroupReduction.Sum ? 1 : shape.Heads / choice.Scores.Sets;
-        bool narrow = ScoreKernel.IsNarrow(choice.Labels.Format, choice.Labels.Channels, FusedStepKernel.Tiles(queries));
+        bool narrow = IsNarrow(choice.Labels, queries);
         int unit = FusedStepKernel.Units(choice.Labels.Format, queries, narrow) * ScoreKernel.TokensOf(narrow);
         int visible = shape.Window > 0 ? Math.Min(batch.GridLength, shape.Window) : batch.GridLength;
         var plan = new FusedPlan(
@@ -99,11 +99,12 @@ internal sealed class GpuFusedStep(GpuDevice device, bool tensorCores, ProductCh
         return active;
     }
 
+    private static bool IsNarrow(LabelLayer labels, int queries) => ScoreKernel.IsNarrow(labels.Format, labels.Channels, FusedStepKernel.Tiles(queries));
+
     private KernelVariant Variant(LabelLayer labels, int queries, KvFormat kv, int headDim, int groups)
     {
-        int tiles = FusedStepKernel.Tiles(queries);
-        bool narrow = ScoreKernel.IsNarrow(labels.Format, labels.Channels, tiles);
-        var key = (labels.Format, tiles, narrow, kv, headDim, groups);
+        bool narrow = IsNarrow(labels, queries);
+        var key = (labels.Format, FusedStepKernel.Tiles(queries), narrow, kv, headDim, groups);
         if (!_variants.TryGetValue(key, out var variant))
             _variants[key] = variant = FusedStepKernel.Variant(labels.Format, queries, narrow, kv == KvFormat.F16 ? typeof(TensorF16) : typeof(TensorBF16), headDim, groups, _tuning.Pipeline, 32 * _tuning.Warps);
         return variant;

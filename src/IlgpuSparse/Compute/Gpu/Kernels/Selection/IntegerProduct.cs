@@ -43,7 +43,9 @@ internal readonly struct IntegerProduct<TBits> : ILabelProduct
         for (int i = Group.IdxX; i < set.Tiles * products * 64; i += Group.DimX)
         {
             int unit = i >> 6, tile = set.Tiles == 1 ? 0 : unit / products, register = 2 * (unit - tile * products);
-            int column = (i & 31) >> 2, word = narrow ? (i & 2) >> 1 == column >> 2 ? i & 1 : int.MaxValue >> 8 : i & 3;
+            int column = (i & 31) >> 2, word = i & 3;
+            // the other token's words meet what words meet that the label does not have: zeros
+            if (narrow) word = word >> 1 == column >> 2 ? word & 1 : labels.Words;
             int query = (tile * ScoreKernel.TileHeads + (column >> 1)) * ScoreKernel.MaxChannels;
             // bytes 3 and 2, then 1 and 0
             int shift = ((i & 32) == 0 ? 24 : 8) - 8 * (column & 1);

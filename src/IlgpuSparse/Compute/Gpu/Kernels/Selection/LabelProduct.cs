@@ -51,6 +51,12 @@ internal static class LabelProduct
         }
     }
 
+    /// <summary>Tokens that a warp scores at once.</summary>
+    public static int Tokens<TProduct, TUnits>()
+        where TProduct : struct, ILabelProduct
+        where TUnits : struct, IKernelCount
+        => TUnits.Value * TProduct.Beside * ScoreKernel.UnitTokens;
+
     /// <summary>Where the token of score number <paramref name="score"/> of a lane lies in the units of a warp: its own of 32, or two beside each other of 64.</summary>
     public static int Place<TProduct>(int score)
         where TProduct : struct, ILabelProduct

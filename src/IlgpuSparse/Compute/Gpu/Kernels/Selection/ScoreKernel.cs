@@ -138,7 +138,7 @@ internal static class ScoreKernel
         var columns = SharedMemory.Allocate<float>(3 * TTiles.Slots * TileHeads);
         int set = Grid.IdxY, row = Grid.IdxZ;
         int position = labels.Positions[row], first = score.FirstVisible(position);
-        int origin = first & ~(TUnits.Value * TProduct.Beside * UnitTokens - 1);
+        int origin = first & ~(LabelProduct.Tokens<TProduct, TUnits>() - 1);
         int start = origin + Grid.IdxX * score.ChunkTokens, end = Math.Min(start + score.ChunkTokens, position + 1);
         if (start <= position)
         {

@@ -39,7 +39,7 @@ internal struct SliceScores
         var summands = columns.SubView(TTiles.Slots * ScoreKernel.TileHeads, TTiles.Slots * ScoreKernel.TileHeads);
         var spreads = columns.SubView(2 * TTiles.Slots * ScoreKernel.TileHeads, TTiles.Slots * ScoreKernel.TileHeads);
         int kvHead = queries.KvHead, table = queries.Row * labels.MaxBlocks;
-        int unit = TUnits.Value * TProduct.Beside * ScoreKernel.UnitTokens, stride = (Group.DimX >> 5) * unit, token = start + (Group.IdxX >> 5) * unit;
+        int unit = LabelProduct.Tokens<TProduct, TUnits>(), stride = (Group.DimX >> 5) * unit, token = start + (Group.IdxX >> 5) * unit;
         ulong policy = Loads.EvictFirst();
         var words = new U4[TUnits.Slots * TWords.Slots];
         var following = new U4[TUnits.Slots * TWords.Slots];
