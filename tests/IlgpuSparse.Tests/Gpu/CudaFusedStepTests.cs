@@ -45,6 +45,23 @@ public sealed class CudaFusedStepTests(Accelerators accelerators)
     }
 
     [Theory]
+    // slices whose scores shared memory has room for, and longer ones, of labels as they are and two beside each other, and of sets of several queries; scores that are equal, in slices of both kinds
+    [InlineData(1, 2, 2, "channels=64,bits=2", 20_000, false)]
+    [InlineData(1, 2, 2, "channels=99,bits=1", 32_768, false)]
+    [InlineData(2, 2, 2, "channels=32,bits=2", 60_001, false)]
+    [InlineData(3, 8, 2, "channels=27,bits=4,scaling=token", 70_001, false)]
+    [InlineData(2, 8, 1, "channels=64,bits=2", 55_000, false)]
+    [InlineData(2, 8, 1, "channels=99,bits=1", 50_000, false)]
+    [InlineData(2, 8, 2, "channels=16,bits=8", 60_000, false)]
+    [InlineData(1, 2, 2, "channels=64,bits=2", 30_000, true)]
+    [InlineData(2, 2, 2, "channels=64,bits=2", 20_000, true)]
+    public void SlicesOfKernelsApart(int groups, int heads, int kvHeads, string label, int length, bool equal)
+    {
+        var random = new Random(_seed);
+        Run(8, new(heads, kvHeads, 128), KvFormat.F16, "tokens=1/16," + label, test => test.Check(random, equal), groups, [length, length / 7]);
+    }
+
+    [Theory]
     [InlineData(1)]
     [InlineData(2)]
     [InlineData(4)]
@@ -132,12 +149,15 @@ public sealed class CudaFusedStepTests(Accelerators accelerators)
         Run(null, new(8, 2, 128), format, settings, test => Assert.False(test.IsFused(random)), 300);
     }
 
-    private void Run(int? groups, AttentionShape shape, KvFormat format, string settings, Action<FusedStepCase> check, params int[] lengths)
+    private void Run(int? groups, AttentionShape shape, KvFormat format, string settings, Action<FusedStepCase> check, params int[] lengths) => Run(groups, shape, format, settings, check, null, lengths);
+
+    private void Run(int? groups, AttentionShape shape, KvFormat format, string settings, Action<FusedStepCase> check, int? residentGroups, int[] lengths)
     {
         var device = accelerators.Open(GpuKind.Cuda);
         Assert.SkipWhen(device.Accelerator is CudaAccelerator { Architecture.Major: int major } && !ThreadCluster.IsKnownTo(major), $"{device.Report} has no thread-block clusters");
         using var backend = GpuBackend.Create(device, leaveOpen: true);
         backend.Fused.Groups = groups;
+        backend.Resident.Groups = residentGroups;
         using var test = new FusedStepCase(backend, new Random(_seed), shape, format, settings, $"seed {_seed}, clusters of {groups}", lengths);
         Assert.SkipWhen(groups > ThreadCluster.PortableSize && !test.IsFused(new Random(_seed)), $"{device.Report} runs no clusters of {groups} groups");
         check(test);

@@ -5,6 +5,7 @@ using IlgpuSparse.Calibration;
 using IlgpuSparse.Compute;
 using IlgpuSparse.Compute.Gpu;
 using IlgpuSparse.Compute.Gpu.Kernels.Fused;
+using IlgpuSparse.Compute.Gpu.Kernels.Selection;
 using IlgpuSparse.Llama;
 using IlgpuSparse.Model;
 using IlgpuSparse.Tests.Compute;
@@ -95,8 +96,10 @@ internal sealed class FusedStepCase : IDisposable
             _policy.KeepsScores = true;
             Assert.Equal(found, again);
             Assert.Equal(sets, setsAgain);
-            var (apart, _, _, names) = Attend(FusedSteps.Off, q);
+            var (apart, setsOfApart, _, names) = Attend(FusedSteps.Off, q);
             Assert.DoesNotContain(names, IsFusedStep);
+            Assert.StartsWith(nameof(ResidentScoreKernel), names[0], StringComparison.Ordinal);
+            Assert.Equal(apartSets.Select(set => set.Order()), setsOfApart.Select(set => set.Order()));
             if (scores.SequenceEqual(apartScores)) Assert.All(found.Zip(apart), pair => Assert.InRange(pair.First, pair.Second - 1e-4f * (1 + Math.Abs(pair.Second)), pair.Second + 1e-4f * (1 + Math.Abs(pair.Second))));
         }
 

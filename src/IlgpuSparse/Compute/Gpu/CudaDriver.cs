@@ -104,6 +104,14 @@ internal static unsafe partial class CudaDriver
         return cuOccupancyMaxActiveClusters(&clusters, function, &launch) == 0 ? clusters : 0;
     }
 
+    /// <summary>Groups of <paramref name="threads"/> threads of <paramref name="function"/> that a multiprocessor runs at once.</summary>
+    public static int ActiveGroups(IntPtr function, int threads, int dynamicSharedBytes)
+    {
+        int groups;
+        Check(cuOccupancyMaxActiveBlocksPerMultiprocessor(&groups, function, threads, (nuint)dynamicSharedBytes));
+        return groups;
+    }
+
     /// <summary>Free and total bytes of the bound device.</summary>
     public static (long Free, long Total) MemoryInfo()
     {
@@ -198,6 +206,9 @@ internal static unsafe partial class CudaDriver
 
     [LibraryImport(Library)]
     private static partial int cuOccupancyMaxActiveClusters(int* clusters, IntPtr function, LaunchConfig* config);
+
+    [LibraryImport(Library)]
+    private static partial int cuOccupancyMaxActiveBlocksPerMultiprocessor(int* groups, IntPtr function, int threads, nuint dynamicSharedBytes);
 
     [LibraryImport(Library)]
     private static partial int cuMemGetInfo_v2(nuint* free, nuint* total);

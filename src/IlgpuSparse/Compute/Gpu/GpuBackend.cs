@@ -51,7 +51,7 @@ public sealed class GpuBackend : ComputeBackend
         _projectHeads = new GpuProjectHeads(device);
         _score = new GpuScore(device);
         _select = new GpuSelect(device, _score, Memory);
-        Fused = new GpuFusedStep(device, tensorCores, _products.Linear.Chain);
+        Fused = new GpuFusedStep(device, tensorCores, _products.Linear.Chain, _select.Resident);
         _sample = new GpuSample(device, Memory);
         _positions = new GpuPositions(device);
         _meanValue = new GpuMeanValue(device);
@@ -86,6 +86,9 @@ public sealed class GpuBackend : ComputeBackend
 
     /// <summary>Sparse steps as one kernel.</summary>
     internal GpuFusedStep Fused { get; }
+
+    /// <summary>Scores and sets in one kernel whose groups run at once.</summary>
+    internal GpuResidentScore Resident => _select.Resident;
 
     /// <summary>Longest context whose sets are selected behind their scores, by one group each.</summary>
     internal int OneGroupTokens { get => _select.OneGroupTokens; set => _select.OneGroupTokens = value; }
@@ -228,7 +231,7 @@ public sealed class GpuBackend : ComputeBackend
 
     /// <inheritdoc/>
     public override void ScoreAndSelect(AttentionShape shape, LabelLayer labels, StepBatch batch, DeviceSpan q, GroupReduction reduction, SelectionRule rule, TokenScores scores, TokenSets sets) =>
-        _select.ScoreAndSelect(new LabelChoice(shape, labels, q, reduction, rule, scores, sets), default, batch, Stream);
+        _select.ScoreAndSelect(new LabelChoice(shape, labels, q, reduction, rule, scores, sets), default, batch, alone: false, Stream);
 
     /// <inheritdoc/>
     public override void AttendSelected(AttentionShape shape, KvLayer cache, StepBatch batch, DeviceSpan q, TokenSets sets, DeviceSpan y) => _attention.Selected(shape, cache, batch, q, sets, y, Stream);
@@ -246,7 +249,7 @@ public sealed class GpuBackend : ComputeBackend
             AppendMissing(shape, cache, batch, ref own);
             AppendMissing(batch, ref choice);
         }
-        _select.ScoreAndSelect(choice, AttentionLaunch.View(own, shape, cache, batch), batch, Stream);
+        _select.ScoreAndSelect(choice, AttentionLaunch.View(own, shape, cache, batch), batch, alone: cache.Offload is null, Stream);
         AttendSelected(shape, cache, batch, q, choice.Sets, y);
     }
 

@@ -52,6 +52,7 @@ internal static class KernelCatalog
         ProjectHeadsKernel.Variant,
         .. ScorePortableKernel.Variants,
         .. ScoreKernel.Variants,
+        .. ResidentScoreKernel.Variants,
         .. FusedStepKernel.Variants,
         SelectPortableKernel.Variant,
         BinKernel.Variant,

@@ -52,6 +52,14 @@ internal sealed class KernelTable(GpuDevice device) : IDisposable
         return CudaDriver.ActiveClusters(kernel.FunctionPtr, variant.ClusterSize, variant.GroupSize, dynamicSharedBytes);
     }
 
+    /// <summary>Groups of <paramref name="variant"/> with so much dynamic shared memory that a multiprocessor runs at once; 0 on other accelerators.</summary>
+    public int ActiveGroups(KernelVariant variant, int dynamicSharedBytes)
+    {
+        if (Get(variant).Kernel is not CudaKernel kernel) return 0;
+        Accelerator.Bind();
+        return CudaDriver.ActiveGroups(kernel.FunctionPtr, variant.GroupSize, dynamicSharedBytes);
+    }
+
     private LoadedKernel Get(KernelVariant variant)
     {
         if (_kernels.TryGetValue(variant, out var known)) return known;

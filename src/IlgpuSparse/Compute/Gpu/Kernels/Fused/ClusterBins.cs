@@ -4,27 +4,12 @@ using IlgpuSparse.Compute.Gpu.Kernels.Selection;
 namespace IlgpuSparse.Compute.Gpu.Kernels.Fused;
 
 /// <summary>Where the last selected token of a set lies among the histograms of a cluster's groups, each of which has its own in shared memory.</summary>
-internal struct ClusterBins
+internal static class ClusterBins
 {
-    /// <summary>The bin (<see cref="ScoreBins"/>) of the last selected token.</summary>
-    public int Bin;
-
-    /// <summary>Tokens of the set in bins before it.</summary>
-    public int Before;
-
-    /// <summary>Tokens of the set in it.</summary>
-    public int Open;
-
-    /// <summary>Those of <see cref="Before"/> that lie in groups before this one.</summary>
-    public int EarlierBefore;
-
-    /// <summary>Those of <see cref="Open"/> that lie in groups before this one.</summary>
-    public int EarlierOpen;
-
     /// <summary>
     /// Of the set's token of rank <paramref name="wanted"/> (1 or more), from the histograms in <paramref name="counts"/> with their groups of bins behind them. Every warp finds it out for itself: telling each other would take longer.
     /// </summary>
-    public static ClusterBins Find<TCluster>(ArrayView<uint> counts, uint wanted)
+    public static SetBin Find<TCluster>(ArrayView<uint> counts, uint wanted)
         where TCluster : struct, IKernelCount
     {
         int lane = ILGPU.Group.IdxX & 31;
@@ -61,7 +46,7 @@ internal struct ClusterBins
         uint start = upTo - sum.X - sum.Y;
         isMine = start < wanted && wanted <= upTo;
         bool isHigh = wanted > start + sum.X;
-        ClusterBins result;
+        SetBin result;
         result.Bin = (int)GroupScan.WarpSum(isMine ? (uint)low + (isHigh ? 1u : 0u) : 0u);
         result.Before = (int)GroupScan.WarpSum(isMine ? isHigh ? start + sum.X : start : 0u);
         result.Open = (int)GroupScan.WarpSum(isMine ? isHigh ? sum.Y : sum.X : 0u);

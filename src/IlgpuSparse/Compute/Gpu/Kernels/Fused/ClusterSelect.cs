@@ -51,12 +51,11 @@ internal struct ClusterSelect
         // two bits for each of the group's tokens, which are read again once it is known where they go
         int stretch = FusedLayout.Stretch(Slice, Group.DimX >> 5), from = Start + (Group.IdxX >> 5) * stretch;
         var quads = scores.Cast<F4>();
+        var bounds = FilterBounds.Of(last.Bin, Inverse);
         uint found = 0;
         for (int part = 0; part < stretch; part += SetFilter.WarpTokens)
         {
-            int token = from + part + lane * 4;
-            var bits = SetFilter.Bits<SharedScores>(range, quads, -(long)Start, from + part, Math.Min(stretch - part, SetFilter.WarpTokens), End, last.Bin, Inverse,
-                SetFilter.Load<SharedScores>(quads, -(long)Start, token, End), SetFilter.Load<SharedScores>(quads, -(long)Start, token + SetFilter.WarpStep, End));
+            var bits = SetFilter.Bits<SharedScores>(range, quads, -(long)Start, from + part, Math.Min(stretch - part, SetFilter.WarpTokens), End, bounds);
             int at = (part >> 9) * Group.DimX + Group.IdxX;
             masks[at] = bits.Kept;
             masks[at + Group.DimX] = bits.Open;

@@ -11,7 +11,8 @@ namespace IlgpuSparse.Compute.Gpu.Kernels.Fused;
 /// <param name="device">The device.</param>
 /// <param name="tensorCores">Whether tensor-core kernels run; tests use it on the CPU accelerator too, with one group a set or as many as the device runs at once.</param>
 /// <param name="chain">What the products around it are to know.</param>
-internal sealed class GpuFusedStep(GpuDevice device, bool tensorCores, ProductChain chain)
+/// <param name="resident">The scores of kernels apart.</param>
+internal sealed class GpuFusedStep(GpuDevice device, bool tensorCores, ProductChain chain, GpuResidentScore resident)
 {
     private readonly DecodeTuning _tuning = FusedStepKernel.Tuning.On(device);
     private readonly Dictionary<(KernelVariant Variant, int SharedBytes), ClusterRoom> _active = [];
@@ -48,7 +49,8 @@ internal sealed class GpuFusedStep(GpuDevice device, bool tensorCores, ProductCh
             Math.Min(choice.Sets.Factors is null ? choice.Rule.Budget(visible) : visible, choice.Sets.Capacity),
             Math.Min(choice.Rule.Budget(visible), choice.Sets.Capacity),
             choice.Labels.Words * sizeof(uint),
-            2 * shape.HeadDim * cache.Format.ElementBytes());
+            2 * shape.HeadDim * cache.Format.ElementBytes(),
+            resident.Serves(choice, batch));
         int groups = plan.Groups(Steps, Sizes, size => Room(plan, size, unit, shape.HeadDim), size => Active(plan, size, unit, queries, shape, cache, choice));
         if (groups == 0) return false;
 

@@ -8,11 +8,11 @@ namespace IlgpuSparse.Compute.Gpu.Kernels.Linear;
 internal static unsafe class LinearOps
 {
     /// <summary>Starts a copy of 16 bytes at a device address to shared memory, past L1 and with a word about L2; zeros are written instead when <paramref name="bytes"/> is 0.</summary>
-    [IntrinsicImplementation, PtxOp("cp.async.cg.shared.global.L2::cache_hint [$s0], [$1], 16, $2, $3;")]
+    [IntrinsicImplementation, PtxOp("cp.async.cg.shared.global.L2::cache_hint.L2::128B [$s0], [$1], 16, $2, $3;")]
     public static void CopyOnce(ref U4 shared, long address, int bytes, ulong policy) => shared = bytes == 0 ? default : *(U4*)address;
 
     /// <summary>As <see cref="CopyOnce(ref U4, long, int, ulong)"/> to byte <paramref name="at"/> of <paramref name="memory"/>, so that constant distances become part of the instruction.</summary>
-    [IntrinsicImplementation, PtxOp("{ .reg .b32 at; add.s32 at, $s0, $1; cp.async.cg.shared.global.L2::cache_hint [at], [$2], 16, $3, $4; }")]
+    [IntrinsicImplementation, PtxOp("{ .reg .b32 at; add.s32 at, $s0, $1; cp.async.cg.shared.global.L2::cache_hint.L2::128B [at], [$2], 16, $3, $4; }")]
     public static void CopyOnce(ref U4 memory, int at, long address, int bytes, ulong policy) => Unsafe.AddByteOffset(ref memory, at) = bytes == 0 ? default : *(U4*)address;
 
     /// <summary>As <see cref="CopyOnce(ref U4, int, long, int, ulong)"/>, always copied, of lines of which other lanes or instructions ask for the rest.</summary>

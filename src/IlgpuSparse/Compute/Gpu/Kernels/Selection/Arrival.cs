@@ -23,8 +23,32 @@ internal static class Arrival
         return flag != 0;
     }
 
+    /// <summary>
+    /// Makes this group's writes visible, counts it in and waits until all of <paramref name="expected"/> groups, which must run at the same time, are; each thread sees what those have written before. <paramref name="counter"/> goes on
+    /// counting: whoever asks <see cref="IsLast"/> afterwards expects two times as many.
+    /// </summary>
+    public static void AwaitAll(ref int counter, int expected)
+    {
+        Group.Barrier();
+        if (Group.IdxX == 0)
+        {
+            int arrived = CountIn(ref counter) + 1;
+            while (arrived < expected) arrived = Read(ref counter);
+        }
+        Group.Barrier();
+    }
+
     // How many were before this group, which sees what those have written. What a barrier has shown to this thread it shows to the device: the others need no fence of their own. One operation, and one that orders no more than it
     // has to: two fences beside it (membar.gl, which orders all) take longer than itself.
     [IntrinsicImplementation, PtxOp("atom.acq_rel.gpu.global.add.s32 $r, [$g0], 1;")]
     private static int CountIn(ref int counter) => Interlocked.Increment(ref counter) - 1;
+
+    // Those that are counted in, and what they have written.
+    [IntrinsicImplementation, PtxOp("ld.acquire.gpu.global.s32 $r, [$g0];")]
+    private static int Read(ref int counter)
+    {
+        // the others are threads of the operating system, and there may be fewer processors
+        Thread.Yield();
+        return Volatile.Read(ref counter);
+    }
 }

@@ -12,6 +12,9 @@ internal sealed class GpuSelect(GpuDevice device, GpuScore score, MemoryLedger m
 
     private delegate void PlaceLauncher(AcceleratorStream stream, KernelConfig config, SelectView select, int tokens);
 
+    /// <summary>Scores and sets in one kernel whose groups run at once.</summary>
+    public GpuResidentScore Resident { get; } = new(device);
+
     /// <summary>
     /// Longest context, in tokens, whose sets are selected by one group each, behind the scores or by mass; at most <see cref="SetFilterKernel.LongestChunk"/> of such a group, or by mass <see cref="KeyTile"/>'s tokens.
     /// </summary>
@@ -43,9 +46,9 @@ internal sealed class GpuSelect(GpuDevice device, GpuScore score, MemoryLedger m
 
     /// <summary>
     /// Scores and sets by <paramref name="choice"/> in as few kernels as there can be: one for short contexts, two for long ones, and four by mass. The result is that of <see cref="GpuScore.Run"/> and <see cref="Run"/>. Labels that the
-    /// choice lacks, and rows of <paramref name="own"/>, are written meanwhile, where this <see cref="Appends"/>.
+    /// choice lacks, and rows of <paramref name="own"/>, are written meanwhile, where this <see cref="Appends"/>. <paramref name="alone"/> says that no kernels of other streams keep multiprocessors for themselves.
     /// </summary>
-    public void ScoreAndSelect(LabelChoice choice, OwnRowView own, StepBatch batch, AcceleratorStream stream)
+    public void ScoreAndSelect(LabelChoice choice, OwnRowView own, StepBatch batch, bool alone, AcceleratorStream stream)
     {
         if (batch.Rows == 0) return;
         var (shape, labels, q, reduction, rule, scores, sets) = choice;
@@ -59,6 +62,7 @@ internal sealed class GpuSelect(GpuDevice device, GpuScore score, MemoryLedger m
         var view = View(shape, rule, batch, scores, sets);
         bool mass = ByMass(rule, sets), oneGroup = OneGroup(shape, batch, mass);
         view.Scratch = Memory(scores).View(mass);
+        if (alone && Resident.TryRun(choice, scoreView, view, own, batch, stream)) return;
         if (Mode(choice, batch) is not { } mode)
         {
             score.Run(shape, labels, batch, q, reduction, scores, stream);

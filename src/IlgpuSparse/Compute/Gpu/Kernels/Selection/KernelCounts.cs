@@ -3,7 +3,7 @@ namespace IlgpuSparse.Compute.Gpu.Kernels.Selection;
 /// <summary>Numbers as type arguments.</summary>
 internal static class KernelCounts
 {
-    /// <summary>The type argument for <paramref name="value"/>: 3, 5, 6, 0 or a power of two up to 16.</summary>
+    /// <summary>The type argument for <paramref name="value"/>: 3, 5, 6, 0 or a power of two up to 32.</summary>
     public static Type Of(int value) => value switch
     {
         0 => typeof(N0),
@@ -15,6 +15,7 @@ internal static class KernelCounts
         6 => typeof(N6),
         8 => typeof(N8),
         16 => typeof(N16),
+        32 => typeof(N32),
         _ => throw new ArgumentOutOfRangeException(nameof(value), value, null),
     };
 
@@ -70,5 +71,11 @@ internal static class KernelCounts
     {
         public static int Value => 16;
         public static int Slots => 16;
+    }
+
+    internal readonly struct N32 : IKernelCount
+    {
+        public static int Value => 32;
+        public static int Slots => 32;
     }
 }

@@ -33,20 +33,13 @@ internal static class ScoreBins
         return x >= 0f ? (One >> 16) + Half - 1 - octave : Half - (One >> 16) + octave;
     }
 
-    /// <summary>Where a score lies among the bins: one and more for scores from zero on, minus one and less below. It rises with the score, and <see cref="Bound"/> tells the bins apart.</summary>
-    public static float Place(float score, float inverse)
+    /// <summary>A score within a few steps of the least one in the bins before <paramref name="bin"/> (1 or more), for one over <paramref name="spread"/>; not about zero, where many scores have one place.</summary>
+    public static float NearLeast(int bin, float spread)
     {
-        float x = Scaled(score, inverse), distance = 1f + Math.Abs(x);
-        return x < 0f ? -distance : distance;
-    }
-
-    /// <summary>The least <see cref="Place"/> of the bins before <paramref name="bin"/>; not a number where none has one.</summary>
-    public static float Bound(int bin)
-    {
-        uint above = bin == 0 ? 0x7fc00000u : (uint)One + ((uint)(Half - bin) << 16);
-        // of places below zero the next one towards zero
-        uint below = 0x80000000u + (uint)One + ((uint)(bin - Half) << 16) - 1u;
-        return Interop.IntAsFloat(bin < Half ? above : below);
+        // where a sum of one and the distance from zero is rounded up to the bound
+        float bound = Interop.IntAsFloat((uint)One + ((uint)Math.Abs(Half - bin) << 16)), before = Interop.IntAsFloat(Interop.FloatAsInt(bound) - 1u);
+        float distance = (bound - 1f - 0.5f * (bound - before)) * spread;
+        return bin < Half ? distance : -distance;
     }
 
     /// <summary>The bin of the token with <paramref name="key"/>: of its score, or the first for one that is always in.</summary>

@@ -9,6 +9,7 @@ internal sealed class SelectMemory : IDisposable
     private readonly Func<long, GpuBuffer> _allocate;
     private readonly GpuBuffer _counters;
     private readonly GpuBuffer _open;
+    private readonly GpuBuffer? _histograms;
     private readonly int _sets;
     private readonly int _chunksPerSet;
     private readonly int _chunkTokens;
@@ -35,6 +36,7 @@ internal sealed class SelectMemory : IDisposable
         {
             _counters = _allocate((long)_sets * (ScoreBins.Counts + 3 + _filterChunks) * sizeof(uint));
             _open = _allocate((long)_sets * SetFilter.MaxOpen * sizeof(ulong));
+            if (device.IsCuda) _histograms = _allocate((long)GpuResidentScore.MostGroups(device) * ScoreBins.Counts * sizeof(uint));
             _counters.Clear();
         }
         catch
@@ -57,6 +59,7 @@ internal sealed class SelectMemory : IDisposable
             Spreads = counters.SubView(bins + 2 * _sets, _sets).Cast<float>(),
             FilterCounts = counters.SubView(bins + 3 * _sets, (long)_sets * _filterChunks),
             Open = GpuBuffer.View<ulong>(_open),
+            Histograms = _histograms is null ? default : GpuBuffer.View<uint>(_histograms),
             Stride = _chunksPerSet * _chunkTokens,
             Chunks = _chunksPerSet,
             FilterChunks = _filterChunks,

@@ -14,6 +14,9 @@ internal struct SelectScratch
     /// <summary>One over the spread that the bins are of, <c>[set]</c>.</summary>
     public ArrayView<float> Spreads;
 
+    /// <summary>Visible tokens by <see cref="ScoreBins"/>, of the groups of a <see cref="ResidentScoreKernel"/>, <c>[group, <see cref="ScoreBins.Counts"/>]</c>; of length zero where there is none.</summary>
+    public ArrayView<uint> Histograms;
+
     /// <summary>Tokens of a chunk that are kept, and in the upper half those that are open; plus one once they are counted, <c>[set, chunk]</c>.</summary>
     public ArrayView<uint> FilterCounts;
 

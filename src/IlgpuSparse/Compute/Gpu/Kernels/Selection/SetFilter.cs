@@ -62,7 +62,7 @@ internal static class SetFilter
         Group.Barrier();
         int bin = (int)memory.Word[Bin];
 
-        var bits = Bits<FreshScores>(range, quads, scores, origin, stretch, end, bin, inverse, first, second);
+        var bits = Bits<FreshScores>(range, quads, scores, origin, stretch, end, FilterBounds.Of(bin, inverse), first, second);
         uint kept = bits.Kept, open = bits.Open;
 
         // two counts in one word: a group has at most 16384 of either
@@ -100,13 +100,12 @@ internal static class SetFilter
 
     /// <summary>
     /// Which of a warp's <paramref name="stretch"/> tokens (a multiple of <see cref="WarpStep"/>, at most <see cref="WarpTokens"/>) from <paramref name="origin"/> to before <paramref name="end"/> are kept and which are
-    /// open, for <paramref name="bin"/> of the last selected one. Four tokens' scores are number <c>(scores + token) / 4</c> of <paramref name="quads"/>; the lane's <paramref name="first"/> and <paramref name="second"/> are loaded already.
+    /// open, by the <paramref name="bounds"/> of the last selected one's bin. Four tokens' scores are number <c>(scores + token) / 4</c> of <paramref name="quads"/>; the lane's <paramref name="first"/> and <paramref name="second"/> are loaded already.
     /// </summary>
-    public static FilterBits Bits<TScores>(VisibleRange range, ArrayView<F4> quads, long scores, int origin, int stretch, int end, int bin, float inverse, F4 first, F4 second)
+    public static FilterBits Bits<TScores>(VisibleRange range, ArrayView<F4> quads, long scores, int origin, int stretch, int end, FilterBounds bounds, F4 first, F4 second)
         where TScores : struct, IFilterScores
     {
         int token = origin + (Group.IdxX & 31) * 4;
-        float high = ScoreBins.Bound(bin), low = ScoreBins.Bound(bin + 1);
         uint kept = 0, open = 0;
         for (int start = 0; start < stretch; start += 2 * WarpStep)
         {
@@ -114,45 +113,55 @@ internal static class SetFilter
             var fourth = Load<TScores>(quads, scores, token + start + 3 * WarpStep, end);
             int shift = start >> 5;
             // what is not a number is neither, but in the last bin
-            first = Places(first, inverse);
-            second = Places(second, inverse);
-            kept |= (Reaching(first, high) | Reaching(second, high) << 4) << shift;
-            open |= (Reaching(first, low) | Reaching(second, low) << 4) << shift;
+            kept |= (Reaching(first, bounds.High) | Reaching(second, bounds.High) << 4) << shift;
+            open |= (Reaching(first, bounds.Low) | Reaching(second, bounds.Low) << 4) << shift;
             first = third;
             second = fourth;
         }
+        return Bits(range, token, origin, stretch, end, bounds.Bin, kept, open);
+    }
+
+    /// <summary>The same where nothing is loaded yet.</summary>
+    public static FilterBits Bits<TScores>(VisibleRange range, ArrayView<F4> quads, long scores, int origin, int stretch, int end, FilterBounds bounds)
+        where TScores : struct, IFilterScores
+    {
+        int token = origin + (Group.IdxX & 31) * 4;
+        return Bits<TScores>(range, quads, scores, origin, stretch, end, bounds, Load<TScores>(quads, scores, token, end), Load<TScores>(quads, scores, token + WarpStep, end));
+    }
+
+    /// <summary>The same for scores that take long to come: all are asked for before the first is needed.</summary>
+    public static FilterBits BitsAtOnce<TScores>(VisibleRange range, ArrayView<F4> quads, long scores, int origin, int stretch, int end, FilterBounds bounds)
+        where TScores : struct, IFilterScores
+    {
+        int token = origin + (Group.IdxX & 31) * 4;
+        var four = new F4[WarpTokens / WarpStep];
+        for (int i = 0; i < WarpTokens / WarpStep; i++) four[i] = Load<TScores>(quads, scores, token + i * WarpStep, end);
+        uint kept = 0, open = 0;
+        for (int i = 0; i < WarpTokens / WarpStep; i++)
+        {
+            kept |= Reaching(four[i], bounds.High) << (4 * i);
+            open |= Reaching(four[i], bounds.Low) << (4 * i);
+        }
+        return Bits(range, token, origin, stretch, end, bounds.Bin, kept, open);
+    }
+
+    // From bits of the tokens in bins before that of the last selected one, and of those and its own.
+    private static FilterBits Bits(VisibleRange range, int token, int origin, int stretch, int end, int bin, uint kept, uint open)
+    {
         if (bin == ScoreBins.Bins - 1) open = uint.MaxValue;
-        if (origin >= Math.Max(range.First, range.SinkEnd) && origin + stretch <= Math.Min(end, range.RecentStart))
-        {
-            uint within = stretch >= WarpTokens ? uint.MaxValue : (1u << (stretch >> 5)) - 1u;
-            kept &= within;
-            open &= within & ~kept;
-        }
-        else
-        {
-            // the ends of the context, token by token
-            uint visible = 0, forced = 0;
-            for (int n = 0; n < stretch >> 5; n++)
-            {
-                int own = Token(token, n);
-                uint bit = 1u << n;
-                if (own >= range.First && own < end) visible |= bit;
-                if (range.ForcedMask(own) != 0) forced |= bit;
-            }
-            forced &= visible;
-            kept &= visible & ~forced;
-            open &= visible & ~forced & ~kept;
-            // in the first bin, which is before the last selected token's unless it is that one
-            if (bin == 0) open |= forced;
-            else kept |= forced;
-        }
+        uint visible = BitsBefore(token, Math.Min(end, origin + stretch)) & ~BitsBefore(token, range.First), forced = (BitsBefore(token, range.SinkEnd) | ~BitsBefore(token, range.RecentStart)) & visible;
+        kept &= visible & ~forced;
+        open &= visible & ~forced & ~kept;
+        // in the first bin, which is before the last selected token's unless it is that one
+        if (bin == 0) open |= forced;
+        else kept |= forced;
         FilterBits bits;
         bits.Kept = kept;
         bits.Open = open;
         return bits;
     }
 
-    /// <summary>The four scores from <paramref name="token"/> on, for <see cref="Bits"/>; zeros from <paramref name="end"/> on.</summary>
+    /// <summary>The four scores from <paramref name="token"/> on, for <see cref="Bits{TScores}(VisibleRange, ArrayView{F4}, long, int, int, int, FilterBounds, F4, F4)"/>; zeros from <paramref name="end"/> on.</summary>
     public static F4 Load<TScores>(ArrayView<F4> quads, long scores, int token, int end)
         where TScores : struct, IFilterScores
     {
@@ -161,18 +170,16 @@ internal static class SetFilter
         return score;
     }
 
-    private static F4 Places(F4 score, float inverse)
-    {
-        score.X = ScoreBins.Place(score.X, inverse);
-        score.Y = ScoreBins.Place(score.Y, inverse);
-        score.Z = ScoreBins.Place(score.Z, inverse);
-        score.W = ScoreBins.Place(score.W, inverse);
-        return score;
-    }
+    // A bit for each of four scores at the bound or above.
+    private static uint Reaching(F4 score, float bound) =>
+        (score.X >= bound ? 1u : 0u) | (score.Y >= bound ? 2u : 0u) | (score.Z >= bound ? 4u : 0u) | (score.W >= bound ? 8u : 0u);
 
-    // A bit for each of four places at the bound or above.
-    private static uint Reaching(F4 place, float bound) =>
-        (place.X >= bound ? 1u : 0u) | (place.Y >= bound ? 2u : 0u) | (place.Z >= bound ? 4u : 0u) | (place.W >= bound ? 8u : 0u);
+    // Bits of the lane's tokens before `end`, where the lane begins with `first`.
+    private static uint BitsBefore(int first, int end)
+    {
+        int distance = Math.Max(end - first, 0), count = (distance >> 7) * 4 + Math.Min(distance & (WarpStep - 1), 4);
+        return count >= 32 ? uint.MaxValue : (1u << count) - 1u;
+    }
 
     /// <summary>Token number <paramref name="n"/> of the lane that begins with <paramref name="first"/>.</summary>
     public static int Token(int first, int n) => first + (n >> 2) * WarpStep + (n & 3);

@@ -24,11 +24,12 @@ internal struct SliceScores
     /// <param name="end">End of the slice.</param>
     /// <param name="scores">Where the scores go.</param>
     /// <param name="output">Place of token 0 in them.</param>
+    /// <param name="far">Where scores go that <paramref name="scores"/> have no room for, with <see cref="ScoreKernel.Resident"/>.</param>
     /// <param name="bins">Shared memory for the queries (a tile's are <see cref="ScoreKernel.TileHeads"/> times <see cref="ScoreKernel.MaxChannels"/> numbers), then for the histogram.</param>
     /// <param name="fragments">Shared memory for the right-hand sides of the products, <see cref="Fragments"/> of them.</param>
     /// <param name="columns">Shared memory of three numbers a query: factors, summands and spreads.</param>
     public static SliceScores Of<TProduct, TWords, TUnits, TTiles, TMode>(LabelView labels, ScoreView score, QuerySet queries, VisibleRange range, int first, int start, int end,
-        ArrayView<float> scores, long output, ArrayView<uint> bins, ArrayView<U2> fragments, ArrayView<float> columns)
+        ArrayView<float> scores, long output, FarScores far, ArrayView<uint> bins, ArrayView<U2> fragments, ArrayView<float> columns)
         where TProduct : struct, ILabelProduct
         where TWords : struct, IKernelCount
         where TUnits : struct, IKernelCount
@@ -54,7 +55,8 @@ internal struct SliceScores
             for (int i = Group.IdxX; i < (HasBins<TMode>() ? ScoreBins.Bins : SortableKey.TopBins); i += Group.DimX) bins[i] = 0u;
             float spread = spreads[0];
             for (int i = 1; i < queries.Count; i++) spread = Math.Max(spread, spreads[i]);
-            result.Inverse = spread > 1e-30f ? 1f / spread : 1f;
+            // a reciprocal that is a normal number: bins must rise with scores
+            result.Inverse = spread > 1e-30f ? 1f / Math.Min(spread, 1e37f) : 1f;
             Group.Barrier();
         }
         // allocated outside of the loop: inside it would lie in local memory
@@ -94,7 +96,9 @@ internal struct SliceScores
                 {
                     if (u < TUnits.Value * TProduct.Beside)
                     {
-                        scores[output + token + LabelProduct.Place<TProduct>(u)] = best[u];
+                        int own = token + LabelProduct.Place<TProduct>(u);
+                        if (TMode.Value != ScoreKernel.Resident || token < far.NearEnd) scores[output + own] = best[u];
+                        if (TMode.Value == ScoreKernel.Resident && token >= far.Start) far.Scores[far.Output + own] = best[u];
                         if (HasBins<TMode>()) Atomic.Add(ref bins[ScoreBins.Of(best[u], result.Inverse)], 1u);
                     }
                 }
@@ -118,7 +122,8 @@ internal struct SliceScores
                         int own = token + LabelProduct.Place<TProduct>(u);
                         if (((own - first) | (end - 1 - own)) >= 0)
                         {
-                            scores[output + own] = best[u];
+                            if (TMode.Value != ScoreKernel.Resident || token < far.NearEnd) scores[output + own] = best[u];
+                            if (TMode.Value == ScoreKernel.Resident && token >= far.Start) far.Scores[far.Output + own] = best[u];
                             if (TMode.Value == ScoreKernel.WithMaximum) result.Maximum = Math.Max(result.Maximum, SortableKey.Of(best[u]));
                             if (HasBins<TMode>() || TMode.Value == ScoreKernel.WithMaximum) Atomic.Add(ref bins[places[u]], 1u);
                         }
@@ -137,7 +142,7 @@ internal struct SliceScores
     // Whether the histogram is one of ScoreBins.
     private static bool HasBins<TMode>()
         where TMode : struct, IKernelCount
-        => TMode.Value is ScoreKernel.WithBins or ScoreKernel.WithSelection or ScoreKernel.InCluster;
+        => TMode.Value is ScoreKernel.WithBins or ScoreKernel.WithSelection or ScoreKernel.InCluster or ScoreKernel.Resident;
 
     /// <summary>Pairs of words that the right-hand sides of <paramref name="tiles"/> tiles of queries take.</summary>
     public static int Fragments<TProduct, TWords>(int tiles)

@@ -1,0 +1,132 @@
+using ILGPU;
+using IlgpuSparse.Compute.Gpu.Kernels.Attention;
+using IlgpuSparse.Compute.Gpu.Kernels.Fused;
+
+namespace IlgpuSparse.Compute.Gpu.Kernels.Selection;
+
+/// <summary>
+/// Scores and sets in one kernel, all of whose groups are on the device at once: each scores a slice of a set's tokens and keeps the scores in its shared memory until the set's groups have told each other their histograms, so that
+/// scores are neither written to memory nor read again, as far as there is room.
+/// </summary>
+/// <remarks>
+/// Scores and sets are to the last bit those of <see cref="ScoreKernel"/> and <see cref="SetFilterKernel"/>. Groups wait for each other, so there must be no more of them than run at once, and none that others keep from a
+/// multiprocessor for long.
+/// </remarks>
+internal static class ResidentScoreKernel
+{
+    public const int GroupSize = 256;
+
+    /// <summary>Words that a lane loads of a token's label: up to 128 bits a token.</summary>
+    public const int LaneWords = 1;
+
+    // what a group may have so that a multiprocessor of an H100 has room for two
+    private const int GroupBytes = 113 * 1024;
+
+    // units of 16 bytes of the histogram, and afterwards of bits for each of the most tokens of a slice
+    private const int CountUnits = ScoreBins.Counts / 4;
+
+    /// <summary>The formats of labels.</summary>
+    public static IReadOnlyList<LabelFormat> Formats => FusedStepKernel.Formats;
+
+    public static KernelVariant Variant(LabelFormat format, int tiles, bool narrow) =>
+        KernelVariant.Of(typeof(ResidentScoreKernel), nameof(Run), GroupSize, ScoreKernel.Product(format, narrow, tiles), KernelCounts.Of(Units(format, tiles)), KernelCounts.Of(tiles)) with
+        {
+            CudaOnly = true,
+            MinGroups = 2,
+            HoldsNext = true,
+            DynamicSharedBytes = SharedBytes(format, tiles),
+        };
+
+    /// <summary>Units that a warp scores at once.</summary>
+    public static int Units(LabelFormat format, int tiles) => ScoreKernel.Units(format, ScoreKernel.WithBins, LaneWords, tiles);
+
+    public static IEnumerable<KernelVariant> Variants =>
+        from format in Formats
+        from tiles in new[] { 0, 1, 8 }
+        from narrow in new[] { false, true }
+        where !narrow || ScoreKernel.IsNarrow(format, 1, tiles)
+        select Variant(format, tiles, narrow);
+
+    /// <summary>Dynamic shared memory of a group in bytes: what its fragments, columns and a few words leave.</summary>
+    public static int SharedBytes(LabelFormat format, int tiles)
+    {
+        int slots = Math.Max(tiles, 2), fragments = slots * (8 / format.Bits() + 1 >> 1) * 2 * 32;
+        return (GroupBytes - fragments * 8 - 3 * slots * ScoreKernel.TileHeads * sizeof(float) - (GroupScan.MaxWarps + 1) * sizeof(uint)) & ~1023;
+    }
+
+    /// <summary>Sizes for slices of <paramref name="slice"/> tokens: as many of whose scores are kept in shared memory, in units of <paramref name="unit"/> tokens, as <paramref name="sharedBytes"/> have room for.</summary>
+    public static ResidentArgs Args(int slice, int unit, int sharedBytes)
+    {
+        int units = sharedBytes / 16 - CountUnits;
+        // a filter loads two steps of scores beyond those that it needs
+        return new ResidentArgs { WorkUnits = units, Near = Math.Min((slice + unit - 1) / unit, (4 * units - 2 * SetFilter.WarpStep) / unit) * unit };
+    }
+
+    /// <summary>Grid (groups of a set, sets, rows).</summary>
+    /// <param name="labels">The labels.</param>
+    /// <param name="score">Queries; <see cref="ScoreView.Scores"/> is for those that there is no room for.</param>
+    /// <param name="select">The rule, and where histograms and sets go.</param>
+    /// <param name="keys">Keys of the rows' own tokens, whose labels are still to be written; empty where they are there.</param>
+    /// <param name="own">K and V of the same tokens, where they are not in the cache.</param>
+    /// <param name="args">Sizes of shared memory.</param>
+    public static void Run<TProduct, TUnits, TTiles>(LabelView labels, ScoreView score, SelectView select, ArrayView<float> keys, OwnRowView own, ResidentArgs args)
+        where TProduct : struct, ILabelProduct
+        where TUnits : struct, IKernelCount
+        where TTiles : struct, IKernelCount
+    {
+        var memory = SharedMemory.GetDynamic<U4>();
+        var counts = memory.SubView(0, CountUnits).Cast<uint>();
+        var work = memory.SubView(CountUnits, args.WorkUnits);
+        var fragments = SharedMemory.Allocate<U2>(SliceScores.Fragments<TProduct, KernelCounts.N1>(TTiles.Slots));
+        var columns = SharedMemory.Allocate<float>(3 * TTiles.Slots * ScoreKernel.TileHeads);
+        var totals = SharedMemory.Allocate<uint>(GroupScan.MaxWarps);
+        var word = SharedMemory.Allocate<uint>(1);
+
+        int row = Grid.IdxZ, set = Grid.IdxY, unit = LabelProduct.Tokens<TProduct, TUnits>();
+        long number = (long)row * Grid.DimY + set;
+        var range = VisibleRange.Of(select, row);
+        var slice = SetSlice.Of(range, unit, Grid.DimX);
+        var queries = QuerySet.Of(labels, score, row, set);
+        // beside those who prepare the queries, as in ScoreKernel
+        if (slice.End == range.Last + 1 && slice.Start < slice.End && queries.FirstHead == queries.KvHead * score.GroupSize)
+        {
+            if (keys.Length != 0 && Group.IdxX >> 5 == (Group.DimX >> 5) - 1) TProduct.WriteOwn(labels, queries, keys, score.HeadDim);
+            if (own.AreMissing && Group.IdxX >> 5 == (Group.DimX >> 5) - 2) own.Write(row, queries.KvHead, range.Last);
+        }
+        var scores = work.Cast<float>();
+        FarScores far;
+        far.Scores = score.Scores;
+        far.Output = number * score.Capacity;
+        far.NearEnd = args.Near < slice.Length ? slice.Start + args.Near : int.MaxValue;
+        float inverse = SliceScores.Of<TProduct, KernelCounts.N1, TUnits, TTiles, KernelCounts.N32>(labels, score, queries, range, range.First, slice.Start, slice.End, scores, -(long)slice.Start, far, counts, fragments, columns).Inverse;
+        Group.Barrier();
+        ResidentBins.Tell(counts, select.Scratch.Histograms, number * Grid.DimX + Grid.IdxX);
+        int budget = range.Budget(select, number);
+        Arrival.AwaitAll(ref select.Scratch.Arrivals[number], Grid.DimX);
+
+        var last = ResidentBins.Find(select.Scratch.Histograms, number * Grid.DimX, Grid.DimX, Grid.IdxX, (uint)budget, counts);
+        // where the sums were come bits
+        Group.Barrier();
+        ResidentSelect selection;
+        selection.Number = number;
+        selection.Budget = budget;
+        selection.Start = slice.Start;
+        selection.End = slice.End;
+        selection.Slice = slice.Length;
+        selection.NearEnd = far.NearEnd;
+        selection.Inverse = inverse;
+        selection.Run(select, range, last, scores, counts, totals, args.KeepsScores);
+
+        if (Arrival.IsLast(ref select.Scratch.Arrivals[number], 2 * Grid.DimX, ref word[0]))
+        {
+            SetFilterMemory ranks;
+            ranks.Open = work.SubView(0, (SetFilter.MaxOpen + SetFilter.OpenPadding) / 2).Cast<ulong>();
+            ranks.Parted = work.SubView((SetFilter.MaxOpen + SetFilter.OpenPadding) / 2, SetFilter.MaxOpen / 2).Cast<ulong>();
+            ranks.Parts = counts;
+            ranks.Totals = totals;
+            ranks.Word = word;
+            ranks.MaxOpen = SetFilter.MaxOpen;
+            selection.Close(select, range, last, ranks);
+        }
+    }
+}

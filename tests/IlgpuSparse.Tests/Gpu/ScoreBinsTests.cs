@@ -1,0 +1,49 @@
+using ILGPU;
+using ILGPU.Runtime;
+using IlgpuSparse.Compute.Gpu;
+using IlgpuSparse.Compute.Gpu.Kernels.Selection;
+
+namespace IlgpuSparse.Tests.Gpu;
+
+/// <summary>The bins of scores, and the scores that tell them apart.</summary>
+[Collection("accelerators")]
+public sealed class ScoreBinsTests(Accelerators accelerators)
+{
+    [Theory]
+    [InlineData(1f)]
+    [InlineData(0.37f)]
+    [InlineData(25.1f)]
+    // scores of which many about zero have one place, and the ends of what is allowed
+    [InlineData(3e-4f)]
+    [InlineData(1e-37f)]
+    [InlineData(1e30f)]
+    public void LeastScoresBeginBins(float inverse)
+    {
+        var device = accelerators.Open(GpuKind.CpuAccelerator);
+        using var found = device.Accelerator.Allocate1D<float>(ScoreBins.Bins);
+        using var lower = device.Accelerator.Allocate1D<float>(ScoreBins.Bins);
+        device.Kernels.Load<Action<AcceleratorStream, KernelConfig, ArrayView<float>, ArrayView<float>, int, float>>(KernelVariant.Of(Bounds, 32))(device.Stream, new KernelConfig(1, 32), found.View, lower.View, ScoreBins.Bins, inverse);
+        device.Synchronize();
+        float[] least = found.GetAsArray1D();
+        Assert.True(float.IsNaN(least[0]));
+        Assert.Equal(least[1..], lower.GetAsArray1D()[1..]);
+        for (int bin = 1; bin < ScoreBins.Bins; bin++)
+        {
+            float score = least[bin], below = MathF.BitDecrement(score);
+            // zeros are one score
+            if (score == 0) below = -float.Epsilon;
+            Assert.True(ScoreBins.Of(score, inverse) < bin, $"{score} at bin {bin}, {inverse}: has bin {ScoreBins.Of(score, inverse)}");
+            Assert.True(ScoreBins.Of(below, inverse) >= bin, $"{below} below {score} at bin {bin}, {inverse}: has bin {ScoreBins.Of(below, inverse)}");
+        }
+    }
+
+    private static void Bounds(ArrayView<float> least, ArrayView<float> lower, int bins, float inverse)
+    {
+        for (int bin = 0; bin < bins; bin++)
+        {
+            var bounds = FilterBounds.Of(bin, inverse);
+            if (Group.IdxX == 0) least[bin] = bounds.High;
+            if (Group.IdxX == 0 && bin + 1 < bins) lower[bin + 1] = bounds.Low;
+        }
+    }
+}
