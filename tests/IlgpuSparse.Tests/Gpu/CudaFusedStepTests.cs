@@ -50,8 +50,9 @@ public sealed class CudaFusedStepTests(Accelerators accelerators)
     [InlineData(1, 2, 2, "channels=99,bits=1", 32_768, false)]
     [InlineData(2, 2, 2, "channels=32,bits=2", 60_001, false)]
     [InlineData(3, 8, 2, "channels=27,bits=4,scaling=token", 70_001, false)]
-    [InlineData(2, 8, 1, "channels=64,bits=2", 55_000, false)]
-    [InlineData(2, 8, 1, "channels=99,bits=1", 50_000, false)]
+    // shares of warps that are an odd number of steps
+    [InlineData(2, 4, 1, "channels=64,bits=2", 55_000, false)]
+    [InlineData(2, 8, 2, "channels=99,bits=1", 55_000, false)]
     [InlineData(2, 8, 2, "channels=16,bits=8", 60_000, false)]
     [InlineData(1, 2, 2, "channels=64,bits=2", 30_000, true)]
     [InlineData(2, 2, 2, "channels=64,bits=2", 20_000, true)]

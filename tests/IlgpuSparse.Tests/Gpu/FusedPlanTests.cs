@@ -46,6 +46,8 @@ public sealed class FusedPlanTests
     [InlineData(32, 32_768, true)]
     [InlineData(32, 65_536, true)]
     [InlineData(64, 65_536, true)]
+    // two waves of clusters, where kernels apart keep their scores; and four, where they do not
+    [InlineData(128, 65_536, false)]
     [InlineData(256, 65_536, true)]
     [InlineData(32, 131_072, false)]
     [InlineData(32, 262_144, false)]

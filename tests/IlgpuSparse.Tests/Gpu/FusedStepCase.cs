@@ -98,7 +98,7 @@ internal sealed class FusedStepCase : IDisposable
             Assert.Equal(sets, setsAgain);
             var (apart, setsOfApart, _, names) = Attend(FusedSteps.Off, q);
             Assert.DoesNotContain(names, IsFusedStep);
-            Assert.StartsWith(nameof(ResidentScoreKernel), names[0], StringComparison.Ordinal);
+            if (_shape.Heads / _policy.Sets.Sets <= ResidentScoreKernel.MaxQueries) Assert.StartsWith(nameof(ResidentScoreKernel), names[0], StringComparison.Ordinal);
             Assert.Equal(apartSets.Select(set => set.Order()), setsOfApart.Select(set => set.Order()));
             if (scores.SequenceEqual(apartScores)) Assert.All(found.Zip(apart), pair => Assert.InRange(pair.First, pair.Second - 1e-4f * (1 + Math.Abs(pair.Second)), pair.Second + 1e-4f * (1 + Math.Abs(pair.Second))));
         }

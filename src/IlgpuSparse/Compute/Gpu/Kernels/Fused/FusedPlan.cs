@@ -13,8 +13,8 @@ namespace IlgpuSparse.Compute.Gpu.Kernels.Fused;
 internal readonly record struct FusedPlan(int Clusters, int Span, int Most, int Budget, int LabelBytes, int KvBytes, bool Resident)
 {
     // As measured on an H100 with K and V of 16 bits. Microseconds of a step that has nothing to read, what each group of a cluster adds, what each pair, as all wait for all, and what it costs where
-    // groups share multiprocessors.
-    private const float Latency = 8f, GroupLatency = 0.15f, PairLatency = 0.025f, SharedLatency = 0.8f;
+    // groups share multiprocessors, or clusters do not run at once.
+    private const float Latency = 8f, GroupLatency = 0.15f, PairLatency = 0.025f, SharedLatency = 0.8f, WaveLatency = 2f;
 
     // Bytes a microsecond: of a group with a multiprocessor of its own, of one where some share, and of all together.
     private const float AloneRate = 20_500f, SharedRate = 15_000f, FusedRate = 2_500_000f;
@@ -65,6 +65,6 @@ internal readonly record struct FusedPlan(int Clusters, int Span, int Most, int 
         int waves = (Clusters + room.AtOnce - 1) / room.AtOnce;
         bool shared = Clusters > room.Alone;
         float reading = Math.Max(SetBytes / groups / (shared ? SharedRate : AloneRate), Clusters * SetBytes / waves / FusedRate);
-        return waves * (Latency + (GroupLatency + PairLatency * groups) * groups + (shared ? SharedLatency : 0f) + reading);
+        return waves * (Latency + (GroupLatency + PairLatency * groups) * groups + (shared ? SharedLatency : 0f) + (waves > 1 ? WaveLatency : 0f) + reading);
     }
 }

@@ -44,14 +44,14 @@ internal sealed class GpuResidentScore(GpuDevice device)
         if (!device.IsCuda || sets == 0 || sets > MostGroups(device) || rule.Share != 0 || chosen.Shares is not null
             || !ResidentScoreKernel.Formats.Contains(labels.Format) || labels.Channels > ScoreKernel.MaxChannels || ScoreKernel.LaneWords(labels.Format, labels.Channels) != ResidentScoreKernel.LaneWords) return null;
         int queries = reduction == GroupReduction.Sum ? 1 : shape.Heads / scores.Sets;
-        if (queries > ScoreKernel.MaxHeads) return null;
+        if (queries > ResidentScoreKernel.MaxQueries) return null;
         int tiles = ScoreKernel.Tiles(queries);
         bool narrow = ScoreKernel.IsNarrow(labels.Format, labels.Channels, tiles);
         int unit = ResidentScoreKernel.Units(labels.Format, tiles) * ScoreKernel.TokensOf(narrow);
         // a window's slices begin at a multiple of a warp's units
         int span = shape.Window > 0 ? Math.Min(batch.GridLength, shape.Window + unit - 1) : batch.GridLength;
         int groups = Math.Min(Groups ?? MostGroups(device) / sets, LaunchShapes.Groups(span, ResidentScoreKernel.GroupSize / 32 * unit)), slice = FusedLayout.Slice(span, groups, unit);
-        int shared = ResidentScoreKernel.SharedBytes(labels.Format, tiles);
+        int shared = ResidentScoreKernel.SharedBytes(labels.Format);
         if (slice > FusedLayout.MaxSlice || shared > device.MaxSharedBytes) return null;
         var args = ResidentScoreKernel.Args(slice, unit, shared);
         args.KeepsScores = choice.KeepsScores ? 1 : 0;

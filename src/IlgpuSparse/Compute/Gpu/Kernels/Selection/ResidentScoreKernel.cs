@@ -25,6 +25,9 @@ internal static class ResidentScoreKernel
     // units of 16 bytes of the histogram, and afterwards of bits for each of the most tokens of a slice
     private const int CountUnits = ScoreBins.Counts / 4;
 
+    /// <summary>Most queries of a set: those of one tile.</summary>
+    public const int MaxQueries = ScoreKernel.TileHeads;
+
     /// <summary>The formats of labels.</summary>
     public static IReadOnlyList<LabelFormat> Formats => FusedStepKernel.Formats;
 
@@ -34,7 +37,7 @@ internal static class ResidentScoreKernel
             CudaOnly = true,
             MinGroups = 2,
             HoldsNext = true,
-            DynamicSharedBytes = SharedBytes(format, tiles),
+            DynamicSharedBytes = SharedBytes(format),
         };
 
     /// <summary>Units that a warp scores at once.</summary>
@@ -42,15 +45,17 @@ internal static class ResidentScoreKernel
 
     public static IEnumerable<KernelVariant> Variants =>
         from format in Formats
-        from tiles in new[] { 0, 1, 8 }
+        from tiles in new[] { 0, 1 }
         from narrow in new[] { false, true }
         where !narrow || ScoreKernel.IsNarrow(format, 1, tiles)
         select Variant(format, tiles, narrow);
 
     /// <summary>Dynamic shared memory of a group in bytes: what its fragments, columns and a few words leave.</summary>
-    public static int SharedBytes(LabelFormat format, int tiles)
+    public static int SharedBytes(LabelFormat format)
     {
-        int slots = Math.Max(tiles, 2), fragments = slots * (8 / format.Bits() + 1 >> 1) * 2 * 32;
+        // with or without a tile, see KernelCounts
+        const int slots = 2;
+        int fragments = slots * (8 / format.Bits() + 1 >> 1) * 2 * 32;
         return (GroupBytes - fragments * 8 - 3 * slots * ScoreKernel.TileHeads * sizeof(float) - (GroupScan.MaxWarps + 1) * sizeof(uint)) & ~1023;
     }
 
@@ -58,8 +63,7 @@ internal static class ResidentScoreKernel
     public static ResidentArgs Args(int slice, int unit, int sharedBytes)
     {
         int units = sharedBytes / 16 - CountUnits;
-        // a filter loads two steps of scores beyond those that it needs
-        return new ResidentArgs { WorkUnits = units, Near = Math.Min((slice + unit - 1) / unit, (4 * units - 2 * SetFilter.WarpStep) / unit) * unit };
+        return new ResidentArgs { WorkUnits = units, Near = Math.Min((slice + unit - 1) / unit, (4 * units - SetFilter.LoadedBeyond) / unit) * unit };
     }
 
     /// <summary>Grid (groups of a set, sets, rows).</summary>
