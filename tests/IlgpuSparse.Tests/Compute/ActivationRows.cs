@@ -1,3 +1,4 @@
+using System.Runtime.CompilerServices;
 using IlgpuSparse.Compute;
 
 namespace IlgpuSparse.Tests.Compute;
@@ -6,10 +7,10 @@ namespace IlgpuSparse.Tests.Compute;
 internal static class ActivationRows
 {
     /// <summary>A buffer of <paramref name="values"/>.</summary>
-    public static DeviceBuffer Upload(ComputeBackend backend, float[] values)
+    public static DeviceBuffer Upload<T>(ComputeBackend backend, T[] values) where T : unmanaged
     {
-        var buffer = backend.Allocate(values.Length * sizeof(float), "test");
-        ((DeviceSpan)buffer).Upload<float>(values);
+        var buffer = backend.Allocate((long)values.Length * Unsafe.SizeOf<T>(), "test");
+        ((DeviceSpan)buffer).Upload<T>(values);
         return buffer;
     }
 

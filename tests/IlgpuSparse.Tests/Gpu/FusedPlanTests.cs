@@ -1,5 +1,6 @@
 using IlgpuSparse.Compute.Gpu;
 using IlgpuSparse.Compute.Gpu.Kernels.Fused;
+using IlgpuSparse.Compute.Gpu.Kernels.Selection;
 
 namespace IlgpuSparse.Tests.Gpu;
 
@@ -7,7 +8,7 @@ namespace IlgpuSparse.Tests.Gpu;
 public sealed class FusedPlanTests
 {
     // labels of 128 bits, K and V of 128 channels in 16 bits; kernels apart keep scores where they are made if 264 groups can
-    private static FusedPlan Plan(int sets, int context) => new(sets, context, (context + 15) / 16, (context + 15) / 16, 16, 512, Resident: sets <= 264 && context <= 264 / sets * FusedLayout.MaxSlice);
+    private static FusedPlan Plan(int sets, int context) => new(sets, context, (context + 15) / 16, (context + 15) / 16, 16, 512, Resident: sets <= 264 && context <= 264 / sets * SetSlice.MaxTokens);
 
     // a device of 132 multiprocessors with room for two groups each, eighteen, sixteen or eight of which can be a cluster
     private static ClusterRoom Active(int groups) => groups switch { 1 => new(264, 132), 2 => new(132, 66), 4 => new(66, 30), 6 => new(43, 21), 8 => new(30, 15), 16 => new(15, 7), _ => default };
@@ -100,7 +101,7 @@ public sealed class FusedPlanTests
             int groups = random.Next(1, 17), unit = 32 << random.Next(3), context = random.Next(1, 300_000), warps = 4 << random.Next(2);
             var plan = Plan(1, context);
             var args = plan.Args(groups, unit, 128, FusedStepKernel.Tuning with { Warps = warps });
-            int slice = plan.Slice(groups, unit), stretch = FusedLayout.Stretch(slice, warps), parts = (stretch + 1023) / 1024;
+            int slice = plan.Slice(groups, unit), stretch = SetSlice.Stretch(slice, warps), parts = (stretch + 1023) / 1024;
             string what = $"seed {seed}: {context} tokens, {groups} groups of {warps} warps, units of {unit}";
             Assert.True((long)slice * groups >= context && slice % unit == 0 && (long)stretch * warps >= slice, what);
             Assert.True(args.WorkUnits * 16 >= slice * sizeof(float) + parts * 2 * warps * 32 * sizeof(uint), what);

@@ -3,10 +3,10 @@ using ILGPU.Runtime;
 using IlgpuSparse.Compute;
 using IlgpuSparse.Compute.Gpu;
 using IlgpuSparse.Compute.Gpu.Kernels.Attention;
-using IlgpuSparse.Compute.Gpu.Kernels.Fused;
 using IlgpuSparse.Compute.Gpu.Kernels.Selection;
 using IlgpuSparse.Tests.Attention;
 using IlgpuSparse.Tests.Reference;
+using static IlgpuSparse.Tests.Compute.ActivationRows;
 
 namespace IlgpuSparse.Tests.Gpu;
 
@@ -87,22 +87,15 @@ public sealed class ResidentScoreTests(Accelerators accelerators)
         for (int i = 0; i < 2000; i++)
         {
             var format = ResidentScoreKernel.Formats[random.Next(ResidentScoreKernel.Formats.Count)];
-            int unit = 32 << random.Next(4), warps = ResidentScoreKernel.GroupSize / 32, slice = (random.Next(1, FusedLayout.MaxSlice + 1) + unit - 1) / unit * unit;
+            int unit = 32 << random.Next(4), warps = ResidentScoreKernel.GroupSize / 32, slice = (random.Next(1, SetSlice.MaxTokens + 1) + unit - 1) / unit * unit;
             var args = ResidentScoreKernel.Args(slice, unit, ResidentScoreKernel.SharedBytes(format));
             Assert.True(args.Near % unit == 0 && 4 * args.WorkUnits > args.Near && 16 * args.WorkUnits + ScoreBins.Counts * sizeof(uint) <= ResidentScoreKernel.SharedBytes(format), $"seed {_seed}");
             // as the warps take parts
-            int parts = (FusedLayout.Stretch(slice, warps) + SetFilter.WarpTokens - 1) / SetFilter.WarpTokens, length = FusedLayout.Stretch(slice, warps * parts);
+            int parts = (SetSlice.Stretch(slice, warps) + SetFilter.WarpTokens - 1) / SetFilter.WarpTokens, length = SetSlice.Stretch(slice, warps * parts);
             Assert.True(length <= SetFilter.WarpTokens && (long)parts * warps * length >= slice && 2 * parts * ResidentScoreKernel.GroupSize <= ScoreBins.Counts, $"seed {_seed}");
             if (args.Near >= slice) continue;
             int last = args.Near / length * length, loaded = last - length + (length + 2 * SetFilter.WarpStep - 1) / (2 * SetFilter.WarpStep) * (2 * SetFilter.WarpStep) + 2 * SetFilter.WarpStep;
             Assert.True(Math.Min(loaded, slice) <= 4 * args.WorkUnits, $"seed {_seed}: {slice} tokens, {args.Near} of them near, {loaded} loaded with room for {4 * args.WorkUnits}");
         }
-    }
-
-    private static DeviceBuffer Upload<T>(GpuBackend backend, T[] values) where T : unmanaged
-    {
-        var buffer = backend.Allocate((long)values.Length * System.Runtime.CompilerServices.Unsafe.SizeOf<T>(), "test");
-        ((DeviceSpan)buffer).Upload<T>(values);
-        return buffer;
     }
 }

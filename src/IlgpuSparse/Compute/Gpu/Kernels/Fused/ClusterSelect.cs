@@ -49,7 +49,7 @@ internal struct ClusterSelect
         var last = ClusterBins.Find<TCluster>(counts, (uint)Budget);
 
         // two bits for each of the group's tokens, which are read again once it is known where they go
-        int stretch = FusedLayout.Stretch(Slice, Group.DimX >> 5), from = Start + (Group.IdxX >> 5) * stretch;
+        int stretch = SetSlice.Stretch(Slice, Group.DimX >> 5), from = Start + (Group.IdxX >> 5) * stretch;
         var quads = scores.Cast<F4>();
         var bounds = FilterBounds.Of(last.Bin, Inverse);
         uint found = 0;

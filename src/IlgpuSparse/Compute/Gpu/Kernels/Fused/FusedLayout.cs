@@ -12,24 +12,11 @@ internal static class FusedLayout
     /// <summary>Open tokens that are ranked here.</summary>
     public const int MaxOpen = 1024;
 
-    /// <summary>Most tokens of a group: counts of them are kept in 16 bits.</summary>
-    public const int MaxSlice = 1 << 15;
-
     /// <summary>Units of the histogram and, afterwards, of what <see cref="ClusterMerge"/> needs: 2048 numbers of eight query heads in shares that are rounded up, and two for each of sixteen groups' heads.</summary>
     public const int Counts = (2048 + FusedStepKernel.MaxGroups + 2 * FusedStepKernel.MaxGroups * TensorDecodeKernel.MaxSlots) / 4;
 
     /// <summary>Where the list begins, behind the open tokens.</summary>
     public const int List = Counts + (MaxOpen + SetFilter.OpenPadding) / 2;
-
-    /// <summary>Tokens that each of so many groups scores of <paramref name="span"/>: whole units of a warp.</summary>
-    public static int Slice(int span, int groups, int unit)
-    {
-        int each = (span + groups - 1) / groups;
-        return (each + unit - 1) & ~(unit - 1);
-    }
-
-    /// <summary>Tokens of a slice that each of <paramref name="warps"/> warps filters.</summary>
-    public static int Stretch(int slice, int warps) => ((slice + warps - 1) / warps + SetFilter.WarpStep - 1) & ~(SetFilter.WarpStep - 1);
 
     /// <summary>Tokens of a set of <paramref name="budget"/> that one of so many groups attends to, at most, rounded up to whole tiles.</summary>
     public static int ListRoom(int budget, int groups) => ((budget + 15 >> 4) + groups - 1) / groups << 4;
@@ -37,7 +24,7 @@ internal static class FusedLayout
     /// <summary>Units of scores and bits of a slice.</summary>
     public static int ScoreUnits(int slice, int warps)
     {
-        int parts = (Stretch(slice, warps) + SetFilter.WarpTokens - 1) / SetFilter.WarpTokens;
+        int parts = (SetSlice.Stretch(slice, warps) + SetFilter.WarpTokens - 1) / SetFilter.WarpTokens;
         return slice / 4 + parts * warps * 32 * 2 / 4;
     }
 }

@@ -1,4 +1,5 @@
 using IlgpuSparse.Compute.Gpu.Kernels.Attention;
+using IlgpuSparse.Compute.Gpu.Kernels.Selection;
 
 namespace IlgpuSparse.Compute.Gpu.Kernels.Fused;
 
@@ -27,7 +28,7 @@ internal readonly record struct FusedPlan(int Clusters, int Span, int Most, int 
     private float SetBytes => (float)Span * LabelBytes + (float)Budget * KvBytes;
 
     /// <summary>Tokens of a set's slice with clusters of <paramref name="groups"/>.</summary>
-    public int Slice(int groups, int unit) => FusedLayout.Slice(Span, groups, unit);
+    public int Slice(int groups, int unit) => SetSlice.Tokens(Span, groups, unit);
 
     /// <summary>The launch's sizes of shared memory.</summary>
     public FusedArgs Args(int groups, int unit, int headDim, DecodeTuning tuning) => new()

@@ -85,7 +85,7 @@ internal sealed class GpuFusedStep(GpuDevice device, bool tensorCores, ProductCh
     private ClusterRoom Room(FusedPlan plan, int groups, int unit, int headDim)
     {
         int shared = FusedPlan.SharedBytes(plan.Args(groups, unit, headDim, _tuning));
-        if (plan.Slice(groups, unit) > FusedLayout.MaxSlice || shared > FusedStepKernel.MaxSharedBytes) return default;
+        if (plan.Slice(groups, unit) > SetSlice.MaxTokens || shared > FusedStepKernel.MaxSharedBytes) return default;
         if (!device.IsCuda) return groups == 1 || plan.Clusters == 1 ? new(plan.Clusters, plan.Clusters) : default;
         return new(device.Multiprocessors * (TensorDecodeKernel.HopperSharedBytes / shared) / groups, device.Multiprocessors / groups);
     }

@@ -1,5 +1,4 @@
 using ILGPU;
-using IlgpuSparse.Compute.Gpu.Kernels.Fused;
 
 namespace IlgpuSparse.Compute.Gpu.Kernels.Selection;
 
@@ -30,9 +29,9 @@ internal struct ResidentSelect
     /// <summary>Writes the kept tokens of the slice to their places in the set, and the open ones for whoever is last. Needs <see cref="GroupScan.MaxWarps"/> words in <paramref name="totals"/>, and in <paramref name="masks"/> two for every 32 tokens of a slice.</summary>
     public readonly void Run(SelectView select, VisibleRange range, SetBin last, ArrayView<float> scores, ArrayView<uint> masks, ArrayView<uint> totals, int keepsScores)
     {
-        int lane = Group.IdxX & 31, warps = Group.DimX >> 5, parts = (FusedLayout.Stretch(Slice, warps) + SetFilter.WarpTokens - 1) / SetFilter.WarpTokens;
+        int lane = Group.IdxX & 31, warps = Group.DimX >> 5, parts = (SetSlice.Stretch(Slice, warps) + SetFilter.WarpTokens - 1) / SetFilter.WarpTokens;
         // the warps take parts in turn, so that each has some of those whose scores are far
-        int length = FusedLayout.Stretch(Slice, warps * parts), stride = warps * length, from = Start + (Group.IdxX >> 5) * length;
+        int length = SetSlice.Stretch(Slice, warps * parts), stride = warps * length, from = Start + (Group.IdxX >> 5) * length;
         var bounds = FilterBounds.Of(last.Bin, Inverse);
         long all = Number * select.ScoreCapacity;
         uint found = 0;
@@ -78,15 +77,7 @@ internal struct ResidentSelect
     /// <summary>Ranks the open tokens of all groups, which have written them. <paramref name="memory"/> may lie where the scores did.</summary>
     public readonly void Close(SelectView select, VisibleRange range, SetBin last, SetFilterMemory memory)
     {
-        if (last.Open > SetFilter.MaxOpen) WholeSet.Select(select, range, Number, memory.Open.Cast<uint>(), Group.DimX);
-        else
-        {
-            for (int i = Group.IdxX; i < last.Open; i += Group.DimX) memory.Open[i] = Loads.Fresh(ref select.Scratch.Open[Number * SetFilter.MaxOpen + i]);
-            // zeros, which rank behind everything, up to whole steps
-            if (Group.IdxX < SetFilter.OpenPadding) memory.Open[last.Open + Group.IdxX] = 0ul;
-            if (Group.IdxX == 0) select.Counts[Number] = Budget;
-            Group.Barrier();
-            OpenRank.Store(new SetTarget(select.Indices, Number * select.SetCapacity + last.Before), Budget - last.Before, last.Open, memory);
-        }
+        SetFilter.CollectOpen(select.Scratch, Number, last.Open, memory);
+        SetFilter.Rank(select, range, Number, Budget, last.Before, last.Open, Group.DimX, memory);
     }
 }

@@ -63,9 +63,7 @@ internal static class SetFilter
         var second = Load<FreshScores>(quads, scores, token + WarpStep, end);
         ScoreBins.Find(scratch.Bins, set * ScoreBins.Counts, (uint)budget, memory.Word);
         Group.Barrier();
-        int bin = (int)memory.Word[Bin];
-
-        var bits = Bits<FreshScores>(range, quads, scores, origin, stretch, end, FilterBounds.Of(bin, inverse), first, second);
+        var bits = Bits<FreshScores>(range, quads, scores, origin, stretch, end, FilterBounds.Of((int)memory.Word[Bin], inverse), first, second);
         uint kept = bits.Kept, open = bits.Open;
 
         // two counts in one word: a group has at most 16384 of either
@@ -234,7 +232,7 @@ internal static class SetFilter
         }
         Group.Barrier();
         int count = (int)memory.Word[OpenCount];
-        for (int i = Group.IdxX; i < Math.Min(count, memory.MaxOpen); i += Group.DimX) memory.Open[i] = Loads.Fresh(ref scratch.Open[set * MaxOpen + i]);
+        CollectOpen(scratch, set, count, memory);
         return count;
     }
 
@@ -247,11 +245,23 @@ internal static class SetFilter
         {
             for (int i = Group.IdxX; i < chunks; i += Group.DimX) scratch.FilterCounts[set * scratch.FilterChunks + i] = 0u;
         }
+        Rank(select, range, set, budget, (int)memory.Word[Before], count, SetFilterKernel.GroupSize, memory);
+    }
+
+    /// <summary>The set's <paramref name="count"/> open tokens, which its groups have written, into shared memory as far as they can be ranked.</summary>
+    public static void CollectOpen(SelectScratch scratch, long set, int count, SetFilterMemory memory)
+    {
+        for (int i = Group.IdxX; i < Math.Min(count, memory.MaxOpen); i += Group.DimX) memory.Open[i] = Loads.Fresh(ref scratch.Open[set * MaxOpen + i]);
+    }
+
+    /// <summary>Ends the selection of <paramref name="budget"/> tokens, of which <paramref name="before"/> come before the <paramref name="count"/> open ones in <see cref="SetFilterMemory.Open"/>; at most <paramref name="threads"/> call.</summary>
+    public static void Rank(SelectView select, VisibleRange range, long set, int budget, int before, int count, int threads, SetFilterMemory memory)
+    {
         if (Group.IdxX == 0) select.Counts[set] = budget;
         // zeros, which rank behind everything, up to whole steps
         if (count <= memory.MaxOpen && Group.IdxX < OpenPadding) memory.Open[count + Group.IdxX] = 0ul;
         Group.Barrier();
-        if (count > memory.MaxOpen) WholeSet.Select(select, range, set, memory.Open.Cast<uint>(), SetFilterKernel.GroupSize);
-        else OpenRank.Store(new SetTarget(select.Indices, set * select.SetCapacity + (int)memory.Word[Before]), budget - (int)memory.Word[Before], count, memory);
+        if (count > memory.MaxOpen) WholeSet.Select(select, range, set, memory.Open.Cast<uint>(), threads);
+        else OpenRank.Store(new SetTarget(select.Indices, set * select.SetCapacity + before), budget - before, count, memory);
     }
 }

@@ -1,11 +1,13 @@
 using ILGPU;
-using IlgpuSparse.Compute.Gpu.Kernels.Fused;
 
 namespace IlgpuSparse.Compute.Gpu.Kernels.Selection;
 
 /// <summary>The tokens of a set that one of its groups scores, where each has as many: whole units of a warp, of which the last group may have fewer or none.</summary>
 internal struct SetSlice
 {
+    /// <summary>Most tokens of a group: counts of them are kept in 16 bits.</summary>
+    public const int MaxTokens = 1 << 15;
+
     /// <summary>First token.</summary>
     public int Start;
 
@@ -20,9 +22,19 @@ internal struct SetSlice
     {
         SetSlice slice;
         int origin = range.First & ~(unit - 1);
-        slice.Length = FusedLayout.Slice(range.Last + 1 - origin, groups, unit);
+        slice.Length = Tokens(range.Last + 1 - origin, groups, unit);
         slice.Start = origin + Grid.IdxX * slice.Length;
         slice.End = Math.Min(slice.Start + slice.Length, range.Last + 1);
         return slice;
     }
+
+    /// <summary>Tokens that each of so many groups scores of <paramref name="span"/>: whole units of a warp.</summary>
+    public static int Tokens(int span, int groups, int unit)
+    {
+        int each = (span + groups - 1) / groups;
+        return (each + unit - 1) & ~(unit - 1);
+    }
+
+    /// <summary>Tokens of a slice that each of <paramref name="warps"/> warps filters.</summary>
+    public static int Stretch(int slice, int warps) => ((slice + warps - 1) / warps + SetFilter.WarpStep - 1) & ~(SetFilter.WarpStep - 1);
 }

@@ -97,8 +97,7 @@ internal struct SliceScores
                     if (u < TUnits.Value * TProduct.Beside)
                     {
                         int own = token + LabelProduct.Place<TProduct>(u);
-                        if (TMode.Value != ScoreKernel.Resident || token < far.NearEnd) scores[output + own] = best[u];
-                        if (TMode.Value == ScoreKernel.Resident && token >= far.Start) far.Scores[far.Output + own] = best[u];
+                        Keep<TMode>(scores, output, far, token, own, best[u]);
                         if (HasBins<TMode>()) Atomic.Add(ref bins[ScoreBins.Of(best[u], result.Inverse)], 1u);
                     }
                 }
@@ -122,8 +121,7 @@ internal struct SliceScores
                         int own = token + LabelProduct.Place<TProduct>(u);
                         if (((own - first) | (end - 1 - own)) >= 0)
                         {
-                            if (TMode.Value != ScoreKernel.Resident || token < far.NearEnd) scores[output + own] = best[u];
-                            if (TMode.Value == ScoreKernel.Resident && token >= far.Start) far.Scores[far.Output + own] = best[u];
+                            Keep<TMode>(scores, output, far, token, own, best[u]);
                             if (TMode.Value == ScoreKernel.WithMaximum) result.Maximum = Math.Max(result.Maximum, SortableKey.Of(best[u]));
                             if (HasBins<TMode>() || TMode.Value == ScoreKernel.WithMaximum) Atomic.Add(ref bins[places[u]], 1u);
                         }
@@ -137,6 +135,14 @@ internal struct SliceScores
             token = next;
         }
         return result;
+    }
+
+    // Writes the score of one of the warp's tokens from `first` on.
+    private static void Keep<TMode>(ArrayView<float> scores, long output, FarScores far, int first, int token, float score)
+        where TMode : struct, IKernelCount
+    {
+        if (TMode.Value != ScoreKernel.Resident || first < far.NearEnd) scores[output + token] = score;
+        if (TMode.Value == ScoreKernel.Resident && first >= far.Start) far.Scores[far.Output + token] = score;
     }
 
     // Whether the histogram is one of ScoreBins.
