@@ -37,7 +37,7 @@ internal static class BenchAttentionCommand
     private static readonly Option<bool> s_stages = new("--stages") { Description = "Time the parts of a step alone too: append, score, select (scores and sets), attend." };
     private static readonly Option<bool> s_tunings = new("--tunings") { Description = "Time selecting and attending with every launch choice of their CUDA kernels: what the defaults are chosen from." };
     private static readonly Option<FusedSteps?> s_fused = NameOption.Create("--fused",
-        "Whether a sparse step is one kernel of thread-block clusters (CUDA, sm_90) wherever there is one, never, or by the rule that steps go by. With --stages it is timed both ways.", FusedSteps.Auto);
+        "Whether a sparse step is one kernel of thread-block clusters (CUDA, sm_90) wherever there is one, one kernel without clusters (resident), several (off), or by the rule that steps go by. With --stages it is timed in all of these ways.", FusedSteps.Auto);
     private static readonly Option<string?> s_baseline = new("--baseline") { Description = "Times of PyTorch on the same device to compare with, one JSON object a line.", HelpName = "path" };
 
     /// <summary>The command.</summary>

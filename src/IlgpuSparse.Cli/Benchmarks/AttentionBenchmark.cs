@@ -133,7 +133,7 @@ internal sealed class AttentionBenchmark : IDisposable
         gpu.Device.StartsKernelsEarly = true;
     }
 
-    // As for attending: the step as one kernel and as several, where there is the one.
+    // As for attending: the step as one kernel, of clusters and without, and as several, where there is the one.
     private IEnumerable<string> Fusing(AttentionWorkload workload)
     {
         if (_backend is not GpuBackend gpu || workload.Policy is not DoubleSparsityPolicy policy || !policy.IsSparse(0, workload.Batch)) yield break;
@@ -149,6 +149,8 @@ internal sealed class AttentionBenchmark : IDisposable
                 if (IsFused(gpu, workload)) yield return $"step, one kernel of {groups} groups a set";
             }
             gpu.Fused.Groups = null;
+            gpu.Fused.Steps = FusedSteps.Resident;
+            if (IsResident(gpu, workload)) yield return "step, one kernel without clusters";
             gpu.Fused.Steps = FusedSteps.Off;
             yield return "step, kernels apart";
         }
@@ -164,6 +166,13 @@ internal sealed class AttentionBenchmark : IDisposable
         gpu.Fused.Launches = 0;
         workload.Step(workload.Layers - 1);
         return gpu.Fused.Launches > 0;
+    }
+
+    private static bool IsResident(GpuBackend gpu, AttentionWorkload workload)
+    {
+        gpu.ResidentStep.Launches = 0;
+        workload.Step(workload.Layers - 1);
+        return gpu.ResidentStep.Launches > 0;
     }
 
     // As for attending.

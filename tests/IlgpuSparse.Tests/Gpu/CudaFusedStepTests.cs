@@ -56,7 +56,7 @@ public sealed class CudaFusedStepTests(Accelerators accelerators)
     [InlineData(2, 8, 2, "channels=16,bits=8", 60_000, false)]
     [InlineData(1, 2, 2, "channels=64,bits=2", 30_000, true)]
     [InlineData(2, 2, 2, "channels=64,bits=2", 20_000, true)]
-    public void SlicesOfKernelsApart(int groups, int heads, int kvHeads, string label, int length, bool equal)
+    public void SlicesOfResidentGroups(int groups, int heads, int kvHeads, string label, int length, bool equal)
     {
         var random = new Random(_seed);
         Run(8, new(heads, kvHeads, 128), KvFormat.F16, "tokens=1/16," + label, test => test.Check(random, equal), groups, [length, length / 7]);

@@ -76,7 +76,7 @@ internal sealed class FusedStepCase : IDisposable
     }
 
     /// <summary>
-    /// Runs the step as one kernel, which it has to be, and judges it: scores and sizes of sets by those of the selection alone, sets by a sort of its own scores. With <paramref name="zeros"/> all scores are equal. On CUDA, where it takes
+    /// Runs the step as one kernel, in each form that there is for it and which it has to be, and judges it: scores and sizes of sets by those of the selection alone, sets by a sort of its own scores. With <paramref name="zeros"/> all scores are equal. On CUDA, where it takes
     /// no time, also beside the step as kernels apart, and without scores.
     /// </summary>
     public void Check(Random random, bool zeros = false)
@@ -87,22 +87,29 @@ internal sealed class FusedStepCase : IDisposable
         _policy.Select(0, _step, q);
         int[][] apartSets = _policy.Sets.ToLists(0, _step.Rows);
         float[] apartScores = Scores();
-        var (found, sets, scores, fused) = Attend(FusedSteps.On, q);
-        Assert.True(IsFusedStep(Assert.Single(fused)), $"{_what}: {fused[0]}");
-        if (_backend.Device.IsCuda)
+        foreach (var steps in Forms())
         {
-            _policy.KeepsScores = false;
-            var (again, setsAgain, _, _) = Attend(FusedSteps.On, q);
-            _policy.KeepsScores = true;
-            Assert.Equal(found, again);
-            Assert.Equal(sets, setsAgain);
-            var (apart, setsOfApart, _, names) = Attend(FusedSteps.Off, q);
-            Assert.DoesNotContain(names, IsFusedStep);
-            if (_shape.Heads / _policy.Sets.Sets <= ResidentScoreKernel.MaxQueries) Assert.StartsWith(nameof(ResidentScoreKernel), names[0], StringComparison.Ordinal);
-            Assert.Equal(apartSets.Select(set => set.Order()), setsOfApart.Select(set => set.Order()));
-            if (scores.SequenceEqual(apartScores)) Assert.All(found.Zip(apart), pair => Assert.InRange(pair.First, pair.Second - 1e-4f * (1 + Math.Abs(pair.Second)), pair.Second + 1e-4f * (1 + Math.Abs(pair.Second))));
+            var (found, sets, scores, kernels) = Attend(steps, q);
+            Assert.True(IsForm(steps, Assert.Single(kernels)), $"{_what}: {kernels[0]}");
+            if (_backend.Device.IsCuda)
+            {
+                _policy.KeepsScores = false;
+                var (again, setsAgain, _, _) = Attend(steps, q);
+                _policy.KeepsScores = true;
+                Assert.Equal(found, again);
+                Assert.Equal(sets, setsAgain);
+                var (apart, setsOfApart, _, names) = Attend(FusedSteps.Off, q);
+                Assert.DoesNotContain(names, name => IsForm(FusedSteps.On, name) || IsForm(FusedSteps.Resident, name));
+                if (_shape.Heads / _policy.Sets.Sets <= ResidentScoreKernel.MaxQueries) Assert.StartsWith(nameof(ResidentScoreKernel), names[0], StringComparison.Ordinal);
+                Assert.Equal(apartSets.Select(set => set.Order()), setsOfApart.Select(set => set.Order()));
+                if (scores.SequenceEqual(apartScores)) Assert.All(found.Zip(apart), pair => Assert.InRange(pair.First, pair.Second - 1e-4f * (1 + Math.Abs(pair.Second)), pair.Second + 1e-4f * (1 + Math.Abs(pair.Second))));
+            }
+            Judge(steps, queries, found, sets, scores, apartSets, apartScores);
         }
+    }
 
+    private void Judge(FusedSteps steps, float[] queries, float[] found, int[][] sets, float[] scores, int[][] apartSets, float[] apartScores)
+    {
         int perRow = _policy.Sets.Sets, capacity = _policy.Scores.Capacity;
         for (int row = 0; row < _step.Rows; row++)
         {
@@ -117,17 +124,20 @@ internal sealed class FusedStepCase : IDisposable
                 {
                     float other = apartScores[number * capacity + token];
                     same &= own[token].Equals(other);
-                    Assert.True(Math.Abs(own[token] - other) <= 1e-4 * (1 + Math.Abs(other)), $"{_what}: row {row} set {set} token {token} has score {own[token]}, by itself {other}");
+                    Assert.True(Math.Abs(own[token] - other) <= 1e-4 * (1 + Math.Abs(other)), $"{_what}, {steps}: row {row} set {set} token {token} has score {own[token]}, by itself {other}");
                 }
                 int budget = apartSets[number].Length;
                 expected[set] = ReferenceSelection.Select(own, first, position, _policy.Rule with { Numerator = 0, MinTokens = budget });
                 int[] actual = [.. sets[number].Order()];
-                Assert.True(expected[set].AsSpan().SequenceEqual(actual), $"{_what}: row {row} set {set} has {string.Join(' ', actual)}; expected {string.Join(' ', expected[set])}");
+                Assert.True(expected[set].AsSpan().SequenceEqual(actual), $"{_what}, {steps}: row {row} set {set} has {string.Join(' ', actual)}; expected {string.Join(' ', expected[set])}");
                 if (same) Assert.Equal(apartSets[number].Order(), actual);
             }
             CheckOutputs(found, queries, row, expected);
         }
     }
+
+    // The forms of a step as one kernel that there are for it.
+    private FusedSteps[] Forms() => _shape.Heads / _policy.Sets.Sets <= ResidentScoreKernel.MaxQueries && _shape.HeadDim <= 128 ? [FusedSteps.On, FusedSteps.Resident] : [FusedSteps.On];
 
     private void CheckOutputs(float[] found, float[] queries, int row, int[][] sets)
     {
@@ -143,11 +153,14 @@ internal sealed class FusedStepCase : IDisposable
     {
         int width = _shape.Heads * _shape.HeadDim;
         using var q = Upload(RandomWeights.Normals(random, _step.Rows * width));
-        float[] found = Attend(FusedSteps.On, q).Outputs;
         using var y = Upload([.. Enumerable.Repeat(float.NaN, _step.Rows * width)]);
         _backend.Attend(_shape, _cache.Layers[0], _step, q, y);
-        float[] dense = ((DeviceSpan)y).ToArray<float>(found.Length);
-        for (int i = 0; i < dense.Length; i++) Assert.True(Math.Abs(found[i] - dense[i]) <= 2e-5 * (1 + Math.Abs(dense[i])), $"{_what}: {found[i]} at {i}, dense attention {dense[i]}");
+        float[] dense = ((DeviceSpan)y).ToArray<float>(_step.Rows * width);
+        foreach (var steps in Forms())
+        {
+            float[] found = Attend(steps, q).Outputs;
+            for (int i = 0; i < dense.Length; i++) Assert.True(Math.Abs(found[i] - dense[i]) <= 2e-5 * (1 + Math.Abs(dense[i])), $"{_what}, {steps}: {found[i]} at {i}, dense attention {dense[i]}");
+        }
     }
 
     /// <summary>A recording of the step does the same, more than once.</summary>
@@ -155,14 +168,17 @@ internal sealed class FusedStepCase : IDisposable
     {
         int count = _step.Rows * _shape.Heads * _shape.HeadDim;
         using var q = Upload(RandomWeights.Normals(random, count));
-        float[] expected = Attend(FusedSteps.On, q).Outputs;
-        using var y = Upload(new float[count]);
-        using var recorded = _backend.Record(() => _policy.Attend(0, _step, q, y));
-        for (int i = 0; i < 3; i++)
+        foreach (var steps in Forms())
         {
-            ((DeviceSpan)y).Upload<float>([.. Enumerable.Repeat(float.NaN, count)]);
-            recorded.Run();
-            Assert.Equal(expected, ((DeviceSpan)y).ToArray<float>(count));
+            float[] expected = Attend(steps, q).Outputs;
+            using var y = Upload(new float[count]);
+            using var recorded = _backend.Record(() => _policy.Attend(0, _step, q, y));
+            for (int i = 0; i < 3; i++)
+            {
+                ((DeviceSpan)y).Upload<float>([.. Enumerable.Repeat(float.NaN, count)]);
+                recorded.Run();
+                Assert.Equal(expected, ((DeviceSpan)y).ToArray<float>(count));
+            }
         }
     }
 
@@ -187,15 +203,14 @@ internal sealed class FusedStepCase : IDisposable
             (_k[row][^(width - i % width)], _v[row][^(width - i % width)]) = (KvRounding.Round(_cache.Format, keys[i]), KvRounding.Round(_cache.Format, values[i]));
         }
         _policy.KeepsScores = false;
-        foreach (var steps in _backend.Device.IsCuda ? (FusedSteps[])[FusedSteps.On, FusedSteps.Off] : [FusedSteps.On])
+        foreach (var steps in _backend.Device.IsCuda ? [.. Forms(), FusedSteps.Off] : Forms())
         {
             _policy.AppendLabels(0, _step, k);
             var (expected, sets, _, _) = Attend(steps, q);
             byte[][] kept = [.. state.Select(Bytes)];
             Spoil(kept);
             var (found, setsOfOne, _, kernels) = Attend(steps, q, k, rows ? v : null);
-            Assert.Equal(steps == FusedSteps.On, kernels.Any(IsFusedStep));
-            if (steps == FusedSteps.On) Assert.Single(kernels);
+            if (steps != FusedSteps.Off) Assert.True(IsForm(steps, Assert.Single(kernels)), $"{_what}: {kernels[0]}");
             Assert.Equal(sets, setsOfOne);
             Check(found, expected, kept);
             for (int row = 0; row < _step.Rows; row++) CheckOutputs(found, queries, row, sets[(row * perRow)..((row + 1) * perRow)]);
@@ -203,7 +218,7 @@ internal sealed class FusedStepCase : IDisposable
             using var y = Upload(new float[expected.Length]);
             using var recorded = _backend.Record(() => _policy.AppendAndAttend(0, _step, k, q, y, rows ? (DeviceSpan)v : null));
             // the one; or scores, perhaps selection, and attention
-            Assert.InRange(recorded.Nodes, 1, steps == FusedSteps.On ? 1 : _step.GridLength <= _backend.OneGroupTokens ? 2 : 3);
+            Assert.InRange(recorded.Nodes, 1, steps != FusedSteps.Off ? 1 : _step.GridLength <= _backend.OneGroupTokens ? 2 : 3);
             Spoil(kept);
             recorded.Run();
             Check(((DeviceSpan)y).ToArray<float>(expected.Length), expected, kept);
@@ -232,10 +247,10 @@ internal sealed class FusedStepCase : IDisposable
     public bool IsFused(Random random)
     {
         using var q = Upload(RandomWeights.Normals(random, _step.Rows * _shape.Heads * _shape.HeadDim));
-        return Attend(FusedSteps.On, q).Kernels.Any(IsFusedStep);
+        return Attend(FusedSteps.On, q).Kernels.Any(name => IsForm(FusedSteps.On, name));
     }
 
-    private static bool IsFusedStep(string kernel) => kernel.StartsWith(nameof(FusedStepKernel), StringComparison.Ordinal);
+    private static bool IsForm(FusedSteps steps, string kernel) => kernel.StartsWith(steps == FusedSteps.Resident ? nameof(ResidentStepKernel) : nameof(FusedStepKernel), StringComparison.Ordinal);
 
     private (float[] Outputs, int[][] Sets, float[] Scores, IReadOnlyList<string> Kernels) Attend(FusedSteps steps, DeviceBuffer q, DeviceBuffer? ownKeys = null, DeviceBuffer? ownValues = null)
     {

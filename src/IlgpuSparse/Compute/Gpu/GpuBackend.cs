@@ -51,7 +51,8 @@ public sealed class GpuBackend : ComputeBackend
         _projectHeads = new GpuProjectHeads(device);
         _score = new GpuScore(device);
         _select = new GpuSelect(device, _score, Memory);
-        Fused = new GpuFusedStep(device, tensorCores, _products.Linear.Chain, _select.Resident);
+        ResidentStep = new GpuResidentStep(device, tensorCores, _products.Linear.Chain, _select, _attention.Decode);
+        Fused = new GpuFusedStep(device, tensorCores, _products.Linear.Chain, ResidentStep);
         _sample = new GpuSample(device, Memory);
         _positions = new GpuPositions(device);
         _meanValue = new GpuMeanValue(device);
@@ -86,6 +87,9 @@ public sealed class GpuBackend : ComputeBackend
 
     /// <summary>Sparse steps as one kernel.</summary>
     internal GpuFusedStep Fused { get; }
+
+    /// <summary>Sparse steps as one kernel whose groups run at once.</summary>
+    internal GpuResidentStep ResidentStep { get; }
 
     /// <summary>Scores and sets in one kernel whose groups run at once.</summary>
     internal GpuResidentScore Resident => _select.Resident;
@@ -244,6 +248,7 @@ public sealed class GpuBackend : ComputeBackend
         if (choice.KeepsScores) AppendMissing(batch, ref choice);
         if (!AttentionLaunch.CanWriteOwn(shape, cache, batch)) AppendMissing(shape, cache, batch, ref own);
         if (Fused.TryRun(shape, cache, batch, q, choice, own, y, Stream)) return;
+        if (Fused.Steps != FusedSteps.Off && ResidentStep.TryRun(shape, cache, batch, q, choice, own, y, Stream)) return;
         if (!_select.Appends(choice, batch))
         {
             AppendMissing(shape, cache, batch, ref own);

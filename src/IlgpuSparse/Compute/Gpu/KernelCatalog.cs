@@ -54,6 +54,7 @@ internal static class KernelCatalog
         .. ScoreKernel.Variants,
         .. ResidentScoreKernel.Variants,
         .. FusedStepKernel.Variants,
+        .. ResidentStepKernel.Variants,
         SelectPortableKernel.Variant,
         BinKernel.Variant,
         SetFilterKernel.Variant,

@@ -121,7 +121,8 @@ internal sealed class GpuDecodeAttention(GpuDevice device, MemoryLedger ledger, 
 
     private static int Splits(int wanted, int entries, int minTokens) => Math.Clamp(Math.Min(wanted, (entries + minTokens - 1) / minTokens), 1, MaxSplits);
 
-    private (ArrayView<float> Partials, ArrayView<float> Sums) Scratch(AttentionShape shape, StepBatch batch, int splits)
+    /// <summary>Memory for the outputs of <paramref name="splits"/> and for their maxima and sums, see <see cref="TensorDecodeKernel.Run"/>.</summary>
+    public (ArrayView<float> Partials, ArrayView<float> Sums) Scratch(AttentionShape shape, StepBatch batch, int splits)
     {
         long parts = splits == 1 ? 0 : (long)batch.Rows * shape.Heads * splits;
         return (GpuBuffer.View<float>(_partials.Reserve(Math.Max(1, parts) * shape.HeadDim * sizeof(float))), GpuBuffer.View<float>(_sums.Reserve(Math.Max(1, parts) * 2 * sizeof(float))));

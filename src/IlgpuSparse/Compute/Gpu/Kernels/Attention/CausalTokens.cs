@@ -7,8 +7,6 @@ internal readonly struct CausalTokens : ITokenSource
 {
     public static bool Contiguous => true;
 
-    public static bool AsksAhead => false;
-
     public static int RowsPerGroup => PortableAttentionKernel.MaxSlots;
 
     public static KeyRange Range(KvView cache, AttentionArgs args, int row, int set)

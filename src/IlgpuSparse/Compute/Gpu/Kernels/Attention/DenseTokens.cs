@@ -7,8 +7,6 @@ internal readonly struct DenseTokens : ITokenSource
 {
     public static bool Contiguous => true;
 
-    public static bool AsksAhead => false;
-
     public static int RowsPerGroup => 1;
 
     public static bool Sees(KvView cache, AttentionArgs args, int row, int entry) => true;

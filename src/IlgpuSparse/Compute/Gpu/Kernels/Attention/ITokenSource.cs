@@ -6,9 +6,6 @@ internal interface ITokenSource
     /// <summary>Whether entries are positions themselves, so that 16 aligned ones lie together in a cache block.</summary>
     static abstract bool Contiguous { get; }
 
-    /// <summary>Whether a tile's rows are asked for when the tile before is: for rings too short to have enough of them under way.</summary>
-    static abstract bool AsksAhead { get; }
-
     /// <summary>Activation rows that a group works on.</summary>
     static abstract int RowsPerGroup { get; }
 

@@ -5,8 +5,6 @@ internal readonly struct SelectedTokens : ITokenSource
 {
     public static bool Contiguous => false;
 
-    public static bool AsksAhead => false;
-
     public static int RowsPerGroup => 1;
 
     public static bool Sees(KvView cache, AttentionArgs args, int row, int entry) => true;

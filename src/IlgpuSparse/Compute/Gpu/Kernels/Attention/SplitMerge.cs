@@ -103,8 +103,9 @@ internal static class SplitMerge
         ILGPU.Group.Barrier();
     }
 
-    // Four channels a thread; where they are too few to occupy the group, several threads share them and take every n-th split each.
-    private static void Sum<THead, TPipeline>(ArrayView<U4> memory, ArrayView<float> y, ArrayView<float> partials, ArrayView<float> sums, AttentionArgs args, SplitPlace place)
+    /// <summary>Merges all splits, which have been counted in.</summary>
+    /// <remarks>Four channels a thread; where they are too few to occupy the group, several threads share them and take every n-th split each.</remarks>
+    public static void Sum<THead, TPipeline>(ArrayView<U4> memory, ArrayView<float> y, ArrayView<float> partials, ArrayView<float> sums, AttentionArgs args, SplitPlace place)
         where THead : struct, IHeadSize
         where TPipeline : struct, IPipeline
     {

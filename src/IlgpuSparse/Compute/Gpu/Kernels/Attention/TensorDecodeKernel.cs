@@ -111,7 +111,7 @@ internal static class TensorDecodeKernel
                 Ask<THead, TTokens>(cache, ring, ringStart + s * stage, offset, ahead, range, lane, policy);
                 ahead += 1 << TPipeline.WarpShift;
                 offset = Locate(cache, args, place.Row, place.KvHead, position);
-                if (TTokens.AsksAhead) AskAhead<THead>(cache, offset, lane);
+                if (TPipeline.Stages == 1) AskAhead<THead>(cache, offset, lane);
                 position = Entry<TTokens>(cache, args, place.Row, set, ahead + (1 << TPipeline.WarpShift), lane, last);
             }
             TensorOps.Commit();
@@ -180,7 +180,7 @@ internal static class TensorDecodeKernel
                 Ask<THead, TTokens>(cache, ring, at, offset, ahead, range, lane, policy);
                 ahead += 1 << TPipeline.WarpShift;
                 offset = Locate(cache, args, place.Row, place.KvHead, position);
-                if (TTokens.AsksAhead) AskAhead<THead>(cache, offset, lane);
+                if (TPipeline.Stages == 1) AskAhead<THead>(cache, offset, lane);
                 position = Entry<TTokens>(cache, args, place.Row, set, ahead + (1 << TPipeline.WarpShift), lane, last);
             }
             TensorOps.Commit();

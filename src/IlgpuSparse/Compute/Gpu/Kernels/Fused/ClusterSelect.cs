@@ -111,7 +111,7 @@ internal struct ClusterSelect
             int owner = Owner<TCluster>(entry, oneOver), own = entry - (tiles * owner / TCluster.Value << 4);
             ThreadCluster.Store<TCluster>(ref Own.List[own], owner, token);
             Own.Indices[Own.Output + entry] = token;
-            if (own < Ahead) Prefetch<THead>(cache, attention, token);
+            if (own < Ahead) KvRows.Ask<THead>(cache, TensorDecodeKernel.Locate(cache, attention, Grid.IdxZ, KvHead, token));
         }
         if (rank == 0 && Group.IdxX == 0) select.Counts[Number] = Budget;
         ThreadCluster.Sync<TCluster>(ref counts[0]);
@@ -130,18 +130,6 @@ internal struct ClusterSelect
             OpenRank.StoreCompared(target, Budget - last.Before, count, open);
         }
         Group.Barrier();
-    }
-
-    private readonly void Prefetch<THead>(KvView cache, AttentionArgs attention, int token)
-        where THead : struct, IHeadSize
-    {
-        const int line = 64; // numbers
-        long first = (long)TensorDecodeKernel.Locate(cache, attention, Grid.IdxZ, KvHead, token) * (THead.Channels >> 1);
-        for (int i = 0; i < THead.Channels >> 1; i += line >> 1)
-        {
-            Loads.Ahead(ref cache.K[first + i]);
-            Loads.Ahead(ref cache.V[first + i]);
-        }
     }
 
     // The group that attends to an entry of a set: the last whose first tile, tiles · rank / groups, is not behind the entry's, which is ((tile + 1) · groups - 1) / tiles. The half keeps the product with a rounded reciprocal on the right

@@ -10,7 +10,7 @@ namespace IlgpuSparse.Compute.Gpu.Kernels.Fused;
 /// <param name="Budget">Tokens of a set by the rule, before sets have budgets of their own.</param>
 /// <param name="LabelBytes">Bytes of a token's label.</param>
 /// <param name="KvBytes">Bytes of a token's K and V of a kv head.</param>
-/// <param name="Resident">Whether the kernels that there would be otherwise are a <see cref="Selection.ResidentScoreKernel"/> and attention.</param>
+/// <param name="Resident">Whether there would be a <see cref="ResidentStepKernel"/> otherwise, and not kernels one after another.</param>
 internal readonly record struct FusedPlan(int Clusters, int Span, int Most, int Budget, int LabelBytes, int KvBytes, bool Resident)
 {
     // As measured on an H100 with K and V of 16 bits. Microseconds of a step that has nothing to read, what each group of a cluster adds, what each pair, as all wait for all, and what it costs where
@@ -20,8 +20,8 @@ internal readonly record struct FusedPlan(int Clusters, int Span, int Most, int 
     // Bytes a microsecond: of a group with a multiprocessor of its own, of one where some share, and of all together.
     private const float AloneRate = 20_500f, SharedRate = 15_000f, FusedRate = 2_500_000f;
 
-    // The same of kernels one after another, which read with sixteen warps a multiprocessor and wait for each other by way of memory: of the two whose scores stay where they are made, and of the others.
-    private const float ResidentLatency = 20.5f, ResidentRate = 2_500_000f, ApartLatency = 19.5f, ApartRate = 2_300_000f;
+    // The same of what reads with sixteen warps a multiprocessor and waits by way of memory: of the one kernel whose groups are all on the device, and of kernels one after another.
+    private const float ResidentLatency = 20.5f, ResidentRate = 2_600_000f, ApartLatency = 19.5f, ApartRate = 2_300_000f;
 
     private float Apart => Resident ? ResidentLatency + Clusters * SetBytes / ResidentRate : ApartLatency + Clusters * SetBytes / ApartRate;
 

@@ -11,8 +11,8 @@ namespace IlgpuSparse.Compute.Gpu.Kernels.Fused;
 /// <param name="device">The device.</param>
 /// <param name="tensorCores">Whether tensor-core kernels run; tests use it on the CPU accelerator too, with one group a set or as many as the device runs at once.</param>
 /// <param name="chain">What the products around it are to know.</param>
-/// <param name="resident">The scores of kernels apart.</param>
-internal sealed class GpuFusedStep(GpuDevice device, bool tensorCores, ProductChain chain, GpuResidentScore resident)
+/// <param name="resident">What there would be otherwise.</param>
+internal sealed class GpuFusedStep(GpuDevice device, bool tensorCores, ProductChain chain, GpuResidentStep resident)
 {
     private readonly DecodeTuning _tuning = FusedStepKernel.Tuning.On(device);
     private readonly Dictionary<(KernelVariant Variant, int SharedBytes), ClusterRoom> _active = [];
@@ -37,7 +37,7 @@ internal sealed class GpuFusedStep(GpuDevice device, bool tensorCores, ProductCh
     /// <exception cref="ArgumentException">The shapes do not fit together.</exception>
     public bool TryRun(AttentionShape shape, KvLayer cache, StepBatch batch, DeviceSpan q, LabelChoice choice, OwnRows? own, DeviceSpan y, AcceleratorStream stream)
     {
-        if (Steps == FusedSteps.Off || !Serves(shape, cache, batch, choice)) return false;
+        if (Steps is FusedSteps.Off or FusedSteps.Resident || !Serves(shape, cache, batch, choice)) return false;
         int queries = choice.Reduction == GroupReduction.Sum ? 1 : shape.Heads / choice.Scores.Sets;
         bool narrow = IsNarrow(choice.Labels, queries);
         int unit = FusedStepKernel.Units(choice.Labels.Format, queries, narrow) * ScoreKernel.TokensOf(narrow);
@@ -50,7 +50,7 @@ internal sealed class GpuFusedStep(GpuDevice device, bool tensorCores, ProductCh
             Math.Min(choice.Rule.Budget(visible), choice.Sets.Capacity),
             choice.Labels.Words * sizeof(uint),
             2 * shape.HeadDim * cache.Format.ElementBytes(),
-            resident.Serves(choice, batch));
+            resident.Serves(shape, cache, batch, choice));
         int groups = plan.Groups(Steps, Sizes, size => Room(plan, size, unit, shape.HeadDim), size => Active(plan, size, unit, queries, shape, cache, choice));
         if (groups == 0) return false;
 

@@ -2,12 +2,10 @@ using IlgpuSparse.Compute.Gpu.Kernels.Attention;
 
 namespace IlgpuSparse.Compute.Gpu.Kernels.Fused;
 
-/// <summary>Tokens that the group has in shared memory: all of <see cref="KvView.Tokens"/>.</summary>
+/// <summary>The group's own tokens, in shared memory or not: all of <see cref="KvView.Tokens"/>.</summary>
 internal readonly struct ListedTokens : ITokenSource
 {
     public static bool Contiguous => false;
-
-    public static bool AsksAhead => true;
 
     public static int RowsPerGroup => 1;
 

@@ -23,7 +23,7 @@ internal static class ResidentScoreKernel
     private const int GroupBytes = 113 * 1024;
 
     // units of 16 bytes of the histogram, and afterwards of bits for each of the most tokens of a slice
-    private const int CountUnits = ScoreBins.Counts / 4;
+    public const int CountUnits = ScoreBins.Counts / 4;
 
     /// <summary>Most queries of a set: those of one tile.</summary>
     public const int MaxQueries = ScoreKernel.TileHeads;
@@ -56,7 +56,7 @@ internal static class ResidentScoreKernel
         // with or without a tile, see KernelCounts
         const int slots = 2;
         int fragments = slots * (8 / format.Bits() + 1 >> 1) * 2 * 32;
-        return (GroupBytes - fragments * 8 - 3 * slots * ScoreKernel.TileHeads * sizeof(float) - (GroupScan.MaxWarps + 1) * sizeof(uint)) & ~1023;
+        return (GroupBytes - fragments * 8 - 3 * slots * ScoreKernel.TileHeads * sizeof(float) - (GroupScan.MaxWarps + ResidentMemory.WordCount) * sizeof(uint)) & ~1023;
     }
 
     /// <summary>Sizes for slices of <paramref name="slice"/> tokens: as many of whose scores are kept in shared memory, in units of <paramref name="unit"/> tokens, as <paramref name="sharedBytes"/> have room for.</summary>
@@ -78,59 +78,17 @@ internal static class ResidentScoreKernel
         where TUnits : struct, IKernelCount
         where TTiles : struct, IKernelCount
     {
-        var memory = SharedMemory.GetDynamic<U4>();
-        var counts = memory.SubView(0, CountUnits).Cast<uint>();
-        var work = memory.SubView(CountUnits, args.WorkUnits);
-        var fragments = SharedMemory.Allocate<U2>(SliceScores.Fragments<TProduct, KernelCounts.N1>(TTiles.Slots));
-        var columns = SharedMemory.Allocate<float>(3 * TTiles.Slots * ScoreKernel.TileHeads);
-        var totals = SharedMemory.Allocate<uint>(GroupScan.MaxWarps);
-        var word = SharedMemory.Allocate<uint>(1);
+        var dynamic = SharedMemory.GetDynamic<U4>();
+        ResidentMemory memory;
+        memory.Counts = dynamic.SubView(0, CountUnits).Cast<uint>();
+        memory.Work = dynamic.SubView(CountUnits, args.WorkUnits);
+        memory.Fragments = SharedMemory.Allocate<U2>(SliceScores.Fragments<TProduct, KernelCounts.N1>(TTiles.Slots));
+        memory.Columns = SharedMemory.Allocate<float>(3 * TTiles.Slots * ScoreKernel.TileHeads);
+        memory.Totals = SharedMemory.Allocate<uint>(GroupScan.MaxWarps);
+        memory.Words = SharedMemory.Allocate<uint>(ResidentMemory.WordCount);
 
-        int row = Grid.IdxZ, set = Grid.IdxY, unit = LabelProduct.Tokens<TProduct, TUnits>();
-        long number = (long)row * Grid.DimY + set;
-        var range = VisibleRange.Of(select, row);
-        var slice = SetSlice.Of(range, unit, Grid.DimX);
-        var queries = QuerySet.Of(labels, score, row, set);
-        // beside those who prepare the queries, as in ScoreKernel
-        if (slice.End == range.Last + 1 && slice.Start < slice.End && queries.FirstHead == queries.KvHead * score.GroupSize)
-        {
-            if (keys.Length != 0 && Group.IdxX >> 5 == (Group.DimX >> 5) - 1) TProduct.WriteOwn(labels, queries, keys, score.HeadDim);
-            if (own.AreMissing && Group.IdxX >> 5 == (Group.DimX >> 5) - 2) own.Write(row, queries.KvHead, range.Last);
-        }
-        var scores = work.Cast<float>();
-        FarScores far;
-        far.Scores = score.Scores;
-        far.Output = number * score.Capacity;
-        far.NearEnd = args.Near < slice.Length ? slice.Start + args.Near : int.MaxValue;
-        float inverse = SliceScores.Of<TProduct, KernelCounts.N1, TUnits, TTiles, KernelCounts.N32>(labels, score, queries, range, range.First, slice.Start, slice.End, scores, -(long)slice.Start, far, counts, fragments, columns).Inverse;
-        Group.Barrier();
-        ResidentBins.Tell(counts, select.Scratch.Histograms, number * Grid.DimX + Grid.IdxX);
-        int budget = range.Budget(select, number);
-        Arrival.AwaitAll(ref select.Scratch.Arrivals[number], Grid.DimX);
-
-        var last = ResidentBins.Find(select.Scratch.Histograms, number * Grid.DimX, Grid.DimX, Grid.IdxX, (uint)budget, counts);
-        // where the sums were come bits
-        Group.Barrier();
-        ResidentSelect selection;
-        selection.Number = number;
-        selection.Budget = budget;
-        selection.Start = slice.Start;
-        selection.End = slice.End;
-        selection.Slice = slice.Length;
-        selection.NearEnd = far.NearEnd;
-        selection.Inverse = inverse;
-        selection.Run(select, range, last, scores, counts, totals, args.KeepsScores);
-
-        if (Arrival.IsLast(ref select.Scratch.Arrivals[number], 2 * Grid.DimX, ref word[0]))
-        {
-            SetFilterMemory ranks;
-            ranks.Open = work.SubView(0, (SetFilter.MaxOpen + SetFilter.OpenPadding) / 2).Cast<ulong>();
-            ranks.Parted = work.SubView((SetFilter.MaxOpen + SetFilter.OpenPadding) / 2, SetFilter.MaxOpen / 2).Cast<ulong>();
-            ranks.Parts = counts;
-            ranks.Totals = totals;
-            ranks.Word = word;
-            ranks.MaxOpen = SetFilter.MaxOpen;
-            selection.Close(select, range, last, ranks);
-        }
+        var selection = ResidentSelect.Of<TProduct, TUnits, TTiles>(labels, score, select, keys, own, false, args, memory);
+        selection.Run(select, args, memory);
+        if (Arrival.IsLast(ref select.Scratch.Arrivals[selection.Number], 2 * Grid.DimX, ref memory.Words[ResidentMemory.Flag])) selection.Close(select, memory);
     }
 }

@@ -36,7 +36,7 @@ internal sealed class SelectMemory : IDisposable
         {
             _counters = _allocate((long)_sets * (ScoreBins.Counts + 3 + _filterChunks) * sizeof(uint));
             _open = _allocate((long)_sets * SetFilter.MaxOpen * sizeof(ulong));
-            if (device.IsCuda) _histograms = _allocate((long)GpuResidentScore.MostGroups(device) * ScoreBins.Counts * sizeof(uint));
+            if (device.Kind != GpuKind.OpenCl) _histograms = _allocate((long)GpuResidentScore.MostGroups(device, _sets) * ScoreBins.Counts * sizeof(uint));
             _counters.Clear();
         }
         catch

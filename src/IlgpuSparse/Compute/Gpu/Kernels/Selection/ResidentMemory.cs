@@ -1,0 +1,31 @@
+using ILGPU;
+
+namespace IlgpuSparse.Compute.Gpu.Kernels.Selection;
+
+/// <summary>Shared memory of a group of <see cref="ResidentSelect"/>.</summary>
+internal struct ResidentMemory
+{
+    /// <summary>Index of the word for <see cref="Arrival"/>, of that for the set's tokens to select and of that for the row's position.</summary>
+    public const int Flag = 0, Budget = 1, Position = 2;
+
+    /// <summary>How many there are of <see cref="Words"/>.</summary>
+    public const int WordCount = 3;
+
+    /// <summary>The histogram, afterwards bits for each token of a slice: <see cref="ScoreBins.Counts"/> words.</summary>
+    public ArrayView<uint> Counts;
+
+    /// <summary>Scores; afterwards kept tokens, open ones, and whatever else follows.</summary>
+    public ArrayView<U4> Work;
+
+    /// <summary>The right-hand sides of the products.</summary>
+    public ArrayView<U2> Fragments;
+
+    /// <summary>Factors, summands and spreads of the queries.</summary>
+    public ArrayView<float> Columns;
+
+    /// <summary>Counts by warp.</summary>
+    public ArrayView<uint> Totals;
+
+    /// <summary>Words for one thread to tell the others.</summary>
+    public ArrayView<uint> Words;
+}
