@@ -149,6 +149,13 @@ public class BadRequestTests(ServerFixture server)
         string chunk = $"8000\n{new string('a', 0x8000)}\n";
         string chunked = await Exchange(server.Address, Http($"POST /{Chat} HTTP/1.1\nHost: localhost\nContent-Type: application/json\nTransfer-Encoding: chunked\n\n{string.Concat(Enumerable.Repeat(chunk, 12))}0\n\n"), s_patience);
         Assert.True(chunked.Length == 0 || chunked.StartsWith("HTTP/1.1 413", StringComparison.Ordinal), chunked);
+        // a chunk of more than there can be
+        foreach (string size in (string[])["ffffffff", "ffffffffffffffff"])
+        {
+            string endless = await Exchange(server.Address, Http($"POST /{Chat} HTTP/1.1\nHost: localhost\nContent-Type: application/json\nTransfer-Encoding: chunked\nConnection: close\n\n{size}\n"), s_patience);
+            Assert.StartsWith("HTTP/1.1 400", endless, StringComparison.Ordinal);
+            Assert.Contains("chunks", endless, StringComparison.Ordinal);
+        }
         // numbers of a hundred thousand digits, in the limit
         string digits = new('9', 100_000);
         var absurd = await Post(Chat, Encoding.UTF8.GetBytes($"{{\"messages\":[{{\"role\":\"user\",\"content\":\"a\"}}],\"seed\":{digits}}}"));

@@ -31,6 +31,11 @@ internal readonly struct RequestJson
         {
             throw new RequestException(StatusCodes.Status400BadRequest, $"the body is no JSON: {e.Message}");
         }
+        // of all that a client can do wrong in chunks, this alone Kestrel does not call a bad request
+        catch (IOException e) when (e.InnerException is OverflowException)
+        {
+            throw new RequestException(StatusCodes.Status400BadRequest, "the body is sent in chunks of which one is longer than any can be");
+        }
     }
 
     private static JsonElement Object(JsonElement value, string name) => value.ValueKind == JsonValueKind.Object ? value : throw Wrong(name, value, "an object");
