@@ -141,16 +141,16 @@ internal sealed class AttentionBenchmark : IDisposable
         try
         {
             gpu.Fused.Steps = FusedSteps.On;
-            if (!IsFused(gpu, workload)) yield break;
+            if (!Launches(workload, () => gpu.Fused.Launches)) yield break;
             yield return "step, one kernel";
             foreach (int groups in FusedStepKernel.Groups.Where(_ => _tunings))
             {
                 gpu.Fused.Groups = groups;
-                if (IsFused(gpu, workload)) yield return $"step, one kernel of {groups} groups a set";
+                if (Launches(workload, () => gpu.Fused.Launches)) yield return $"step, one kernel of {groups} groups a set";
             }
             gpu.Fused.Groups = null;
             gpu.Fused.Steps = FusedSteps.Resident;
-            if (IsResident(gpu, workload)) yield return "step, one kernel without clusters";
+            if (Launches(workload, () => gpu.ResidentStep.Launches)) yield return "step, one kernel without clusters";
             gpu.Fused.Steps = FusedSteps.Off;
             yield return "step, kernels apart";
         }
@@ -161,18 +161,12 @@ internal sealed class AttentionBenchmark : IDisposable
         }
     }
 
-    private static bool IsFused(GpuBackend gpu, AttentionWorkload workload)
+    // Whether a step is one of the launches that are counted.
+    private static bool Launches(AttentionWorkload workload, Func<int> launches)
     {
-        gpu.Fused.Launches = 0;
+        int before = launches();
         workload.Step(workload.Layers - 1);
-        return gpu.Fused.Launches > 0;
-    }
-
-    private static bool IsResident(GpuBackend gpu, AttentionWorkload workload)
-    {
-        gpu.ResidentStep.Launches = 0;
-        workload.Step(workload.Layers - 1);
-        return gpu.ResidentStep.Launches > 0;
+        return launches() > before;
     }
 
     // As for attending.

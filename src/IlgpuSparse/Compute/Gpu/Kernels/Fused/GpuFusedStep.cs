@@ -27,7 +27,7 @@ internal sealed class GpuFusedStep(GpuDevice device, bool tensorCores, ProductCh
     public int? Groups { get; set; }
 
     /// <summary>Launches so far.</summary>
-    public int Launches { get; set; }
+    public int Launches { get; private set; }
 
     private IReadOnlyList<int> Sizes => !device.IsCuda ? [device.Multiprocessors] : Groups is { } groups ? [groups] : FusedStepKernel.Groups;
 

@@ -21,7 +21,7 @@ internal sealed class GpuResidentStep(GpuDevice device, bool tensorCores, Produc
         ArrayView<float> partials, ArrayView<float> sums, AttentionArgs attention, ResidentArgs args);
 
     /// <summary>Launches so far.</summary>
-    public int Launches { get; set; }
+    public int Launches { get; private set; }
 
     /// <summary>Scores, selects and attends as <see cref="GpuFusedStep.TryRun"/>; false where nothing was done because other kernels are to.</summary>
     /// <exception cref="ArgumentException">The shapes do not fit together.</exception>

@@ -64,15 +64,7 @@ internal static class ResidentStepKernel
         where THead : struct, IHeadSize
         where TPipeline : struct, IPipeline
     {
-        var dynamic = SharedMemory.GetDynamic<U4>();
-        ResidentMemory memory;
-        memory.Counts = dynamic.SubView(0, ResidentScoreKernel.CountUnits).Cast<uint>();
-        memory.Work = dynamic.SubView(ResidentScoreKernel.CountUnits, args.WorkUnits);
-        memory.Fragments = SharedMemory.Allocate<U2>(SliceScores.Fragments<TProduct, KernelCounts.N1>(TTiles.Slots));
-        memory.Columns = SharedMemory.Allocate<float>(3 * TTiles.Slots * ScoreKernel.TileHeads);
-        memory.Totals = SharedMemory.Allocate<uint>(GroupScan.MaxWarps);
-        memory.Words = SharedMemory.Allocate<uint>(ResidentMemory.WordCount);
-
+        var memory = ResidentMemory.Allocate<TProduct, TTiles>(args);
         DependentLaunch.AwaitEarlier();
         var selection = ResidentSelect.Of<TProduct, TUnits, TTiles>(labels, score, select, keys, own, true, args, memory);
         int row = Grid.IdxZ, set = Grid.IdxY, firstBlock = selection.Slice.Start >> KvLayer.BlockShift;

@@ -25,7 +25,7 @@ internal static class Arrival
 
     /// <summary>
     /// Makes this group's writes visible, counts it in and waits until all of <paramref name="expected"/> groups, which must run at the same time, are; each thread sees what those have written before. <paramref name="counter"/> goes on
-    /// counting: whoever asks <see cref="IsLast"/> afterwards expects two times as many.
+    /// counting: whoever waits again, or asks <see cref="IsLast"/>, expects as many more each time.
     /// </summary>
     public static void AwaitAll(ref int counter, int expected)
     {

@@ -1,6 +1,6 @@
 namespace IlgpuSparse.Compute.Gpu.Kernels.Selection;
 
-/// <summary>Sizes of a launch of <see cref="ResidentScoreKernel"/>.</summary>
+/// <summary>Sizes of a launch of <see cref="ResidentScoreKernel"/> or <see cref="Fused.ResidentStepKernel"/>.</summary>
 internal struct ResidentArgs
 {
     /// <summary>Units of 16 bytes of shared memory for scores, and afterwards for open tokens.</summary>

@@ -8,6 +8,9 @@ internal struct ResidentMemory
     /// <summary>Index of the word for <see cref="Arrival"/>, of that for the set's tokens to select and of that for the row's position.</summary>
     public const int Flag = 0, Budget = 1, Position = 2;
 
+    /// <summary>Units of 16 bytes of <see cref="Counts"/>.</summary>
+    public const int CountUnits = ScoreBins.Counts / 4;
+
     /// <summary>How many there are of <see cref="Words"/>.</summary>
     public const int WordCount = 3;
 
@@ -28,4 +31,20 @@ internal struct ResidentMemory
 
     /// <summary>Words for one thread to tell the others.</summary>
     public ArrayView<uint> Words;
+
+    /// <summary>The memory of a kernel, which calls this once: ILGPU allocates anew wherever it is called.</summary>
+    public static ResidentMemory Allocate<TProduct, TTiles>(ResidentArgs args)
+        where TProduct : struct, ILabelProduct
+        where TTiles : struct, IKernelCount
+    {
+        var dynamic = SharedMemory.GetDynamic<U4>();
+        ResidentMemory memory;
+        memory.Counts = dynamic.SubView(0, CountUnits).Cast<uint>();
+        memory.Work = dynamic.SubView(CountUnits, args.WorkUnits);
+        memory.Fragments = SharedMemory.Allocate<U2>(SliceScores.Fragments<TProduct, KernelCounts.N1>(TTiles.Slots));
+        memory.Columns = SharedMemory.Allocate<float>(3 * TTiles.Slots * ScoreKernel.TileHeads);
+        memory.Totals = SharedMemory.Allocate<uint>(GroupScan.MaxWarps);
+        memory.Words = SharedMemory.Allocate<uint>(WordCount);
+        return memory;
+    }
 }

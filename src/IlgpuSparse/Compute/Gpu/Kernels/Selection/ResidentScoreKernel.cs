@@ -22,9 +22,6 @@ internal static class ResidentScoreKernel
     // what a group may have so that a multiprocessor of an H100 has room for two
     private const int GroupBytes = 113 * 1024;
 
-    // units of 16 bytes of the histogram, and afterwards of bits for each of the most tokens of a slice
-    public const int CountUnits = ScoreBins.Counts / 4;
-
     /// <summary>Most queries of a set: those of one tile.</summary>
     public const int MaxQueries = ScoreKernel.TileHeads;
 
@@ -62,7 +59,7 @@ internal static class ResidentScoreKernel
     /// <summary>Sizes for slices of <paramref name="slice"/> tokens: as many of whose scores are kept in shared memory, in units of <paramref name="unit"/> tokens, as <paramref name="sharedBytes"/> have room for.</summary>
     public static ResidentArgs Args(int slice, int unit, int sharedBytes)
     {
-        int units = sharedBytes / 16 - CountUnits;
+        int units = sharedBytes / 16 - ResidentMemory.CountUnits;
         return new ResidentArgs { WorkUnits = units, Near = Math.Min((slice + unit - 1) / unit, (4 * units - SetFilter.LoadedBeyond) / unit) * unit };
     }
 
@@ -78,15 +75,7 @@ internal static class ResidentScoreKernel
         where TUnits : struct, IKernelCount
         where TTiles : struct, IKernelCount
     {
-        var dynamic = SharedMemory.GetDynamic<U4>();
-        ResidentMemory memory;
-        memory.Counts = dynamic.SubView(0, CountUnits).Cast<uint>();
-        memory.Work = dynamic.SubView(CountUnits, args.WorkUnits);
-        memory.Fragments = SharedMemory.Allocate<U2>(SliceScores.Fragments<TProduct, KernelCounts.N1>(TTiles.Slots));
-        memory.Columns = SharedMemory.Allocate<float>(3 * TTiles.Slots * ScoreKernel.TileHeads);
-        memory.Totals = SharedMemory.Allocate<uint>(GroupScan.MaxWarps);
-        memory.Words = SharedMemory.Allocate<uint>(ResidentMemory.WordCount);
-
+        var memory = ResidentMemory.Allocate<TProduct, TTiles>(args);
         var selection = ResidentSelect.Of<TProduct, TUnits, TTiles>(labels, score, select, keys, own, false, args, memory);
         selection.Run(select, args, memory);
         if (Arrival.IsLast(ref select.Scratch.Arrivals[selection.Number], 2 * Grid.DimX, ref memory.Words[ResidentMemory.Flag])) selection.Close(select, memory);
