@@ -3,6 +3,7 @@ using ILGPU.Runtime;
 using IlgpuSparse.Compute;
 using IlgpuSparse.Compute.Gpu;
 using IlgpuSparse.Compute.Gpu.Kernels.Attention;
+using IlgpuSparse.Compute.Gpu.Kernels.Fused;
 using IlgpuSparse.Compute.Gpu.Kernels.Selection;
 using IlgpuSparse.Tests.Attention;
 using IlgpuSparse.Tests.Reference;
@@ -22,21 +23,23 @@ public sealed class ResidentScoreTests(Accelerators accelerators)
 
     [Theory]
     // one group; several, fewer of them with tokens than there are
-    [InlineData(1, 2, 64, LabelFormat.Int2, 0, 90, 1 << 20, false)]
-    [InlineData(1, 1, 23, LabelFormat.Int4, 0, 1, 1 << 20, false)]
-    [InlineData(4, 1, 64, LabelFormat.Int2, 0, 700, 1 << 20, false)]
-    [InlineData(4, 4, 100, LabelFormat.Int1, 300, 611, 1 << 20, false)]
-    [InlineData(3, 1, 16, LabelFormat.Int8, 0, 40, 1 << 20, false)]
+    [InlineData(1, 2, 64, LabelFormat.Int2, 0, 90, false)]
+    [InlineData(1, 1, 23, LabelFormat.Int4, 0, 1, false)]
+    [InlineData(4, 1, 64, LabelFormat.Int2, 0, 700, false)]
+    [InlineData(4, 4, 100, LabelFormat.Int1, 300, 611, false)]
+    [InlineData(3, 1, 16, LabelFormat.Int8, 0, 40, false)]
+    // two tiles of queries
+    [InlineData(2, 6, 64, LabelFormat.Int2, 0, 500, false)]
     // labels two beside each other
-    [InlineData(3, 1, 32, LabelFormat.Int2, 0, 650, 1 << 20, false)]
-    // more tokens than there is room for
-    [InlineData(2, 1, 64, LabelFormat.Int2, 0, 3100, 1024, false)]
-    [InlineData(1, 4, 30, LabelFormat.Int4, 0, 2600, 1536, false)]
-    [InlineData(2, 1, 30, LabelFormat.Int1, 4000, 4500, 1024, false)]
+    [InlineData(3, 1, 32, LabelFormat.Int2, 0, 650, false)]
+    // slices of several parts of a warp's
+    [InlineData(2, 1, 64, LabelFormat.Int2, 0, 3100, false)]
+    [InlineData(1, 4, 30, LabelFormat.Int4, 0, 2600, false)]
+    [InlineData(2, 1, 30, LabelFormat.Int1, 4000, 4500, false)]
     // scores that are equal: those that can be ranked, and more than that, here and there
-    [InlineData(2, 1, 64, LabelFormat.Int2, 0, 1500, 1 << 20, true)]
-    [InlineData(2, 1, 64, LabelFormat.Int2, 0, 3100, 1024, true)]
-    public void ScoresAndSets(int groups, int heads, int channels, LabelFormat format, int window, int length, int near, bool equal)
+    [InlineData(2, 1, 64, LabelFormat.Int2, 0, 1500, true)]
+    [InlineData(2, 1, 64, LabelFormat.Int2, 0, 3100, true)]
+    public void ScoresAndSets(int groups, int heads, int channels, LabelFormat format, int window, int length, bool equal)
     {
         var random = new Random(_seed);
         string what = $"seed {_seed}, {groups} groups";
@@ -45,7 +48,7 @@ public sealed class ResidentScoreTests(Accelerators accelerators)
         using var labels = new LabelCase(backend, random, shape, format, LabelScaling.Static, channels, length);
         labels.Fill(random, (rows, all) => backend.AppendLabels(shape, labels.Layer, rows, all));
         using var batch = labels.LastTokens();
-        int capacity = (length + 15) / 16 * 16, tiles = ScoreKernel.Tiles(heads);
+        int capacity = (length + 15) / 16 * 16, tiles = FusedStepKernel.Tiles(heads);
         var rule = new SelectionRule(1, 8, 5, Sinks: 2, Recent: 3);
         using var q = Upload(backend, equal ? new float[heads * 128] : [.. Enumerable.Range(0, heads * 128).Select(_ => (float)LabelCase.Normal(random))]);
         using var scores = new TokenScores(Upload(backend, Enumerable.Repeat(float.NaN, capacity).ToArray()), 1, capacity);
@@ -57,11 +60,7 @@ public sealed class ResidentScoreTests(Accelerators accelerators)
         select.Scratch = memory.View(mass: false);
         select.Scratch.Histograms = GpuBuffer.View<uint>(histograms);
         bool narrow = ScoreKernel.IsNarrow(format, channels, tiles);
-        int step = Threads / 32 * ResidentScoreKernel.Units(format, tiles) * ScoreKernel.TokensOf(narrow);
-        // what a test says is too little, or all that there is
-        int slice = ((length + groups - 1) / groups + step - 1) / step * step;
-        var args = ResidentScoreKernel.Args(slice, step, ResidentScoreKernel.SharedBytes(format));
-        args.Near = Math.Min(near / step * step, args.Near);
+        var args = ResidentScoreKernel.Args(ResidentScoreKernel.SharedBytes(format));
         args.KeepsScores = 1;
         // without .maxntid, which the CPU accelerator would compare with its own limit
         var launch = backend.Device.Kernels.Load<Launcher>(ResidentScoreKernel.Variant(format, tiles, narrow) with { GroupSize = Threads });
@@ -81,21 +80,15 @@ public sealed class ResidentScoreTests(Accelerators accelerators)
     }
 
     [Fact]
-    public void FiltersLoadNothingBeyondTheirMemory()
+    public void SlicesAndOpenTokensHaveRoom()
     {
-        var random = new Random(_seed);
-        for (int i = 0; i < 2000; i++)
+        foreach (var format in ResidentScoreKernel.Formats)
         {
-            var format = ResidentScoreKernel.Formats[random.Next(ResidentScoreKernel.Formats.Count)];
-            int unit = 32 << random.Next(4), warps = ResidentScoreKernel.GroupSize / 32, slice = (random.Next(1, SetSlice.MaxTokens + 1) + unit - 1) / unit * unit;
-            var args = ResidentScoreKernel.Args(slice, unit, ResidentScoreKernel.SharedBytes(format));
-            Assert.True(args.Near % unit == 0 && 4 * args.WorkUnits > args.Near && 16 * args.WorkUnits + ScoreBins.Counts * sizeof(uint) <= ResidentScoreKernel.SharedBytes(format), $"seed {_seed}");
-            // as the warps take parts
-            int parts = (SetSlice.Stretch(slice, warps) + SetFilter.WarpTokens - 1) / SetFilter.WarpTokens, length = SetSlice.Stretch(slice, warps * parts);
-            Assert.True(length <= SetFilter.WarpTokens && (long)parts * warps * length >= slice && 2 * parts * ResidentScoreKernel.GroupSize <= ScoreBins.Counts, $"seed {_seed}");
-            if (args.Near >= slice) continue;
-            int last = args.Near / length * length, loaded = last - length + (length + 2 * SetFilter.WarpStep - 1) / (2 * SetFilter.WarpStep) * (2 * SetFilter.WarpStep) + 2 * SetFilter.WarpStep;
-            Assert.True(Math.Min(loaded, slice) <= 4 * args.WorkUnits, $"seed {_seed}: {slice} tokens, {args.Near} of them near, {loaded} loaded with room for {4 * args.WorkUnits}");
+            int bytes = ResidentScoreKernel.SharedBytes(format), work = 16 * ResidentScoreKernel.Args(bytes).WorkUnits;
+            Assert.True(work + ScoreBins.Counts * sizeof(uint) <= bytes && ResidentCodes.Bytes <= work, $"{format}");
+            // open tokens, the same in parts and in order
+            Assert.True((3 * SetFilter.MaxOpen + SetFilter.OpenPadding) * sizeof(ulong) <= work, $"{format}");
+            Assert.True(TensorDecodeKernel.SharedBytes(128, ResidentStepKernel.Tuning.Warps, ResidentStepKernel.Tuning.Stages) <= work, $"{format}");
         }
     }
 }

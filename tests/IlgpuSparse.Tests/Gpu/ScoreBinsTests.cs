@@ -37,6 +37,21 @@ public sealed class ScoreBinsTests(Accelerators accelerators)
         }
     }
 
+    [Fact]
+    public void CodesAreFinerBins()
+    {
+        int seed = Random.Shared.Next();
+        var random = new Random(seed);
+        for (int i = 0; i < 200_000; i++)
+        {
+            float inverse = MathF.Exp(20 * random.NextSingle() - 10), score = (random.NextSingle() * 2 - 1) * MathF.Exp(30 * random.NextSingle() - 20), higher = random.Next(2) == 0 ? MathF.BitIncrement(score) : score + MathF.Abs(score) * random.NextSingle();
+            int code = ScoreBins.Code(score, inverse);
+            Assert.True(code is >= 0 and < 1 << ScoreBins.CodeBits && code >> ScoreBins.CodeShift == ScoreBins.Of(score, inverse) && ScoreBins.Code(higher, inverse) <= code, $"seed {seed}: {score} and {higher}, {inverse}: {code}, {ScoreBins.Code(higher, inverse)}");
+        }
+        foreach (float score in (float[])[float.NaN, float.NegativeInfinity, -1e38f]) Assert.Equal((1 << ScoreBins.CodeBits) - 1, ScoreBins.Code(score, 1e10f));
+        foreach (float score in (float[])[float.PositiveInfinity, 1e38f]) Assert.Equal(0, ScoreBins.Code(score, 1e10f));
+    }
+
     private static void Bounds(ArrayView<float> least, ArrayView<float> lower, int bins, float inverse)
     {
         for (int bin = 0; bin < bins; bin++)

@@ -119,7 +119,7 @@ internal static class FusedStepKernel
         // second-level cache (cp.async.cg), past what a first-level cache may hold. No cluster relies on another: where several have sets of the kv head each writes the row.
         if (own.AreMissing && Grid.IdxX == TCluster.Value - 1 && Group.IdxX >> 5 == (Group.DimX >> 5) - 2) own.Write(row, queries.KvHead, range.Last);
         var scores = work.Cast<float>();
-        float inverse = SliceScores.Of<TProduct, KernelCounts.N1, TUnits, TTiles, KernelCounts.N16>(labels, score, queries, range, range.First, slice.Start, slice.End, scores, -(long)slice.Start, default, counts, fragments, columns).Inverse;
+        float inverse = SliceScores.Of<TProduct, KernelCounts.N1, TUnits, TTiles, KernelCounts.N16>(labels, score, queries, range, range.First, slice.Start, slice.End, scores, -(long)slice.Start, counts, fragments, columns).Inverse;
         Group.Barrier();
 
         range = VisibleRange.At(select, known[1]);

@@ -24,13 +24,13 @@ internal struct ListTarget : IRankTarget
     /// <summary>Tokens of the group.</summary>
     public int Count;
 
-    public readonly void Put(int rank, int token)
+    public readonly void Put(int rank, ulong entry)
     {
-        int entry = Before + rank, own = entry - First;
+        int place = Before + rank, own = place - First, token = (int)~(uint)entry;
         if ((own | (Count - 1 - own)) >= 0)
         {
             List[own] = token;
-            Indices[Output + entry] = token;
+            Indices[Output + place] = token;
         }
     }
 }

@@ -36,7 +36,7 @@ internal static class ResidentStepKernel
     /// <summary>Every variant.</summary>
     public static IEnumerable<KernelVariant> Variants =>
         from format in ResidentScoreKernel.Formats
-        from tiles in new[] { 0, 1 }
+        from tiles in new[] { 0, 1, FusedStepKernel.Tiles(ResidentScoreKernel.MaxQueries) }
         from narrow in new[] { false, true }
         where !narrow || ScoreKernel.IsNarrow(format, 1, tiles)
         from element in new[] { typeof(TensorF16), typeof(TensorBF16) }
@@ -45,7 +45,7 @@ internal static class ResidentStepKernel
 
     /// <summary>Grid (groups of a set, sets, rows).</summary>
     /// <param name="labels">The labels.</param>
-    /// <param name="score">Queries of the labels; <see cref="ScoreView.Scores"/> is for scores that there is no room for.</param>
+    /// <param name="score">Queries of the labels; <see cref="ScoreView.Scores"/> is for scores that are asked for.</param>
     /// <param name="select">The rule, and where histograms and sets go.</param>
     /// <param name="cache">K and V.</param>
     /// <param name="keys">Keys of the rows' own tokens, whose labels are still to be written; empty where they are there.</param>
@@ -66,11 +66,11 @@ internal static class ResidentStepKernel
     {
         var memory = ResidentMemory.Allocate<TProduct, TTiles>(args);
         DependentLaunch.AwaitEarlier();
-        var selection = ResidentSelect.Of<TProduct, TUnits, TTiles>(labels, score, select, keys, own, true, args, memory);
+        var selection = ResidentSelect.Of<TProduct, TUnits, TTiles>(labels, score, select, keys, own, true, memory);
         int row = Grid.IdxZ, set = Grid.IdxY, firstBlock = selection.Slice.Start >> KvLayer.BlockShift;
         // those of the slice, on their way while it is filtered
         int block = cache.Blocks[row * attention.MaxBlocks + Math.Min(firstBlock + Group.IdxX, selection.Range.Last >> KvLayer.BlockShift)];
-        selection.Run(select, args, memory);
+        selection.Run<TProduct, TUnits, TTiles>(labels, score, select, args, memory);
 
         SplitPlace place;
         place.Row = row;
@@ -87,12 +87,12 @@ internal static class ResidentStepKernel
         if (selection.Last.Open > SetFilter.MaxOpen)
         {
             // that many equal scores are rare: one group selects for all
-            if (Grid.IdxX == 0) selection.Close(select, memory);
+            if (Grid.IdxX == 0) selection.Close<TProduct, TUnits, TTiles>(labels, score, select, memory);
             arrivals = 4;
             Arrival.AwaitAll(ref select.Scratch.Arrivals[selection.Number], 3 * Grid.DimX);
         }
         // all of them, whatever part of them its own are
-        else if (end > selection.Last.Before && end > first) selection.Close(select, memory);
+        else if (end > selection.Last.Before && end > first) selection.Close<TProduct, TUnits, TTiles>(labels, score, select, memory);
         Group.Barrier();
 
         cache.Tokens = select.Indices.SubView(selection.Number * select.SetCapacity + first, end - first);

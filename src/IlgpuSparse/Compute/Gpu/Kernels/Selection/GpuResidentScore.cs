@@ -1,6 +1,7 @@
 using ILGPU;
 using ILGPU.Runtime;
 using IlgpuSparse.Compute.Gpu.Kernels.Attention;
+using IlgpuSparse.Compute.Gpu.Kernels.Fused;
 
 namespace IlgpuSparse.Compute.Gpu.Kernels.Selection;
 
@@ -53,7 +54,7 @@ internal sealed class GpuResidentScore(GpuDevice device)
             || !ResidentScoreKernel.Formats.Contains(labels.Format) || labels.Channels > ScoreKernel.MaxChannels || ScoreKernel.LaneWords(labels.Format, labels.Channels) != ResidentScoreKernel.LaneWords) return null;
         int queries = reduction == GroupReduction.Sum ? 1 : shape.Heads / scores.Sets;
         if (queries > ResidentScoreKernel.MaxQueries) return null;
-        int tiles = ScoreKernel.Tiles(queries);
+        int tiles = FusedStepKernel.Tiles(queries);
         bool narrow = ScoreKernel.IsNarrow(labels.Format, labels.Channels, tiles);
         int unit = ResidentScoreKernel.Units(labels.Format, tiles) * ScoreKernel.TokensOf(narrow);
         // a window's slices begin at a multiple of a warp's units
@@ -61,7 +62,7 @@ internal sealed class GpuResidentScore(GpuDevice device)
         int groups = Math.Min(Groups ?? MostGroups(device, sets) / sets, LaunchShapes.Groups(span, ResidentScoreKernel.GroupSize / 32 * unit)), slice = SetSlice.Tokens(span, groups, unit);
         int shared = ResidentScoreKernel.SharedBytes(labels.Format);
         if (slice > SetSlice.MaxTokens || (device.IsCuda && shared > device.MaxSharedBytes)) return null;
-        var args = ResidentScoreKernel.Args(slice, unit, shared);
+        var args = ResidentScoreKernel.Args(shared);
         args.KeepsScores = choice.KeepsScores ? 1 : 0;
         return new(tiles, narrow, groups, args);
     }

@@ -43,7 +43,7 @@ internal static class OpenRank
             rank += shift > 0 ? neighbour : 0;
             neighbour = Warp.ShuffleXor(rank, 2);
             rank += shift > 1 ? neighbour : 0;
-            if (part == 0 && own < count && rank < wanted) target.Put(rank, (int)~(uint)mine);
+            if (part == 0 && own < count && rank < wanted) target.Put(rank, mine);
         }
     }
 
@@ -80,7 +80,7 @@ internal static class OpenRank
             ulong mine = memory.Parted[i];
             int part = Part(mine, least, shift), end = (int)starts[part], rank = end - (int)counts[part];
             for (int other = rank, stop = end; other < stop; other++) rank += memory.Parted[other] > mine ? 1 : 0;
-            if (rank < wanted) target.Put(rank, (int)~(uint)mine);
+            if (rank < wanted) target.Put(rank, mine);
         }
     }
 

@@ -3,11 +3,8 @@ namespace IlgpuSparse.Compute.Gpu.Kernels.Selection;
 /// <summary>Sizes of a launch of <see cref="ResidentScoreKernel"/> or <see cref="Fused.ResidentStepKernel"/>.</summary>
 internal struct ResidentArgs
 {
-    /// <summary>Units of 16 bytes of shared memory for scores, and afterwards for open tokens.</summary>
+    /// <summary>Units of 16 bytes of shared memory for codes of scores, and afterwards for open tokens.</summary>
     public int WorkUnits;
-
-    /// <summary>Tokens of a slice whose scores are in shared memory: whole units of a warp.</summary>
-    public int Near;
 
     /// <summary>1 to leave the scores in memory, too.</summary>
     public int KeepsScores;

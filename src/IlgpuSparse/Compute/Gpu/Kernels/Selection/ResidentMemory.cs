@@ -5,19 +5,19 @@ namespace IlgpuSparse.Compute.Gpu.Kernels.Selection;
 /// <summary>Shared memory of a group of <see cref="ResidentSelect"/>.</summary>
 internal struct ResidentMemory
 {
-    /// <summary>Index of the word for <see cref="Arrival"/>, of that for the set's tokens to select and of that for the row's position.</summary>
-    public const int Flag = 0, Budget = 1, Position = 2;
+    /// <summary>Index of the word for <see cref="Arrival"/>, of that for the set's tokens to select, of that for the row's position, and of those for where open tokens begin and end that have the last selected one's code.</summary>
+    public const int Flag = 0, Budget = 1, Position = 2, First = 3, End = 4;
 
     /// <summary>Units of 16 bytes of <see cref="Counts"/>.</summary>
     public const int CountUnits = ScoreBins.Counts / 4;
 
     /// <summary>How many there are of <see cref="Words"/>.</summary>
-    public const int WordCount = 3;
+    public const int WordCount = 5;
 
     /// <summary>The histogram, afterwards bits for each token of a slice: <see cref="ScoreBins.Counts"/> words.</summary>
     public ArrayView<uint> Counts;
 
-    /// <summary>Scores; afterwards kept tokens, open ones, and whatever else follows.</summary>
+    /// <summary>Codes of scores; afterwards kept tokens, open ones, and whatever else follows.</summary>
     public ArrayView<U4> Work;
 
     /// <summary>The right-hand sides of the products.</summary>

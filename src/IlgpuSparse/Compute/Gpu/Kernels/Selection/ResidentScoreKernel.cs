@@ -5,8 +5,8 @@ using IlgpuSparse.Compute.Gpu.Kernels.Fused;
 namespace IlgpuSparse.Compute.Gpu.Kernels.Selection;
 
 /// <summary>
-/// Scores and sets in one kernel, all of whose groups are on the device at once: each scores a slice of a set's tokens and keeps the scores in its shared memory until the set's groups have told each other their histograms, so that
-/// scores are neither written to memory nor read again, as far as there is room.
+/// Scores and sets in one kernel, all of whose groups are on the device at once: each scores a slice of a set's tokens and keeps codes of the scores in its shared memory until the set's groups have told each other their histograms, so that
+/// scores are neither written to memory nor read again.
 /// </summary>
 /// <remarks>
 /// Scores and sets are to the last bit those of <see cref="ScoreKernel"/> and <see cref="SetFilterKernel"/>. Groups wait for each other, so there must be no more of them than run at once, and none that others keep from a
@@ -22,8 +22,8 @@ internal static class ResidentScoreKernel
     // what a group may have so that a multiprocessor of an H100 has room for two
     private const int GroupBytes = 113 * 1024;
 
-    /// <summary>Most queries of a set: those of one tile.</summary>
-    public const int MaxQueries = ScoreKernel.TileHeads;
+    /// <summary>Most queries of a set.</summary>
+    public const int MaxQueries = FusedStepKernel.MaxHeads;
 
     /// <summary>The formats of labels.</summary>
     public static IReadOnlyList<LabelFormat> Formats => FusedStepKernel.Formats;
@@ -42,7 +42,7 @@ internal static class ResidentScoreKernel
 
     public static IEnumerable<KernelVariant> Variants =>
         from format in Formats
-        from tiles in new[] { 0, 1 }
+        from tiles in new[] { 0, 1, FusedStepKernel.Tiles(MaxQueries) }
         from narrow in new[] { false, true }
         where !narrow || ScoreKernel.IsNarrow(format, 1, tiles)
         select Variant(format, tiles, narrow);
@@ -50,22 +50,18 @@ internal static class ResidentScoreKernel
     /// <summary>Dynamic shared memory of a group in bytes: what its fragments, columns and a few words leave.</summary>
     public static int SharedBytes(LabelFormat format)
     {
-        // with or without a tile, see KernelCounts
+        // with up to two tiles, see KernelCounts
         const int slots = 2;
         int fragments = slots * (8 / format.Bits() + 1 >> 1) * 2 * 32;
         return (GroupBytes - fragments * 8 - 3 * slots * ScoreKernel.TileHeads * sizeof(float) - (GroupScan.MaxWarps + ResidentMemory.WordCount) * sizeof(uint)) & ~1023;
     }
 
-    /// <summary>Sizes for slices of <paramref name="slice"/> tokens: as many of whose scores are kept in shared memory, in units of <paramref name="unit"/> tokens, as <paramref name="sharedBytes"/> have room for.</summary>
-    public static ResidentArgs Args(int slice, int unit, int sharedBytes)
-    {
-        int units = sharedBytes / 16 - ResidentMemory.CountUnits;
-        return new ResidentArgs { WorkUnits = units, Near = Math.Min((slice + unit - 1) / unit, (4 * units - SetFilter.LoadedBeyond) / unit) * unit };
-    }
+    /// <summary>Sizes of <paramref name="sharedBytes"/>.</summary>
+    public static ResidentArgs Args(int sharedBytes) => new() { WorkUnits = sharedBytes / 16 - ResidentMemory.CountUnits };
 
     /// <summary>Grid (groups of a set, sets, rows).</summary>
     /// <param name="labels">The labels.</param>
-    /// <param name="score">Queries; <see cref="ScoreView.Scores"/> is for those that there is no room for.</param>
+    /// <param name="score">Queries; <see cref="ScoreView.Scores"/> is for scores that are asked for.</param>
     /// <param name="select">The rule, and where histograms and sets go.</param>
     /// <param name="keys">Keys of the rows' own tokens, whose labels are still to be written; empty where they are there.</param>
     /// <param name="own">K and V of the same tokens, where they are not in the cache.</param>
@@ -76,8 +72,8 @@ internal static class ResidentScoreKernel
         where TTiles : struct, IKernelCount
     {
         var memory = ResidentMemory.Allocate<TProduct, TTiles>(args);
-        var selection = ResidentSelect.Of<TProduct, TUnits, TTiles>(labels, score, select, keys, own, false, args, memory);
-        selection.Run(select, args, memory);
-        if (Arrival.IsLast(ref select.Scratch.Arrivals[selection.Number], 2 * Grid.DimX, ref memory.Words[ResidentMemory.Flag])) selection.Close(select, memory);
+        var selection = ResidentSelect.Of<TProduct, TUnits, TTiles>(labels, score, select, keys, own, false, memory);
+        selection.Run<TProduct, TUnits, TTiles>(labels, score, select, args, memory);
+        if (Arrival.IsLast(ref select.Scratch.Arrivals[selection.Number], 2 * Grid.DimX, ref memory.Words[ResidentMemory.Flag])) selection.Close<TProduct, TUnits, TTiles>(labels, score, select, memory);
     }
 }

@@ -5,7 +5,7 @@ namespace IlgpuSparse.Compute.Gpu.Kernels.Selection;
 
 /// <summary>
 /// A group's part of a set whose groups are all on the device at once: the scores of a slice of its tokens, the bin of the set's last selected token from the histograms that the groups tell each other, and what of the slice is kept; as
-/// <see cref="SetFilter"/>, from scores that the group has.
+/// <see cref="SetFilter"/>, from codes of scores (<see cref="ScoreBins.Code"/>) that the group has.
 /// </summary>
 internal struct ResidentSelect
 {
@@ -34,7 +34,7 @@ internal struct ResidentSelect
     /// Scores the group's slice, waits for the set's other groups and finds the bin of the last selected token. Labels of the rows' own tokens are written beside it, from <paramref name="keys"/>, and K and V by <paramref name="own"/>: by the
     /// first set of each kv head, or K and V by every set where the same kernel attends to them (<paramref name="attends"/>), as sets do not wait for each other.
     /// </summary>
-    public static ResidentSelect Of<TProduct, TUnits, TTiles>(LabelView labels, ScoreView score, SelectView select, ArrayView<float> keys, OwnRowView own, bool attends, ResidentArgs args, ResidentMemory memory)
+    public static ResidentSelect Of<TProduct, TUnits, TTiles>(LabelView labels, ScoreView score, SelectView select, ArrayView<float> keys, OwnRowView own, bool attends, ResidentMemory memory)
         where TProduct : struct, ILabelProduct
         where TUnits : struct, IKernelCount
         where TTiles : struct, IKernelCount
@@ -58,12 +58,8 @@ internal struct ResidentSelect
             if (own.AreMissing && (isFirst || attends) && Group.IdxX >> 5 == (Group.DimX >> 5) - 2) own.Write(row, queries.KvHead, range.Last);
         }
         var scores = memory.Work.Cast<float>();
-        FarScores far;
-        far.Scores = score.Scores;
-        far.Output = number * score.Capacity;
-        far.NearEnd = slice.NearEnd(args.Near);
         ResidentSelect result = default;
-        result.Inverse = SliceScores.Of<TProduct, KernelCounts.N1, TUnits, TTiles, KernelCounts.N32>(labels, score, queries, range, range.First, slice.Start, slice.End, scores, -(long)slice.Start, far, memory.Counts, memory.Fragments, memory.Columns).Inverse;
+        result.Inverse = SliceScores.Of<TProduct, KernelCounts.N1, TUnits, TTiles, KernelCounts.N32>(labels, score, queries, range, range.First, slice.Start, slice.End, scores, -(long)slice.Start, memory.Counts, memory.Fragments, memory.Columns).Inverse;
         Group.Barrier();
         ResidentBins.Tell(memory.Counts, select.Scratch.Histograms, number * Grid.DimX + Grid.IdxX);
         Arrival.AwaitAll(ref select.Scratch.Arrivals[number], Grid.DimX);
@@ -77,26 +73,37 @@ internal struct ResidentSelect
     }
 
     /// <summary>
-    /// Writes the kept tokens of the slice to their places in the set, and the open ones for those who rank them. Where the scores were are the kept tokens then, if there are not more than <see cref="ResidentMemory.Work"/> has room for.
+    /// Writes the kept tokens of the slice to their places in the set, and the open ones for those who rank them. Where the codes were are the kept tokens then, if there are not more than <see cref="ResidentMemory.Work"/> has room for.
     /// </summary>
-    public void Run(SelectView select, ResidentArgs args, ResidentMemory memory)
+    public void Run<TProduct, TUnits, TTiles>(LabelView labels, ScoreView score, SelectView select, ResidentArgs args, ResidentMemory memory)
+        where TProduct : struct, ILabelProduct
+        where TUnits : struct, IKernelCount
+        where TTiles : struct, IKernelCount
     {
-        var scores = memory.Work.Cast<float>();
+        var fours = memory.Work.Cast<U2>();
         int lane = Group.IdxX & 31, warps = Group.DimX >> 5, parts = (SetSlice.Stretch(Slice.Length, warps) + SetFilter.WarpTokens - 1) / SetFilter.WarpTokens;
-        // the warps take parts in turn, so that each has some of those whose scores are far
-        int length = SetSlice.Stretch(Slice.Length, warps * parts), stride = warps * length, from = Slice.Start + (Group.IdxX >> 5) * length, nearEnd = Slice.NearEnd(args.Near);
-        var bounds = FilterBounds.Of(Last.Bin, Inverse);
+        int length = SetSlice.Stretch(Slice.Length, warps * parts), stride = warps * length, from = Slice.Start + (Group.IdxX >> 5) * length;
+        // high bits of codes before the bin of the last selected token, and before the next one
+        const int shiftOfBin = ScoreBins.CodeShift - ResidentCodes.LowBits;
+        uint before = (uint)Last.Bin << shiftOfBin, upTo = before + (1u << shiftOfBin);
         var masks = memory.Counts;
-        long all = Number * select.ScoreCapacity;
         // where the sums of the histograms were come bits
         Group.Barrier();
         uint found = 0;
         for (int part = 0; part < parts; part++)
         {
-            int origin = from + part * stride;
-            FilterBits bits;
-            if (origin + length <= nearEnd) bits = SetFilter.Bits<SharedScores>(Range, scores.Cast<F4>(), -(long)Slice.Start, origin, length, Slice.End, bounds);
-            else bits = SetFilter.BitsAtOnce<FreshScores>(Range, select.Scores.Cast<F4>(), all, origin, length, Slice.End, bounds);
+            int origin = from + part * stride, token = origin + lane * 4;
+            uint kept = 0, open = 0;
+            for (int start = 0; start < length; start += 2 * SetFilter.WarpStep)
+            {
+                U2 first = default, second = default;
+                if (token + start < Slice.End) first = fours[(token + start - Slice.Start) >> 2];
+                if (token + start + SetFilter.WarpStep < Slice.End) second = fours[(token + start + SetFilter.WarpStep - Slice.Start) >> 2];
+                int shift = start >> 5;
+                kept |= (Below(first, before) | Below(second, before) << 4) << shift;
+                open |= (Below(first, upTo) | Below(second, upTo) << 4) << shift;
+            }
+            var bits = SetFilter.Bits(Range, token, origin, length, Slice.End, Last.Bin, kept, open);
             int at = 2 * part * Group.DimX + Group.IdxX;
             masks[at] = bits.Kept;
             masks[at + Group.DimX] = bits.Open;
@@ -107,23 +114,18 @@ internal struct ResidentSelect
         for (int part = 0; part < parts; part++)
         {
             int first = from + part * stride + lane * 4;
-            bool isNear = from + part * stride + length <= nearEnd;
             for (uint open = masks[2 * part * Group.DimX + Group.IdxX + Group.DimX]; open != 0u; open &= open - 1u)
             {
                 int token = SetFilter.Token(first, SetFilter.Lowest(open));
-                float score = 0f;
-                if (isNear) score = scores[token - Slice.Start];
-                else score = Loads.Fresh(ref select.Scores[all + token]);
-                if (place < SetFilter.MaxOpen) select.Scratch.Open[Number * SetFilter.MaxOpen + place] = SetFilter.Entry(Range, token, score);
+                uint above = (1u << ScoreBins.CodeBits) - 1u - ResidentCodes.At(memory.Work, token - Slice.Start);
+                // the highest score first, and before all what is always in
+                if (place < SetFilter.MaxOpen) select.Scratch.Open[Number * SetFilter.MaxOpen + place] = ((ulong)(above | (uint)Range.ForcedMask(token)) << 32) | ~(uint)token;
                 place++;
             }
         }
-        if (Last.Open > SetFilter.MaxOpen || args.KeepsScores != 0)
-        {
-            for (int token = Math.Max(Slice.Start, Range.First) + Group.IdxX; token < Math.Min(Slice.End, nearEnd); token += Group.DimX) select.Scores[all + token] = scores[token - Slice.Start];
-        }
+        if (Last.Open > SetFilter.MaxOpen || args.KeepsScores != 0) WriteScores<TProduct, TUnits, TTiles>(labels, score, memory);
 
-        // The kept tokens beside each other, where the scores were: a lane may have many of them and its neighbours none. As many at a time as there is room for.
+        // The kept tokens beside each other, where the codes were: a lane may have many of them and its neighbours none. As many at a time as there is room for.
         var staged = memory.Work.Cast<int>();
         int room = (int)staged.Length;
         long output = Number * select.SetCapacity + Last.EarlierBefore;
@@ -146,17 +148,93 @@ internal struct ResidentSelect
         }
     }
 
-    /// <summary>Ranks the open tokens of all groups, which have written them. What was in shared memory is gone.</summary>
-    public readonly void Close(SelectView select, ResidentMemory memory)
+    // A bit for each of four codes below a bound.
+    private static uint Below(U2 four, uint bound) =>
+        ((four.X & 0xffffu) < bound ? 1u : 0u) | (four.X >> 16 < bound ? 2u : 0u) | ((four.Y & 0xffffu) < bound ? 4u : 0u) | (four.Y >> 16 < bound ? 8u : 0u);
+
+    // The scores of the slice to memory: made once more, as they are rarely asked for.
+    private readonly void WriteScores<TProduct, TUnits, TTiles>(LabelView labels, ScoreView score, ResidentMemory memory)
+        where TProduct : struct, ILabelProduct
+        where TUnits : struct, IKernelCount
+        where TTiles : struct, IKernelCount
     {
+        int unit = LabelProduct.Tokens<TProduct, KernelCounts.N1>(), kvHead = Grid.IdxY * score.HeadsPerSet / score.GroupSize;
+        var best = new float[KernelCounts.N1.Slots * 4];
+        for (int token = Slice.Start + (Group.IdxX >> 5) * unit; token < Slice.End; token += (Group.DimX >> 5) * unit)
+        {
+            SliceScores.Again<TProduct, TTiles>(labels, Grid.IdxZ, kvHead, token, memory.Fragments, memory.Columns, best);
+            for (int u = 0; u < 2; u++)
+            {
+                if (u < TProduct.Beside)
+                {
+                    int own = token + LabelProduct.Place<TProduct>(u);
+                    if (((own - Range.First) | (Slice.End - 1 - own)) >= 0) score.Scores[Number * score.Capacity + own] = best[u];
+                }
+            }
+        }
+    }
+
+    /// <summary>
+    /// Ranks the open tokens of all groups, which have written them: by their codes, and those that have the last selected one's code by their scores, which are made once more. What was in shared memory is gone.
+    /// </summary>
+    public readonly void Close<TProduct, TUnits, TTiles>(LabelView labels, ScoreView score, SelectView select, ResidentMemory memory)
+        where TProduct : struct, ILabelProduct
+        where TUnits : struct, IKernelCount
+        where TTiles : struct, IKernelCount
+    {
+        const int room = (SetFilter.MaxOpen + SetFilter.OpenPadding) / 2;
         SetFilterMemory ranks;
-        ranks.Open = memory.Work.SubView(0, (SetFilter.MaxOpen + SetFilter.OpenPadding) / 2).Cast<ulong>();
-        ranks.Parted = memory.Work.SubView((SetFilter.MaxOpen + SetFilter.OpenPadding) / 2, SetFilter.MaxOpen / 2).Cast<ulong>();
+        ranks.Open = memory.Work.SubView(0, room).Cast<ulong>();
+        ranks.Parted = memory.Work.SubView(room, SetFilter.MaxOpen / 2).Cast<ulong>();
         ranks.Parts = memory.Counts;
         ranks.Totals = memory.Totals;
         ranks.Word = memory.Words;
         ranks.MaxOpen = SetFilter.MaxOpen;
-        SetFilter.CollectOpen(select.Scratch, Number, Last.Open, ranks);
-        SetFilter.Rank(select, Range, Number, Budget, Last.Before, Last.Open, Group.DimX, ranks);
+        if (Group.IdxX == 0) select.Counts[Number] = Budget;
+        if (Last.Open > SetFilter.MaxOpen) WholeSet.Select(select, Range, Number, ranks.Open.Cast<uint>(), Group.DimX);
+        else
+        {
+            int wanted = Budget - Last.Before, count = Last.Open;
+            long output = Number * select.SetCapacity + Last.Before;
+            var sorted = memory.Work.SubView(room + SetFilter.MaxOpen / 2, SetFilter.MaxOpen / 2).Cast<ulong>();
+            SetFilter.CollectOpen(select.Scratch, Number, count, ranks);
+            // zeros, which rank behind everything, up to whole steps
+            if (Group.IdxX < SetFilter.OpenPadding) ranks.Open[count + Group.IdxX] = 0ul;
+            Group.Barrier();
+            OpenRank.Store(new SortedTarget(sorted), count, count, ranks);
+            Group.Barrier();
+            uint last = (uint)(sorted[wanted - 1] >> 32);
+            for (int i = Group.IdxX; i < count; i += Group.DimX)
+            {
+                if ((uint)(sorted[i] >> 32) == last)
+                {
+                    if ((uint)(sorted[Math.Max(i - 1, 0)] >> 32) != last || i == 0) memory.Words[ResidentMemory.First] = (uint)i;
+                    if ((uint)(sorted[Math.Min(i + 1, count - 1)] >> 32) != last || i == count - 1) memory.Words[ResidentMemory.End] = (uint)i + 1u;
+                }
+            }
+            Group.Barrier();
+            int first = (int)memory.Words[ResidentMemory.First], end = (int)memory.Words[ResidentMemory.End];
+            for (int i = Group.IdxX; i < (end == wanted ? wanted : first); i += Group.DimX) select.Indices[output + i] = (int)~(uint)sorted[i];
+            if (end != wanted)
+            {
+                int unit = LabelProduct.Tokens<TProduct, KernelCounts.N1>(), kvHead = Grid.IdxY * score.HeadsPerSet / score.GroupSize;
+                var best = new float[KernelCounts.N1.Slots * 4];
+                for (int i = first + (Group.IdxX >> 5); i < end; i += Group.DimX >> 5)
+                {
+                    int token = (int)~(uint)sorted[i], start = token & ~(unit - 1);
+                    SliceScores.Again<TProduct, TTiles>(labels, Grid.IdxZ, kvHead, start, memory.Fragments, memory.Columns, best);
+                    for (int u = 0; u < 2; u++)
+                    {
+                        if (u < TProduct.Beside)
+                        {
+                            if (start + LabelProduct.Place<TProduct>(u) == token) ranks.Open[i - first] = SetFilter.Entry(Range, token, best[u]);
+                        }
+                    }
+                }
+                if (Group.IdxX < SetFilter.OpenPadding) ranks.Open[end - first + Group.IdxX] = 0ul;
+                Group.Barrier();
+                OpenRank.StoreCompared(new SetTarget(select.Indices, output + first), wanted - first, end - first, ranks.Open);
+            }
+        }
     }
 }

@@ -18,19 +18,31 @@ internal static class ScoreBins
     /// <summary>Counts of a set: the bins, then the groups.</summary>
     public const int Counts = Bins + Bins / GroupBins;
 
+    /// <summary>log2 of the codes of a bin, see <see cref="Code"/>: so many that a code has 24 bits.</summary>
+    public const int CodeShift = CodeBits - 11;
+
+    /// <summary>Bits of a code.</summary>
+    public const int CodeBits = 24;
+
     private const int Half = Bins / 2;
 
     // the bits of 1
     private const int One = 0x3f800000;
 
     /// <summary>The bin of <paramref name="score"/>; <paramref name="inverse"/> is one over the expected spread. What is not a number is last.</summary>
-    public static int Of(float score, float inverse)
+    public static int Of(float score, float inverse) => At(score, inverse, 0);
+
+    /// <summary>The place of <paramref name="score"/> in a finer order, 8192 codes to a bin: its bin is the code shifted by <see cref="CodeShift"/>.</summary>
+    public static int Code(float score, float inverse) => At(score, inverse, CodeShift);
+
+    // A bin's number with so many more bits.
+    private static int At(float score, float inverse, int shift)
     {
         float x = Scaled(score, inverse), distance = 1f + Math.Abs(x);
         // one and more, so that the octave is in the exponent
-        int octave = Math.Min((int)(Interop.FloatAsInt(distance) >> 16), (One >> 16) + Half - 1);
+        int one = One >> (16 - shift), half = Half << shift, octave = Math.Min((int)(Interop.FloatAsInt(distance) >> (16 - shift)), one + half - 1);
         // what is not a number is not zero or more, and farthest
-        return x >= 0f ? (One >> 16) + Half - 1 - octave : Half - (One >> 16) + octave;
+        return x >= 0f ? one + half - 1 - octave : half - one + octave;
     }
 
     /// <summary>A score within a few steps of the least one in the bins before <paramref name="bin"/> (1 or more), for one over <paramref name="spread"/>; not about zero, where many scores have one place.</summary>

@@ -31,7 +31,7 @@ internal static class ScoreKernel
     /// <summary>Scores and their histogram in shared memory, for a kernel that goes on with them: labels are asked for well ahead, because there are few warps to do it.</summary>
     public const int InCluster = 16;
 
-    /// <summary>Scores and their histogram in shared memory, and in memory what it has no room for: <see cref="ResidentScoreKernel"/>.</summary>
+    /// <summary>Codes of scores (<see cref="ScoreBins.Code"/>) and their histogram in shared memory: <see cref="ResidentScoreKernel"/>.</summary>
     public const int Resident = 32;
 
     /// <summary>Tokens of a unit, of which a warp scores a few at once; of narrow labels it has two times as many (<see cref="TokensOf"/>).</summary>
@@ -157,7 +157,7 @@ internal static class ScoreKernel
                     if (own.AreMissing && Group.IdxX >> 5 == (Group.DimX >> 5) - 2) own.Write(row, queries.KvHead, position);
                 }
             }
-            var slice = SliceScores.Of<TProduct, TWords, TUnits, TTiles, TMode>(labels, score, queries, range, first, start, end, score.Scores, ((long)row * Grid.DimY + set) * score.Capacity, default, bins, fragments, columns);
+            var slice = SliceScores.Of<TProduct, TWords, TUnits, TTiles, TMode>(labels, score, queries, range, first, start, end, score.Scores, ((long)row * Grid.DimY + set) * score.Capacity, bins, fragments, columns);
             if (TMode.Value != ScoresOnly && Grid.IdxX == 0 && Group.IdxX == 0) select.Scratch.Spreads[(long)row * Grid.DimY + set] = slice.Inverse;
             if (TMode.Value == WithMaximum) HistogramKernel.FlushMaximum(slice.Maximum, select.Scratch, (long)row * Grid.DimY + set);
             if (TMode.Value == WithMaximum)

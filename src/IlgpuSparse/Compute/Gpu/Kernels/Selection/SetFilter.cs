@@ -130,24 +130,8 @@ internal static class SetFilter
         return Bits<TScores>(range, quads, scores, origin, stretch, end, bounds, Load<TScores>(quads, scores, token, end), Load<TScores>(quads, scores, token + WarpStep, end));
     }
 
-    /// <summary>The same for scores that take long to come: all are asked for before the first is needed.</summary>
-    public static FilterBits BitsAtOnce<TScores>(VisibleRange range, ArrayView<F4> quads, long scores, int origin, int stretch, int end, FilterBounds bounds)
-        where TScores : struct, IFilterScores
-    {
-        int token = origin + (Group.IdxX & 31) * 4;
-        var four = new F4[WarpTokens / WarpStep];
-        for (int i = 0; i < WarpTokens / WarpStep; i++) four[i] = Load<TScores>(quads, scores, token + i * WarpStep, end);
-        uint kept = 0, open = 0;
-        for (int i = 0; i < WarpTokens / WarpStep; i++)
-        {
-            kept |= Reaching(four[i], bounds.High) << (4 * i);
-            open |= Reaching(four[i], bounds.Low) << (4 * i);
-        }
-        return Bits(range, token, origin, stretch, end, bounds.Bin, kept, open);
-    }
-
-    // From bits of the tokens in bins before that of the last selected one, and of those and its own.
-    private static FilterBits Bits(VisibleRange range, int token, int origin, int stretch, int end, int bin, uint kept, uint open)
+    /// <summary>From bits of a lane's tokens, from <paramref name="token"/> on, in bins before that of the last selected one (<paramref name="kept"/>), and of those and its own (<paramref name="open"/>).</summary>
+    public static FilterBits Bits(VisibleRange range, int token, int origin, int stretch, int end, int bin, uint kept, uint open)
     {
         if (bin == ScoreBins.Bins - 1) open = uint.MaxValue;
         uint visible = BitsBefore(token, Math.Min(end, origin + stretch)) & ~BitsBefore(token, range.First), forced = (BitsBefore(token, range.SinkEnd) | ~BitsBefore(token, range.RecentStart)) & visible;

@@ -28,9 +28,6 @@ internal struct SetSlice
         return slice;
     }
 
-    /// <summary>End of the tokens whose scores are in shared memory, where the first <paramref name="near"/> of a slice are: beyond all where there is room for it.</summary>
-    public readonly int NearEnd(int near) => near < Length ? Start + near : int.MaxValue;
-
     /// <summary>Tokens that each of so many groups scores of <paramref name="span"/>: whole units of a warp.</summary>
     public static int Tokens(int span, int groups, int unit)
     {

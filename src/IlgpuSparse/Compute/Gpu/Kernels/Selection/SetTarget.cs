@@ -6,5 +6,5 @@ namespace IlgpuSparse.Compute.Gpu.Kernels.Selection;
 internal readonly struct SetTarget(ArrayView<int> indices, long first) : IRankTarget
 {
     /// <inheritdoc/>
-    public void Put(int rank, int token) => indices[first + rank] = token;
+    public void Put(int rank, ulong entry) => indices[first + rank] = (int)~(uint)entry;
 }

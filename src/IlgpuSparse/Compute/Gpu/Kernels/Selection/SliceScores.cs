@@ -22,14 +22,13 @@ internal struct SliceScores
     /// <param name="first">First visible token.</param>
     /// <param name="start">First token of the slice.</param>
     /// <param name="end">End of the slice.</param>
-    /// <param name="scores">Where the scores go.</param>
+    /// <param name="scores">Where the scores go; with <see cref="ScoreKernel.Resident"/> their codes, as <see cref="ResidentCodes"/>.</param>
     /// <param name="output">Place of token 0 in them.</param>
-    /// <param name="far">Where scores go that <paramref name="scores"/> have no room for, with <see cref="ScoreKernel.Resident"/>.</param>
     /// <param name="bins">Shared memory for the queries (a tile's are <see cref="ScoreKernel.TileHeads"/> times <see cref="ScoreKernel.MaxChannels"/> numbers), then for the histogram.</param>
     /// <param name="fragments">Shared memory for the right-hand sides of the products, <see cref="Fragments"/> of them.</param>
     /// <param name="columns">Shared memory of three numbers a query: factors, summands and spreads.</param>
     public static SliceScores Of<TProduct, TWords, TUnits, TTiles, TMode>(LabelView labels, ScoreView score, QuerySet queries, VisibleRange range, int first, int start, int end,
-        ArrayView<float> scores, long output, FarScores far, ArrayView<uint> bins, ArrayView<U2> fragments, ArrayView<float> columns)
+        ArrayView<float> scores, long output, ArrayView<uint> bins, ArrayView<U2> fragments, ArrayView<float> columns)
         where TProduct : struct, ILabelProduct
         where TWords : struct, IKernelCount
         where TUnits : struct, IKernelCount
@@ -71,21 +70,7 @@ internal struct SliceScores
             int next = token + stride;
             if (next < end) LabelWords.Load<TProduct, TWords, TUnits>(labels, labels.BlockTable[table + (next >> KvLayer.BlockShift)], kvHead, next, policy, following);
             if (TMode.Value == ScoreKernel.InCluster) LabelWords.Ahead(labels, table, kvHead, token + LabelWords.StepsAhead * stride, Math.Min(token + LabelWords.StepsAhead * stride + unit, end), Group.IdxX & 31);
-            if (TTiles.Value == 0) LabelProduct.Own<TProduct, TWords, TUnits>(labels, table, kvHead, token, words, query, factor, summand, best);
-            else
-            {
-                if (TTiles.Value == 1) LabelProduct.Accumulate<TProduct, TWords, TUnits>(labels, table, kvHead, token, 0, words, fragments, factors, summands, true, best, fours);
-                else
-                {
-                    for (int i = 0; i < TUnits.Slots * 4; i++) best[i] = float.NegativeInfinity;
-                    for (int tile = 0; tile < queries.Tiles; tile++)
-                        LabelProduct.Accumulate<TProduct, TWords, TUnits>(labels, table, kvHead, token, tile, words, fragments, factors, summands, false, best, fours);
-                }
-                for (int u = 0; u < TUnits.Slots; u++)
-                {
-                    if (u < TUnits.Value) best[u] = LabelProduct.LargestOfToken(best[u * 4], best[u * 4 + 1], best[u * 4 + 2], best[u * 4 + 3]);
-                }
-            }
+            Best<TProduct, TWords, TUnits, TTiles>(labels, table, kvHead, token, queries.Tiles, words, query, factor, summand, fragments, factors, summands, best, fours);
             // nearly all tokens are visible, and in by their scores alone: of theirs nothing is asked one by one
             int inside = (token - first) | (end - unit - token);
             if (HasBins<TMode>()) inside |= (token - range.SinkEnd) | (range.RecentStart - unit - token);
@@ -97,8 +82,17 @@ internal struct SliceScores
                     if (u < TUnits.Value * TProduct.Beside)
                     {
                         int own = token + LabelProduct.Place<TProduct>(u);
-                        Keep<TMode>(scores, output, far, token, own, best[u]);
-                        if (HasBins<TMode>()) Atomic.Add(ref bins[ScoreBins.Of(best[u], result.Inverse)], 1u);
+                        if (TMode.Value == ScoreKernel.Resident)
+                        {
+                            int code = ScoreBins.Code(best[u], result.Inverse);
+                            ResidentCodes.Put(scores, (int)output + own, code);
+                            Atomic.Add(ref bins[code >> ScoreBins.CodeShift], 1u);
+                        }
+                        else
+                        {
+                            scores[output + own] = best[u];
+                            if (HasBins<TMode>()) Atomic.Add(ref bins[ScoreBins.Of(best[u], result.Inverse)], 1u);
+                        }
                     }
                 }
             }
@@ -111,7 +105,8 @@ internal struct SliceScores
                     {
                         int own = token + LabelProduct.Place<TProduct>(u);
                         if (TMode.Value == ScoreKernel.WithMaximum) places[u] = SortableKey.TopBin(range.InsideKey(own, best[u]));
-                        if (HasBins<TMode>()) places[u] = ScoreBins.Of(best[u], result.Inverse) & ~range.ForcedMask(own);
+                        if (TMode.Value == ScoreKernel.Resident) places[u] = ScoreBins.Code(best[u], result.Inverse);
+                        else if (HasBins<TMode>()) places[u] = ScoreBins.Of(best[u], result.Inverse) & ~range.ForcedMask(own);
                     }
                 }
                 for (int u = 0; u < 2 * TUnits.Slots; u++)
@@ -121,7 +116,12 @@ internal struct SliceScores
                         int own = token + LabelProduct.Place<TProduct>(u);
                         if (((own - first) | (end - 1 - own)) >= 0)
                         {
-                            Keep<TMode>(scores, output, far, token, own, best[u]);
+                            if (TMode.Value == ScoreKernel.Resident)
+                            {
+                                ResidentCodes.Put(scores, (int)output + own, places[u]);
+                                places[u] = (places[u] >> ScoreBins.CodeShift) & ~range.ForcedMask(own);
+                            }
+                            else scores[output + own] = best[u];
                             if (TMode.Value == ScoreKernel.WithMaximum) result.Maximum = Math.Max(result.Maximum, SortableKey.Of(best[u]));
                             if (HasBins<TMode>() || TMode.Value == ScoreKernel.WithMaximum) Atomic.Add(ref bins[places[u]], 1u);
                         }
@@ -137,12 +137,47 @@ internal struct SliceScores
         return result;
     }
 
-    // Writes the score of one of the warp's tokens from `first` on.
-    private static void Keep<TMode>(ArrayView<float> scores, long output, FarScores far, int first, int token, float score)
-        where TMode : struct, IKernelCount
+    /// <summary>
+    /// The scores of the lane's tokens (<see cref="LabelProduct.Place"/>) in the unit that begins with <paramref name="token"/>, of labels of up to 128 bits, once more, to the last bit, after a group has called <see cref="Of"/> with the same
+    /// queries: in <paramref name="best"/>. The warp calls. One unit, whatever is scored at once otherwise: this is rarely done, and has to leave registers to what is around it.
+    /// </summary>
+    public static void Again<TProduct, TTiles>(LabelView labels, int row, int kvHead, int token, ArrayView<U2> fragments, ArrayView<float> columns, float[] best)
+        where TProduct : struct, ILabelProduct
+        where TTiles : struct, IKernelCount
     {
-        if (TMode.Value != ScoreKernel.Resident || first < far.NearEnd) scores[output + token] = score;
-        if (TMode.Value == ScoreKernel.Resident && first >= far.Start) far.Scores[far.Output + token] = score;
+        var factors = columns.SubView(0, TTiles.Slots * ScoreKernel.TileHeads);
+        var summands = columns.SubView(TTiles.Slots * ScoreKernel.TileHeads, TTiles.Slots * ScoreKernel.TileHeads);
+        int table = row * labels.MaxBlocks;
+        // of one they would lie in local memory
+        var words = new U4[KernelCounts.N1.Slots];
+        var fours = new F4[KernelCounts.N1.Slots];
+        LabelWords.Load<TProduct, KernelCounts.N1, KernelCounts.N1>(labels, labels.BlockTable[table + (token >> KvLayer.BlockShift)], kvHead, token, Loads.EvictFirst(), words);
+        var query = LabelProduct.Query<TProduct, KernelCounts.N1>(fragments, 0, Group.IdxX & 31);
+        Best<TProduct, KernelCounts.N1, KernelCounts.N1, TTiles>(labels, table, kvHead, token, TTiles.Value, words, query, factors[0], summands[0], fragments, factors, summands, best, fours);
+    }
+
+    // The lane's scores from a warp's labels, with the largest of several queries.
+    private static void Best<TProduct, TWords, TUnits, TTiles>(LabelView labels, int table, int kvHead, int token, int tiles, U4[] words, U2[] query, float factor, float summand, ArrayView<U2> fragments, ArrayView<float> factors, ArrayView<float> summands, float[] best, F4[] fours)
+        where TProduct : struct, ILabelProduct
+        where TWords : struct, IKernelCount
+        where TUnits : struct, IKernelCount
+        where TTiles : struct, IKernelCount
+    {
+        if (TTiles.Value == 0) LabelProduct.Own<TProduct, TWords, TUnits>(labels, table, kvHead, token, words, query, factor, summand, best);
+        else
+        {
+            if (TTiles.Value == 1) LabelProduct.Accumulate<TProduct, TWords, TUnits>(labels, table, kvHead, token, 0, words, fragments, factors, summands, true, best, fours);
+            else
+            {
+                for (int i = 0; i < TUnits.Slots * 4; i++) best[i] = float.NegativeInfinity;
+                for (int tile = 0; tile < tiles; tile++)
+                    LabelProduct.Accumulate<TProduct, TWords, TUnits>(labels, table, kvHead, token, tile, words, fragments, factors, summands, false, best, fours);
+            }
+            for (int u = 0; u < TUnits.Slots; u++)
+            {
+                if (u < TUnits.Value) best[u] = LabelProduct.LargestOfToken(best[u * 4], best[u * 4 + 1], best[u * 4 + 2], best[u * 4 + 3]);
+            }
+        }
     }
 
     // Whether the histogram is one of ScoreBins.
