@@ -70,7 +70,7 @@ internal static class ResidentStepKernel
         int row = Grid.IdxZ, set = Grid.IdxY, firstBlock = selection.Slice.Start >> KvLayer.BlockShift;
         // those of the slice, on their way while it is filtered
         int block = cache.Blocks[row * attention.MaxBlocks + Math.Min(firstBlock + Group.IdxX, selection.Range.Last >> KvLayer.BlockShift)];
-        selection.Run<TProduct, TUnits, TTiles>(labels, score, select, args, memory);
+        selection.Run<TProduct, TTiles>(labels, score, select, args, memory);
 
         SplitPlace place;
         place.Row = row;
@@ -87,12 +87,12 @@ internal static class ResidentStepKernel
         if (selection.Last.Open > SetFilter.MaxOpen)
         {
             // that many equal scores are rare: one group selects for all
-            if (Grid.IdxX == 0) selection.Close<TProduct, TUnits, TTiles>(labels, score, select, memory);
+            if (Grid.IdxX == 0) selection.Close<TProduct, TTiles>(labels, score, select, memory);
             arrivals = 4;
             Arrival.AwaitAll(ref select.Scratch.Arrivals[selection.Number], 3 * Grid.DimX);
         }
         // all of them, whatever part of them its own are
-        else if (end > selection.Last.Before && end > first) selection.Close<TProduct, TUnits, TTiles>(labels, score, select, memory);
+        else if (end > selection.Last.Before && end > first) selection.Close<TProduct, TTiles>(labels, score, select, memory);
         Group.Barrier();
 
         cache.Tokens = select.Indices.SubView(selection.Number * select.SetCapacity + first, end - first);

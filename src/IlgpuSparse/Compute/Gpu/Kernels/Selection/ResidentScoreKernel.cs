@@ -73,7 +73,7 @@ internal static class ResidentScoreKernel
     {
         var memory = ResidentMemory.Allocate<TProduct, TTiles>(args);
         var selection = ResidentSelect.Of<TProduct, TUnits, TTiles>(labels, score, select, keys, own, false, memory);
-        selection.Run<TProduct, TUnits, TTiles>(labels, score, select, args, memory);
-        if (Arrival.IsLast(ref select.Scratch.Arrivals[selection.Number], 2 * Grid.DimX, ref memory.Words[ResidentMemory.Flag])) selection.Close<TProduct, TUnits, TTiles>(labels, score, select, memory);
+        selection.Run<TProduct, TTiles>(labels, score, select, args, memory);
+        if (Arrival.IsLast(ref select.Scratch.Arrivals[selection.Number], 2 * Grid.DimX, ref memory.Words[ResidentMemory.Flag])) selection.Close<TProduct, TTiles>(labels, score, select, memory);
     }
 }

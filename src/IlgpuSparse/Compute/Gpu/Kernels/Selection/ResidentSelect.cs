@@ -24,9 +24,6 @@ internal struct ResidentSelect
     /// <summary>Where the set's last selected token lies.</summary>
     public SetBin Last;
 
-    /// <summary>One over the spread of <see cref="ScoreBins"/>.</summary>
-    public float Inverse;
-
     /// <summary>Tokens of the slice that are kept whatever the open ones are, known after <see cref="Run"/>.</summary>
     public int Kept;
 
@@ -59,7 +56,7 @@ internal struct ResidentSelect
         }
         var scores = memory.Work.Cast<float>();
         ResidentSelect result = default;
-        result.Inverse = SliceScores.Of<TProduct, KernelCounts.N1, TUnits, TTiles, KernelCounts.N32>(labels, score, queries, range, range.First, slice.Start, slice.End, scores, -(long)slice.Start, memory.Counts, memory.Fragments, memory.Columns).Inverse;
+        SliceScores.Of<TProduct, KernelCounts.N1, TUnits, TTiles, KernelCounts.N32>(labels, score, queries, range, range.First, slice.Start, slice.End, scores, -(long)slice.Start, memory.Counts, memory.Fragments, memory.Columns);
         Group.Barrier();
         ResidentBins.Tell(memory.Counts, select.Scratch.Histograms, number * Grid.DimX + Grid.IdxX);
         Arrival.AwaitAll(ref select.Scratch.Arrivals[number], Grid.DimX);
@@ -75,9 +72,8 @@ internal struct ResidentSelect
     /// <summary>
     /// Writes the kept tokens of the slice to their places in the set, and the open ones for those who rank them. Where the codes were are the kept tokens then, if there are not more than <see cref="ResidentMemory.Work"/> has room for.
     /// </summary>
-    public void Run<TProduct, TUnits, TTiles>(LabelView labels, ScoreView score, SelectView select, ResidentArgs args, ResidentMemory memory)
+    public void Run<TProduct, TTiles>(LabelView labels, ScoreView score, SelectView select, ResidentArgs args, ResidentMemory memory)
         where TProduct : struct, ILabelProduct
-        where TUnits : struct, IKernelCount
         where TTiles : struct, IKernelCount
     {
         var fours = memory.Work.Cast<U2>();
@@ -123,7 +119,7 @@ internal struct ResidentSelect
                 place++;
             }
         }
-        if (Last.Open > SetFilter.MaxOpen || args.KeepsScores != 0) WriteScores<TProduct, TUnits, TTiles>(labels, score, memory);
+        if (Last.Open > SetFilter.MaxOpen || args.KeepsScores != 0) WriteScores<TProduct, TTiles>(labels, score, memory);
 
         // The kept tokens beside each other, where the codes were: a lane may have many of them and its neighbours none. As many at a time as there is room for.
         var staged = memory.Work.Cast<int>();
@@ -153,9 +149,8 @@ internal struct ResidentSelect
         ((four.X & 0xffffu) < bound ? 1u : 0u) | (four.X >> 16 < bound ? 2u : 0u) | ((four.Y & 0xffffu) < bound ? 4u : 0u) | (four.Y >> 16 < bound ? 8u : 0u);
 
     // The scores of the slice to memory: made once more, as they are rarely asked for.
-    private readonly void WriteScores<TProduct, TUnits, TTiles>(LabelView labels, ScoreView score, ResidentMemory memory)
+    private readonly void WriteScores<TProduct, TTiles>(LabelView labels, ScoreView score, ResidentMemory memory)
         where TProduct : struct, ILabelProduct
-        where TUnits : struct, IKernelCount
         where TTiles : struct, IKernelCount
     {
         int unit = LabelProduct.Tokens<TProduct, KernelCounts.N1>(), kvHead = Grid.IdxY * score.HeadsPerSet / score.GroupSize;
@@ -177,9 +172,8 @@ internal struct ResidentSelect
     /// <summary>
     /// Ranks the open tokens of all groups, which have written them: by their codes, and those that have the last selected one's code by their scores, which are made once more. What was in shared memory is gone.
     /// </summary>
-    public readonly void Close<TProduct, TUnits, TTiles>(LabelView labels, ScoreView score, SelectView select, ResidentMemory memory)
+    public readonly void Close<TProduct, TTiles>(LabelView labels, ScoreView score, SelectView select, ResidentMemory memory)
         where TProduct : struct, ILabelProduct
-        where TUnits : struct, IKernelCount
         where TTiles : struct, IKernelCount
     {
         const int room = (SetFilter.MaxOpen + SetFilter.OpenPadding) / 2;

@@ -18,9 +18,6 @@ internal static class SetFilter
     /// <summary>Tokens that the warps of a group take a whole number of.</summary>
     public const int WarpStep = 128;
 
-    /// <summary>Tokens behind a warp's, as far as they are before the end, whose scores are loaded although nobody needs them: two steps ahead, and where a warp has an odd number of steps a third.</summary>
-    public const int LoadedBeyond = 3 * WarpStep;
-
     /// <summary>Most open tokens that are ranked in a set of several chunks.</summary>
     public const int MaxOpen = 2048;
 
