@@ -45,14 +45,17 @@ internal sealed record BenchRow
     /// <summary>Inputs of a product.</summary>
     public int? Inputs { get; init; }
 
-    /// <summary>The headline: replayed from a graph where there are graphs, else launched; µs.</summary>
-    public double? Microseconds => Graph?.Median ?? Launched?.Median;
+    /// <summary>The headline: replayed from a graph where there are graphs, of decode steps queued where they can be, else launched; µs.</summary>
+    public double? Microseconds => Graph?.Median ?? Queued?.Median ?? Launched?.Median;
 
     /// <summary>Replayed from a CUDA graph, µs a step.</summary>
     public Timing? Graph { get; init; }
 
     /// <summary>Launched call by call, µs a step.</summary>
     public Timing? Launched { get; init; }
+
+    /// <summary>Decode steps that follow one another on the device, as 'generate' asks for them: each draws its token, which feeds the next; µs a step.</summary>
+    public Timing? Queued { get; init; }
 
     /// <summary>Kernels and copies a step in the graph.</summary>
     public double? Nodes { get; init; }

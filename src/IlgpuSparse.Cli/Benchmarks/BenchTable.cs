@@ -15,6 +15,7 @@ internal static class BenchTable
         ("rows", r => r.Weights is not null ? $"{r.Batch}" : ""),
         ("graph µs", r => Time(r.Graph)),
         ("launched µs", r => Time(r.Launched)),
+        ("queued µs", r => Time(r.Queued)),
         ("kernels", r => r.Nodes is { } nodes ? $"{nodes:0.#}" : ""),
         ("layers", r => r.Layers is { } layers ? $"{layers}" : ""),
         ("bytes", r => r.Bytes is { } bytes ? Bytes.Text(bytes) : ""),

@@ -1,9 +1,11 @@
+using System.Diagnostics;
 using ILGPU.Runtime;
 using IlgpuSparse.Attention;
 using IlgpuSparse.Attention.Policies;
 using IlgpuSparse.Cache;
 using IlgpuSparse.Compute;
 using IlgpuSparse.Compute.Gpu;
+using IlgpuSparse.Generation;
 using IlgpuSparse.Llama;
 using IlgpuSparse.Model;
 using Spectre.Console;
@@ -20,6 +22,9 @@ internal sealed class ModelBenchmark : IDisposable
     public const string Decode = "decode";
 
     private const int FillTokens = 2048;
+
+    // batches of queued steps have reached their size, and one has been read
+    private const int QueueWarmSteps = 2 * TokenFeedback.BatchSteps - 1 + TokenFeedback.BatchSteps, QueueSteps = 4 * TokenFeedback.BatchSteps;
 
     // 40 rows take the path of long prompts; rounding to 16 bits makes a difference, an error a larger one
     private const int CheckTokens = 40;
@@ -105,6 +110,7 @@ internal sealed class ModelBenchmark : IDisposable
         }, 1);
         long bytes = _weights.BytesReadPerToken + configuration.Batch * decoder.Policy.BytesRead(configuration.Context - 1);
         row = row with { Launched = timing, Tokens = configuration.Batch, Bytes = bytes, Nodes = decoder.StepNodes > 0 ? decoder.StepNodes : null };
+        if (host is null && configuration.Batch == 1 && decoder.QueuesSteps) row = row with { Queued = Queued(decoder, sequences[0], ids[0], configuration.Context) };
         if (host is null) return [WithMemory(row, decoder) with { Share = row.GigabytesPerSecond / _session.Yardstick.GigabytesPerSecond, DeviceBytes = DeviceBytes(decoder) }];
         var counts = host.Counts().Since(counted!.Value);
         return
@@ -124,6 +130,25 @@ internal sealed class ModelBenchmark : IDisposable
             },
         ];
     });
+
+    // Steps as 'generate' asks for them, up to the context: the token of each is drawn on the device and feeds the next one, and the host reads those of some steps while others run.
+    private Timing Queued(LlamaDecoder decoder, CacheSequence sequence, int id, int context)
+    {
+        int steps = QueueWarmSteps + QueueSteps, start = Math.Max(0, context - steps);
+        double Run()
+        {
+            _session.Cancellation.ThrowIfCancellationRequested();
+            sequence.Rewind(start);
+            using var queue = decoder.Queue(sequence, id, SamplingOptions.Greedy, 0, steps + TokenFeedback.Slots);
+            for (int i = 0; i < QueueWarmSteps; i++) queue.Next();
+            long time = Stopwatch.GetTimestamp();
+            for (int i = 0; i < QueueSteps; i++) queue.Next();
+            return Stopwatch.GetElapsedTime(time).TotalMicroseconds / QueueSteps;
+        }
+        // steps are loaded and recorded
+        Run();
+        return Timing.Of([.. Enumerable.Range(0, _session.Settings.Samples).Select(_ => Run())]);
+    }
 
     private IReadOnlyList<BenchRow> Guarded(ModelConfiguration configuration, string what, Func<BenchRow, IReadOnlyList<BenchRow>> measure)
     {

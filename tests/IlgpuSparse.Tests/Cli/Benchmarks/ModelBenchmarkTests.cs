@@ -79,6 +79,8 @@ public sealed class ModelBenchmarkTests
             var baseline = ModelBaseline.Load(path);
             var row = new BenchRow { What = "decode", Model = "llama-2-7b f16, 32 layers", Context = 2048, Batch = 1, Tokens = 1, Launched = new Timing(5000, 0, 1) };
             Assert.Equal(200 / 135.6, baseline.Compare(row).OverPyTorch!.Value, 1e-9);
+            // of steps that follow one another on the device, where there are such
+            Assert.Equal(250 / 135.6, baseline.Compare(row with { Queued = new Timing(4000, 0, 1) }).OverPyTorch!.Value, 1e-9);
             Assert.Null(baseline.Compare(row with { Batch = 2 }).PyTorch);
             Assert.Null(baseline.Compare(row with { Model = "llama-2-7b q4_k, 32 layers" }).PyTorch);
             Assert.Equal(0.5, baseline.Compare(row with { What = "prefill", Context = 4096, Tokens = 4096, Operations = 303.5e12 / 1e6 * 5000 }).OverPyTorch!.Value, 1e-9);
