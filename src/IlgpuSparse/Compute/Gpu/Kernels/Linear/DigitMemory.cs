@@ -21,6 +21,9 @@ internal struct DigitMemory
     /// <summary>Start of the products <c>[eight rows, warp, row]</c>, as floats; see <see cref="Product"/>.</summary>
     public int Products;
 
+    /// <summary>Start of the device addresses of the group's weight rows, eight bytes each.</summary>
+    public int Rows;
+
     /// <summary>All of it.</summary>
     public int Total;
 
@@ -34,7 +37,9 @@ internal struct DigitMemory
         m.Scales = m.Sums + 2 * blocks;
         m.Squares = m.Scales + (blocks + 3 >> 2);
         m.Products = m.Squares + RowDigitKernel.Warps / 4;
-        m.Total = m.Products + eights * (ProductFloats / 4);
+        // with room for what a warp writes before it has any product
+        m.Rows = m.Products + eights * (ProductFloats / 4) + 1;
+        m.Total = m.Rows + eights * 4;
         return m;
     }
 

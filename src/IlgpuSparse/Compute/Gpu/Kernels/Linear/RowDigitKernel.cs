@@ -49,12 +49,26 @@ internal static class RowDigitKernel
         ulong policy = Loads.EvictFirst();
         int firstEight = args.FirstShare, eights = args.Shares;
         var places = DigitMemory.Of(RingUnits<TDepth>(), warps, args.RowStages * Q4_KDigits.Octs, eights);
-        int count = (eights * args.RowStages - warp + warps - 1) / warps, eight = warp / args.RowStages, stage = warp - eight * args.RowStages;
-        var next = Locate(new DigitCursor { Left = count, Eight = firstEight + eight, Stage = stage }, args, epilogue, lane);
-        next.StepEights = warps / args.RowStages;
-        next.StepStages = warps - next.StepEights * args.RowStages;
+        var rows = memory.Cast<long>();
+        for (int i = Group.IdxX; i < eights * 8; i += Group.DimX)
+        {
+            // rows 0 to 3 and 4 to 7 of eight are slots that end in one thread
+            int whole = firstEight + (i >> 3), tile = whole >> 1, own = (whole & 1) * 4 + (i & 3) + (i >> 2 & 1) * 8;
+            rows[places.Rows * 2 + i] = WeightRing.Address(args, epilogue.Matrix(tile, own)) + epilogue.Row(tile, own) * (2L * args.RowUnits);
+        }
+        Group.Barrier();
+
+        int stepEights = warps / args.RowStages, stepStages = warps - stepEights * args.RowStages;
+        int eight = warp / args.RowStages, stage = warp - eight * args.RowStages, last = (args.RowUnits >> 3) / Q4_KDigits.Units;
         int ring = warp * RingUnits<TDepth>(), end = ring + RingUnits<TDepth>();
-        for (int i = 0; i < TDepth.Value; i++) next = Ask(memory, ring + i * 8 * Q4_KDigits.Units, next, args, epilogue, lane, policy);
+        var next = new DigitCursor { Eight = eight, Stage = stage };
+        // in a loop that is not unrolled: instructions that have not been met before come from memory
+        for (int at = ring; at < end; at += 8 * Q4_KDigits.Units)
+        {
+            if (next.Eight < eights) Ask(memory, at, next, args, places, last, lane, policy);
+            TensorOps.Commit();
+            next = Step(next, args, stepEights, stepStages);
+        }
         DigitInput.Ahead(args);
         var results = memory.Cast<float>();
         for (int i = Group.IdxX; i < eights * DigitMemory.ProductFloats; i += Group.DimX) results[places.Products * 4 + i] = 0f;
@@ -62,34 +76,31 @@ internal static class RowDigitKernel
         DependentLaunch.AwaitEarlier();
         DigitInput.Prepare(memory, args, places);
 
-        int at = ring;
-        float sum = 0f;
-        for (int left = count; left > 0; left--)
+        // digits 2 and 3 are those of odd lanes
+        float sum = 0f, done = 0f, weight = 1 + (lane & 1) * 65535;
+        int target = places.Products * 4 + DigitMemory.ProductFloats * eights;
+        var now = new DigitCursor { Eight = eight, Stage = stage };
+        int slot = ring;
+        while (now.Eight < eights)
         {
             TensorOps.WaitGroup(TDepth.Value - 1);
             TensorOps.WarpSync();
-            sum = Q4_KDigits.Multiply(memory, at, places.X + stage * 2 * Q4_KDigits.Octs, places.Sums * 2 + stage * (Q4_KDigits.Octs >> 3), places.Scales * 4 + stage * (Q4_KDigits.Octs >> 5), lane, sum);
+            // The lanes' parts of the eight before, which have nothing to do with this one's: its instructions fill the time that these take to come.
+            Put(results, target, done * weight, lane);
+            sum = Q4_KDigits.Multiply(memory, slot, places.X + now.Stage * 2 * Q4_KDigits.Octs, places.Sums * 2 + now.Stage * (Q4_KDigits.Octs >> 3), places.Scales * 4 + now.Stage * (Q4_KDigits.Octs >> 5), lane, sum);
             TensorOps.WarpSync();
-            next = Ask(memory, at, next, args, epilogue, lane, policy);
-            at = at + 8 * Q4_KDigits.Units == end ? ring : at + 8 * Q4_KDigits.Units;
-            int done = eight;
-            stage += next.StepStages;
-            eight += next.StepEights;
-            if (stage >= args.RowStages)
-            {
-                stage -= args.RowStages;
-                eight++;
-            }
-            if (eight != done || left == 1)
-            {
-                // digits 2 and 3 are those of odd lanes
-                sum *= 1 + (lane & 1) * 65535;
-                sum += Warp.ShuffleXor(sum, 1);
-                sum += Warp.ShuffleXor(sum, 2);
-                if ((lane & 3) == 0) results[places.Products * 4 + DigitMemory.Product(done, warp, lane >> 2)] = sum;
-                sum = 0f;
-            }
+            if (next.Eight < eights) Ask(memory, slot, next, args, places, last, lane, policy);
+            TensorOps.Commit();
+            next = Step(next, args, stepEights, stepStages);
+            slot = slot + 8 * Q4_KDigits.Units == end ? ring : slot + 8 * Q4_KDigits.Units;
+            target = places.Products * 4 + DigitMemory.Product(now.Eight, warp, lane >> 2);
+            int before = now.Eight;
+            now = Step(now, args, stepEights, stepStages);
+            // what is not whole yet is written, and then written again
+            done = sum;
+            sum = now.Eight == before ? sum : 0f;
         }
+        Put(results, target, done * weight, lane);
         TensorOps.WaitGroup(0);
         float factor = DigitInput.Factor(memory, args, places);
         Group.Barrier();
@@ -112,53 +123,46 @@ internal static class RowDigitKernel
     private static int RingUnits<TDepth>()
         where TDepth : struct, IKernelCount => TDepth.Value * 8 * Q4_KDigits.Units;
 
-    private static DigitCursor Locate<TEpilogue>(DigitCursor cursor, LinearArgs args, TEpilogue epilogue, int lane)
-        where TEpilogue : struct, ILinearEpilogue
+    // The warp's next stage.
+    private static DigitCursor Step(DigitCursor cursor, LinearArgs args, int eights, int stages)
     {
-        if (cursor.Left > 0)
-        {
-            // rows 0 to 3 and 4 to 7 are slots that end in one thread
-            int tile = cursor.Eight >> 1, slot = (cursor.Eight & 1) * 4 + (lane >> 2 & 3) + (lane >> 4) * 8;
-            cursor.Source = WeightRing.Address(args, epilogue.Matrix(tile, slot)) + epilogue.Row(tile, slot) * (2L * args.RowUnits) + (cursor.Stage * Q4_KDigits.Units + (lane & 3)) * 16L;
-        }
+        cursor.Eight += eights;
+        cursor.Stage += stages;
+        // a row's end: without a condition, of which ILGPU would make a branch
+        int past = ~(cursor.Stage - args.RowStages >> 31);
+        cursor.Stage -= args.RowStages & past;
+        cursor.Eight -= past;
         return cursor;
     }
 
-    // Starts the copies of the cursor's stage and moves the cursor on. Always ends a group of copies.
-    private static DigitCursor Ask<TEpilogue>(ArrayView<U4> memory, int at, DigitCursor cursor, LinearArgs args, TEpilogue epilogue, int lane, ulong policy)
-        where TEpilogue : struct, ILinearEpilogue
+    // The sum over four lanes to where it belongs.
+    private static void Put(ArrayView<float> results, int target, float sum, int lane)
     {
-        if (cursor.Left > 0)
+        sum += Warp.ShuffleXor(sum, 1);
+        sum += Warp.ShuffleXor(sum, 2);
+        if ((lane & 3) == 0) results[target] = sum;
+    }
+
+    // Starts the copies of the cursor's stage: each lane copies every fourth unit of one of its rows.
+    private static void Ask(ArrayView<U4> memory, int at, DigitCursor cursor, LinearArgs args, DigitMemory places, int last, int lane, ulong policy)
+    {
+        int target = at + (lane >> 2) * Q4_KDigits.Units + (lane & 3);
+        long source = memory.Cast<long>()[places.Rows * 2 + cursor.Eight * 8 + (lane >> 2)] + (cursor.Stage * Q4_KDigits.Units + (lane & 3)) * 16;
+        if (cursor.Stage < last)
         {
-            int target = at + (lane >> 2) * Q4_KDigits.Units + (lane & 3), has = (args.RowUnits >> 3) - cursor.Stage * Q4_KDigits.Units;
-            if (has >= Q4_KDigits.Units)
+            for (int i = 0; i < Q4_KDigits.Units + 3 >> 2; i++)
             {
-                for (int i = 0; i < Q4_KDigits.Units + 3 >> 2; i++)
-                {
-                    if (4 * i + 3 < Q4_KDigits.Units || 4 * i + (lane & 3) < Q4_KDigits.Units) LinearOps.CopyOnce(ref memory[target], 64 * i, cursor.Source + 64L * i, policy);
-                }
+                if (4 * i + 3 < Q4_KDigits.Units || 4 * i + (lane & 3) < Q4_KDigits.Units) LinearOps.CopyOnce(ref memory[target], 64 * i, source + 64L * i, policy);
             }
-            else
-            {
-                // what the row does not have is zeros
-                for (int i = 0; i < Q4_KDigits.Units + 3 >> 2; i++)
-                {
-                    if (4 * i + 3 < Q4_KDigits.Units || 4 * i + (lane & 3) < Q4_KDigits.Units) LinearOps.CopyOnce(ref memory[target], 64 * i, cursor.Source + 64L * i, 16 & (4 * i + (lane & 3) - has >> 31), policy);
-                }
-            }
-            int asked = cursor.Eight;
-            cursor.Left--;
-            cursor.Eight += cursor.StepEights;
-            cursor.Stage += cursor.StepStages;
-            cursor.Source += cursor.StepStages * (Q4_KDigits.Units * 16L);
-            if (cursor.Stage >= args.RowStages)
-            {
-                cursor.Stage -= args.RowStages;
-                cursor.Eight++;
-            }
-            if (cursor.Eight != asked) cursor = Locate(cursor, args, epilogue, lane);
         }
-        TensorOps.Commit();
-        return cursor;
+        else
+        {
+            // what the row does not have is zeros
+            int has = (args.RowUnits >> 3) - cursor.Stage * Q4_KDigits.Units;
+            for (int i = 0; i < Q4_KDigits.Units + 3 >> 2; i++)
+            {
+                if (4 * i + 3 < Q4_KDigits.Units || 4 * i + (lane & 3) < Q4_KDigits.Units) LinearOps.CopyOnce(ref memory[target], 64 * i, source + 64L * i, 16 & (4 * i + (lane & 3) - has >> 31), policy);
+            }
+        }
     }
 }
