@@ -40,9 +40,10 @@ public sealed class KernelCodeTests
             int wait = entry.IndexOf("griddepcontrol.wait;", StringComparison.Ordinal), early = entry.IndexOf("griddepcontrol.launch_dependents;", StringComparison.Ordinal);
             bool fused = variant.Method.DeclaringType == typeof(FusedStepKernel);
             if (!ptx.Contains(".target sm_90", StringComparison.Ordinal) || early < 0 || wait < 0 || ((variant.HoldsNext || fused) && early < wait)) faults.Add($"{variant.Name}: no wait, or too old a target");
-            // nothing but weights is read before (and by a fused step what the kernel before it has no hand in), and nothing written
-            string before = entry[..Math.Max(0, wait)];
-            if (Regex.IsMatch(before, fused ? @"\s(st\.global|red|atom)\." : @"\s(st|red|atom)\.|ld\.global\.(?!nc\.)")) faults.Add($"{variant.Name}: works before it has waited");
+            // nothing but weights is read before (and by a fused step and dense attention what kernels before have no hand in), and nothing written but shared memory
+            bool cached = fused || (variant.Method.DeclaringType == typeof(TensorDecodeKernel) && variant.Method.GetGenericArguments().Contains(typeof(DenseTokens)));
+            string before = EarlyCode.Of(entry);
+            if (Regex.IsMatch(before, @"\s(st\.global|red|atom)\.") || (!cached && Regex.IsMatch(before, @"ld\.global\.(?!nc\.)"))) faults.Add($"{variant.Name}: works before it has waited");
         });
         Assert.True(faults.IsEmpty, string.Join(Environment.NewLine, faults));
     }
@@ -53,10 +54,28 @@ public sealed class KernelCodeTests
         foreach (var variant in (Func<Type, KernelVariant>[])[LinearRowKernel.Variant, epilogue => RowStreamKernel.Variant(WeightFormat.F16, epilogue), epilogue => RowStreamKernel.Variant(WeightFormat.Q8_0, epilogue), epilogue => RowDigitKernel.Variant(4, epilogue)])
         {
             string row = KernelCode.Entry(KernelCode.Ptx(variant(typeof(StoreEpilogue)), 9, 0));
-            Assert.Contains("L2::cache_hint", row[..row.IndexOf("griddepcontrol.wait;", StringComparison.Ordinal)], StringComparison.Ordinal);
+            Assert.Contains("L2::cache_hint", EarlyCode.Of(row), StringComparison.Ordinal);
             string expert = KernelCode.Entry(KernelCode.Ptx(variant(typeof(ExpertDownEpilogue)), 9, 0));
             // which expert's is for an earlier one to say
-            Assert.DoesNotContain("L2::cache_hint", expert[..expert.IndexOf("griddepcontrol.wait;", StringComparison.Ordinal)], StringComparison.Ordinal);
+            Assert.DoesNotContain("L2::cache_hint", EarlyCode.Of(expert), StringComparison.Ordinal);
+        }
+    }
+
+    // K and V of tokens that lie in the cache; the row's own, and queries, come from kernels before.
+    [Fact]
+    public void DenseAttentionAsksForRowsBeforeEarlierKernelsHaveFinished()
+    {
+        foreach (var element in new[] { typeof(TensorF16), typeof(TensorBF16) })
+        {
+            string entry = KernelCode.Entry(KernelCode.Ptx(TensorDecodeKernel.Variant(element, 128, DecodeTuning.Dense, typeof(DenseTokens)), 9, 0));
+            string early = EarlyCode.Of(entry);
+            Assert.Contains("cp.async.cg.shared.global", early, StringComparison.Ordinal);
+            Assert.DoesNotContain("cp.async.wait_group", early, StringComparison.Ordinal);
+            // the next kernel is let in before outputs are merged, and not before
+            Assert.DoesNotContain("griddepcontrol.launch_dependents;", early, StringComparison.Ordinal);
+            Assert.Equal(1, Regex.Count(entry, @"griddepcontrol\.launch_dependents;"));
+            string selected = EarlyCode.Of(KernelCode.Entry(KernelCode.Ptx(TensorDecodeKernel.Variant(element, 128, DecodeTuning.Selected, typeof(SelectedTokens)), 9, 0)));
+            Assert.DoesNotContain("ld.global", selected, StringComparison.Ordinal);
         }
     }
 
@@ -197,24 +216,24 @@ public sealed class KernelCodeTests
     public void CodesOfASingleRowAreMultipliedAsTheyAreStored(int depth)
     {
         string ptx = KernelCode.Ptx(RowDigitKernel.Variant(depth, typeof(StoreEpilogue)), 9), entry = KernelCode.Entry(ptx);
-        // a full ring before anything is awaited; in the loop one stage more; each for whole stages and for the rest of a row
-        string[] parts = entry.Split("griddepcontrol.wait;");
-        Assert.Equal(2, parts.Length);
+        // a stage in the loop that fills the ring, which what is before the wait enters, and one in the loop that multiplies; each for whole stages and for the rest of a row
+        string early = EarlyCode.Of(entry);
         const int copies = 2 * ((Q4_KDigits.Units + 3) / 4);
-        Assert.Equal(depth * copies, Regex.Count(parts[0], @"cp\.async\.cg\.shared\.global\.L2::cache_hint"));
-        Assert.Equal(copies, Regex.Count(parts[1], @"cp\.async\.cg\.shared\.global\.L2::cache_hint"));
-        Assert.Contains($"cp.async.wait_group {depth - 1};", parts[1], StringComparison.Ordinal);
-        Assert.DoesNotContain("ld.global", parts[0], StringComparison.Ordinal);
+        Assert.Equal(copies, Regex.Count(early, @"cp\.async\.cg\.shared\.global\.L2::cache_hint"));
+        Assert.Equal(2 * copies, Regex.Count(entry, @"cp\.async\.cg\.shared\.global\.L2::cache_hint"));
+        Assert.Contains($"cp.async.wait_group {depth - 1};", entry, StringComparison.Ordinal);
+        Assert.DoesNotContain("cp.async.wait_group", early, StringComparison.Ordinal);
+        Assert.DoesNotContain("ld.global", early, StringComparison.Ordinal);
         // the next kernel is sent off at the beginning
-        Assert.Equal(1, Regex.Count(parts[0], @"griddepcontrol\.launch_dependents;"));
+        Assert.Equal(1, Regex.Count(early, @"griddepcontrol\.launch_dependents;"));
         Assert.Equal(1, Regex.Count(entry, @"griddepcontrol\.launch_dependents;"));
         Assert.Equal(9, Regex.Count(entry, @"mma\.sync\.aligned\.m16n8k32"));
         Assert.Equal(5, Regex.Count(entry, @"add\.s32 at, \w+, \d+; ld\.shared\.v4\.b32"));
         Assert.Equal(9, Regex.Count(entry, @"add\.s32 at, \w+, \d+; ld\.shared\.v2\.b32"));
         // activations: 16 numbers a lane and then 16 more on their way while those are split
         Assert.Equal(8, KernelCode.Count(ptx, "ld.global.v4.f32"));
-        // one for the activations, one before the parts of the products are summed
-        Assert.Equal(2, KernelCode.Count(ptx, "bar.sync"));
+        // for the rows' addresses, for the activations, and before the parts of the products are summed
+        Assert.Equal(3, KernelCode.Count(ptx, "bar.sync"));
         Assert.Contains(".minnctapersm 2", ptx, StringComparison.Ordinal);
     }
 
@@ -243,9 +262,8 @@ public sealed class KernelCodeTests
         KernelCode.Each(TensorDecodeKernel.Variants, variant =>
         {
             string entry = KernelCode.Entry(KernelCode.Ptx(variant));
-            // what is read whole is read once a step, and says so
-            bool whole = variant.Method.GetGenericArguments().Contains(typeof(DenseTokens));
-            Assert.Matches($@"cp\.async\.cg\.shared\.global{(whole ? @"\.L2::cache_hint" : "")}\.L2::128B \[\w+\], \[\w+\], 16, %r\w+{(whole ? ", %rd" : ";")}", entry);
+            // rows are read once a step, and say so
+            Assert.Matches(@"cp\.async\.cg\.shared\.global\.L2::cache_hint\.L2::128B \[\w+\], \[\w+\], 16, %r\w+, %rd", entry);
             // past caches that do not see what the kernel itself writes: K and V of the row's own token, where every token is attended to
             Assert.DoesNotContain("ld.global.nc", entry, StringComparison.Ordinal);
         });
@@ -277,7 +295,7 @@ public sealed class KernelCodeTests
             // labels as wide as can be, the first and the next; rings of K and V past the registers
             int units = (int)variant.Method.GetGenericArguments()[1].GetProperty(nameof(IKernelCount.Value))!.GetValue(null)!;
             Assert.Equal(2 * units, KernelCode.Count(ptx, "ld.global.nc.L1::no_allocate.L2::cache_hint.v4.u32"));
-            Assert.Matches(@"cp\.async\.cg\.shared\.global\.L2::128B \[\w+\], \[\w+\], 16, %r", entry);
+            Assert.Matches(@"cp\.async\.cg\.shared\.global\.L2::cache_hint\.L2::128B \[\w+\], \[\w+\], 16, %r\w+, %rd", entry);
             // nothing but labels comes by way of the read-only cache: K and V of the row's own token are written here, before the first wait, in both formats
             Assert.Equal(2 * units, Regex.Count(entry, @"ld\.global\.nc"));
             Assert.Equal(2, Regex.Count(entry[..entry.IndexOf("barrier.cluster.arrive", StringComparison.Ordinal)], @"ld\.global\.v4\.f32"));

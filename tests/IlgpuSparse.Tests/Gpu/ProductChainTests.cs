@@ -8,20 +8,20 @@ public sealed class ProductChainTests
     [Theory]
     [InlineData(true, "wide narrow wide narrow")]
     [InlineData(false, "narrow wide narrow wide")]
-    public void ProductsAreWideInTurn(bool fused, string expected)
+    public void ProductsAreWideInTurn(bool startsEarly, string expected)
     {
         var chain = new ProductChain();
-        for (int layer = 0; layer < 3; layer++) Assert.Equal(expected, Layer(chain, fused, largeInputs: false));
+        for (int layer = 0; layer < 3; layer++) Assert.Equal(expected, Layer(chain, startsEarly, largeInputs: false));
     }
 
     [Theory]
     [InlineData(true)]
     [InlineData(false)]
-    public void WhatIsWideByItsInputsGetsAWideOnesPlace(bool fused)
+    public void WhatIsWideByItsInputsGetsAWideOnesPlace(bool startsEarly)
     {
         var chain = new ProductChain();
-        Layer(chain, fused, largeInputs: true);
-        for (int layer = 0; layer < 2; layer++) Assert.Equal("wide narrow wide narrow", Layer(chain, fused, largeInputs: true));
+        Layer(chain, startsEarly, largeInputs: true);
+        for (int layer = 0; layer < 2; layer++) Assert.Equal("wide narrow wide narrow", Layer(chain, startsEarly, largeInputs: true));
     }
 
     [Fact]
@@ -29,16 +29,16 @@ public sealed class ProductChainTests
     {
         var chain = new ProductChain();
         Assert.False(chain.MayStartAttention);
-        chain.Attended(fused: true);
+        chain.Attended(startsEarly: true);
         Assert.True(chain.MayStartAttention);
-        chain.Attended(fused: false);
+        chain.Attended(startsEarly: false);
         Assert.False(chain.MayStartAttention);
     }
 
     // Attention, then output projection, gate and up, down (which may have more inputs than fit half of the memory), and the next layer's queries, keys and values.
-    private static string Layer(ProductChain chain, bool fused, bool largeInputs)
+    private static string Layer(ProductChain chain, bool startsEarly, bool largeInputs)
     {
-        chain.Attended(fused);
+        chain.Attended(startsEarly);
         var turns = new List<string>();
         for (int product = 0; product < 4; product++)
         {

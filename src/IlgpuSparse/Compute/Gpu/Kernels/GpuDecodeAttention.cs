@@ -57,7 +57,6 @@ internal sealed class GpuDecodeAttention(GpuDevice device, MemoryLedger ledger, 
         AttentionLaunch.Check(shape, cache);
         if (batch.IsPrefill && batch.Rows > 1) throw new ArgumentException($"a prefill chunk of {batch.Rows} rows is not a decode step", nameof(batch));
         if (batch.Rows == 0) return;
-        chain.Attended(fused: false);
         long floats = (long)batch.Rows * shape.Heads * shape.HeadDim;
         var queries = GpuBuffer.View<float>(q, floats);
         var outputs = GpuBuffer.View<float>(y, floats);
@@ -95,9 +94,12 @@ internal sealed class GpuDecodeAttention(GpuDevice device, MemoryLedger ledger, 
     {
         var args = AttentionLaunch.Args(shape, batch, TensorDecodeKernel.MaxSlots, sets, cache.Table);
         args.MinSplitTokens = tuning.MinSplitTokens;
+        bool startsEarly = sets is null && cache.Format is (KvFormat.F16 or KvFormat.BF16) && AttentionLaunch.CanWriteOwn(shape, cache, batch);
+        args.StartsEarly = startsEarly ? 1 : 0;
         int groups = args.KvHeads * args.Parts * batch.Rows;
         // each group's shared memory decides how many a multiprocessor holds; the driver keeps 1 KB of each for itself
         int resident = Math.Clamp((device.MaxSharedBytes + 1024) / (variant.DynamicSharedBytes + 1024), 1, 16 / tuning.Warps);
+        chain.Attended(startsEarly && resident == 1);
         int fill = device.Multiprocessors * resident, splits = Splits(fill * tuning.WavesFor((long)entries * groups / fill) / groups, entries, tuning.MinSplitTokens);
         var (partials, sums) = Scratch(shape, batch, splits);
         var arrivals = GpuBuffer.View<int>(_arrivals.Reserve(groups * sizeof(int), clear: true));
@@ -108,6 +110,7 @@ internal sealed class GpuDecodeAttention(GpuDevice device, MemoryLedger ledger, 
 
     private void Portable(AttentionShape shape, KvLayer cache, StepBatch batch, TokenSets? sets, int entries, KvView view, ArrayView<float> q, ArrayView<float> y, AcceleratorStream stream)
     {
+        chain.Attended(startsEarly: false);
         var variant = PortableAttentionKernel.Variant(AttentionLaunch.Codec(cache.Format), sets is null ? typeof(DenseTokens) : typeof(SelectedTokens));
         var args = AttentionLaunch.Args(shape, batch, PortableAttentionKernel.MaxSlots, sets, cache.Table);
         int groups = args.KvHeads * args.Parts;

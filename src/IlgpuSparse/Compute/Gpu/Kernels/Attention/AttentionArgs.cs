@@ -24,6 +24,9 @@ internal struct AttentionArgs
     /// <summary>Sets a kv head.</summary>
     public int Parts;
 
+    /// <summary>1 where every token that a row sees but its own lay in the cache before the graph, so that K and V may be asked for before earlier kernels have ended (<see cref="DependentLaunch"/>).</summary>
+    public int StartsEarly;
+
     /// <summary>Activation rows.</summary>
     public int Rows;
 

@@ -30,8 +30,6 @@ internal static class TensorDecodeKernel
         KernelVariant.Of(typeof(TensorDecodeKernel), nameof(Run), 32 * tuning.Warps, element, HeadSizes.Of(channels), tuning.Pipeline, tokens) with
         {
             CudaOnly = true,
-            // a long stream, and what it would lose by an uneven start of the next is more than the start costs
-            HoldsNext = tokens == typeof(DenseTokens),
             DynamicSharedBytes = SharedBytes(channels, tuning.Warps, tuning.Stages),
             // as many as the rings leave room for: with fewer registers the driver would spill for groups that cannot be there anyway
             MinGroups = Math.Clamp(HopperSharedBytes / SharedBytes(channels, tuning.Warps, tuning.Stages), 1, tuning.Warps > 4 ? 2 : 3),
@@ -59,68 +57,75 @@ internal static class TensorDecodeKernel
         where TTokens : struct, ITokenSource
     {
         var memory = SharedMemory.GetDynamic<U4>();
+        // what the cache holds but the rows' own tokens was there before the graph, and so were positions and blocks
+        if (!TTokens.Contiguous || args.StartsEarly == 0) DependentLaunch.AwaitEarlier();
         int row = Grid.IdxZ, set = Grid.IdxY;
         var range = TTokens.Range(cache, args, row, set);
         int tiles = SplitPlace.Tiles(range), splits = SplitPlace.Count(tiles, args);
         if (Grid.IdxX < splits)
         {
             var place = SplitPlace.Of(range, args, tiles, splits);
-            if (TTokens.Contiguous)
-            {
-                // The warp that attends to the row's own token, the last one, writes it first. No other reads it: where several groups share a kv head, each has such a warp, which relies on its own write. Its lanes copy the row from
-                // the second-level cache (cp.async.cg) after they have waited for each other.
-                if (own.AreMissing && place.Split == splits - 1 && Group.IdxX >> 5 == (place.End - 1 - place.Begin & (1 << TPipeline.WarpShift) - 1))
-                {
-                    own.Write(row, place.KvHead, range.End - 1);
-                    TensorOps.WarpSync();
-                }
-            }
-            Attend<TElement, THead, TPipeline, TTokens>(memory, cache, q, args, range, set, place);
+            Attend<TElement, THead, TPipeline, TTokens, LoadedQueries>(memory, cache, own, q, default, args, range, set, place);
+            // No earlier: the next kernel's groups would ask for weights that compete with the last rows. It has one group a multiprocessor, so that it loses nothing where they are free at different times.
+            if (TTokens.Contiguous) DependentLaunch.LetNextStart();
             SplitMerge.Group<THead, TPipeline>(memory.Cast<float>(), y, partials, sums, args, place);
             if (splits > 1) SplitMerge.Last<THead, TPipeline>(memory, y, partials, sums, arrivals, args, place);
         }
     }
 
-    /// <summary>The group's tiles, each warp every WarpCount-th; leaves the warps' results in shared memory, see <see cref="WarpResult"/>. <paramref name="ring"/> is <see cref="SharedBytes"/> long.</summary>
-    public static void Attend<TElement, THead, TPipeline, TTokens>(ArrayView<U4> ring, KvView cache, ArrayView<float> q, AttentionArgs args, KeyRange range, int set, SplitPlace place)
+    /// <summary>The group's tiles, each warp every WarpCount-th; leaves the warps' results in shared memory, see <see cref="WarpResult"/>. <paramref name="ring"/> is <see cref="SharedBytes"/> long, <paramref name="fragments"/> are what <see cref="PreparedQueries"/> are read from.</summary>
+    public static void Attend<TElement, THead, TPipeline, TTokens, TQueries>(ArrayView<U4> ring, KvView cache, OwnRowView own, ArrayView<float> q, ArrayView<U4> fragments, AttentionArgs args, KeyRange range, int set, SplitPlace place)
         where TElement : struct, ITensorElement
         where THead : struct, IHeadSize
         where TPipeline : struct, IPipeline
         where TTokens : struct, ITokenSource
+        where TQueries : struct, IQuerySource
     {
         int lane = Group.IdxX & 31, warp = Group.IdxX >> 5;
         int stage = 2 * TileTokens * Stride(THead.Channels); // 16-byte units: a tile of K, a tile of V
         int ringStart = warp * TPipeline.Stages * stage;
 
-        ulong policy = TTokens.Contiguous ? Loads.EvictFirst() : 0;
+        // nothing is read again before the next step: rows make way for what is
+        ulong policy = Loads.EvictFirst();
 
         // one tile's rows are located while the tile before is being asked for
         int count = (place.End - place.Begin - warp + (1 << TPipeline.WarpShift) - 1) >> TPipeline.WarpShift;
-        int tile = place.Begin + warp, ahead = tile;
-        int last = range.End - 1;
-        int offset = 0, position = 0;
+        int tile = place.Begin + warp, last = range.End - 1;
+        TileCursor next = default;
+        next.Tile = tile;
         if (count > 0)
         {
-            offset = Locate(cache, args, place.Row, place.KvHead, Entry<TTokens>(cache, args, place.Row, set, ahead, lane, last));
-            position = Entry<TTokens>(cache, args, place.Row, set, ahead + (1 << TPipeline.WarpShift), lane, last);
+            next.Offset = Locate(cache, args, place.Row, place.KvHead, Entry<TTokens>(cache, args, place.Row, set, tile, lane, last));
+            next.Position = Entry<TTokens>(cache, args, place.Row, set, tile + (1 << TPipeline.WarpShift), lane, last);
         }
-        for (int s = 0; s < TPipeline.Stages; s++)
+        // The warp whose last tile has the row's own token writes it, when everything before is finished, and asks for that tile no earlier. No other warp reads it: where several groups share a kv head, each has such a warp, which
+        // relies on its own write. Its lanes copy the row from the second-level cache (cp.async.cg) after they have waited for each other.
+        bool lastTile = TTokens.Contiguous && count > 0 && place.Split == place.Splits - 1 && tile + (count - 1 << TPipeline.WarpShift) == place.End - 1;
+        int early = lastTile ? IntrinsicMath.Min(count - 1, TPipeline.Stages) : TPipeline.Stages;
+        for (int s = 0; s < early; s++)
         {
-            if (s < count)
-            {
-                Ask<THead, TTokens>(cache, ring, ringStart + s * stage, offset, ahead, range, lane, policy);
-                ahead += 1 << TPipeline.WarpShift;
-                offset = Locate(cache, args, place.Row, place.KvHead, position);
-                if (TPipeline.Stages == 1) AskAhead<THead>(cache, offset, lane);
-                position = Entry<TTokens>(cache, args, place.Row, set, ahead + (1 << TPipeline.WarpShift), lane, last);
-            }
+            if (s < count) next = AskNext<THead, TPipeline, TTokens>(cache, ring, ringStart + s * stage, next, args, range, place, set, lane, policy);
             TensorOps.Commit();
+        }
+        if (TTokens.Contiguous)
+        {
+            DependentLaunch.AwaitEarlier();
+            if (lastTile && own.AreMissing)
+            {
+                own.Write(place.Row, place.KvHead, last);
+                TensorOps.WarpSync();
+            }
+            for (int s = early; s < TPipeline.Stages; s++)
+            {
+                if (s < count) next = AskNext<THead, TPipeline, TTokens>(cache, ring, ringStart + s * stage, next, args, range, place, set, lane, policy);
+                TensorOps.Commit();
+            }
         }
 
         int steps = THead.Channels >> 4;
         var query = new U2[steps];
         var queryRest = new U2[steps];
-        LoadQuery<TElement, THead>(q, args, place, lane, query, queryRest);
+        TQueries.Load<TElement, THead>(q, fragments, args, place, lane, query, queryRest);
 
         var output = new F4[steps];
         float max0 = Nothing, max1 = Nothing, sum0 = 0f, sum1 = 0f;
@@ -175,14 +180,7 @@ internal static class TensorDecodeKernel
             }
             TensorOps.WarpSync();
 
-            if (i + TPipeline.Stages < count)
-            {
-                Ask<THead, TTokens>(cache, ring, at, offset, ahead, range, lane, policy);
-                ahead += 1 << TPipeline.WarpShift;
-                offset = Locate(cache, args, place.Row, place.KvHead, position);
-                if (TPipeline.Stages == 1) AskAhead<THead>(cache, offset, lane);
-                position = Entry<TTokens>(cache, args, place.Row, set, ahead + (1 << TPipeline.WarpShift), lane, last);
-            }
+            if (i + TPipeline.Stages < count) next = AskNext<THead, TPipeline, TTokens>(cache, ring, at, next, args, range, place, set, lane, policy);
             TensorOps.Commit();
             tile += 1 << TPipeline.WarpShift;
             slot = slot + 1 == TPipeline.Stages ? 0 : slot + 1;
@@ -235,7 +233,21 @@ internal static class TensorDecodeKernel
     public static int Locate(KvView cache, AttentionArgs args, int row, int kvHead, int position) =>
         ((cache.Blocks[row * args.MaxBlocks + (position >> KvLayer.BlockShift)] * args.KvHeads + kvHead) << KvLayer.BlockShift) + (position & (KvLayer.BlockTokens - 1));
 
-    // Starts the copies of a tile. Of whole rows nothing is read again before the next step: they make way for what is.
+    // Asks for the cursor's tile and moves it on.
+    private static TileCursor AskNext<THead, TPipeline, TTokens>(KvView cache, ArrayView<U4> ring, int at, TileCursor next, AttentionArgs args, KeyRange range, SplitPlace place, int set, int lane, ulong policy)
+        where THead : struct, IHeadSize
+        where TPipeline : struct, IPipeline
+        where TTokens : struct, ITokenSource
+    {
+        Ask<THead, TTokens>(cache, ring, at, next.Offset, next.Tile, range, lane, policy);
+        next.Tile += 1 << TPipeline.WarpShift;
+        next.Offset = Locate(cache, args, place.Row, place.KvHead, next.Position);
+        if (TPipeline.Stages == 1) AskAhead<THead>(cache, next.Offset, lane);
+        next.Position = Entry<TTokens>(cache, args, place.Row, set, next.Tile + (1 << TPipeline.WarpShift), lane, range.End - 1);
+        return next;
+    }
+
+    // Starts the copies of a tile.
     private static void Ask<THead, TTokens>(KvView cache, ArrayView<U4> ring, int at, int offset, int tile, KeyRange range, int lane, ulong policy)
         where THead : struct, IHeadSize
         where TTokens : struct, ITokenSource
@@ -250,16 +262,9 @@ internal static class TensorDecodeKernel
             long source = TTokens.Contiguous ? (long)offset * units + lane + 32 * j : (long)Warp.Shuffle(offset, row) * units + column;
             int target = at + row * Stride(THead.Channels) + column;
             int bytes = 16 & ~Outside(range, (tile << 4) + row);
-            Copy<TTokens>(ref ring[target], ref k[source], bytes, policy);
-            Copy<TTokens>(ref ring[target + TileTokens * Stride(THead.Channels)], ref v[source], bytes, policy);
+            TensorOps.CopyAsync(ref ring[target], ref k[source], bytes, policy);
+            TensorOps.CopyAsync(ref ring[target + TileTokens * Stride(THead.Channels)], ref v[source], bytes, policy);
         }
-    }
-
-    private static void Copy<TTokens>(ref U4 shared, ref U4 global, int bytes, ulong policy)
-        where TTokens : struct, ITokenSource
-    {
-        if (TTokens.Contiguous) TensorOps.CopyAsync(ref shared, ref global, bytes, policy);
-        else TensorOps.CopyAsync(ref shared, ref global, bytes);
     }
 
     // Has the second-level cache bring a tile's rows: lanes 0 to 15 those of K, the others those of V.
@@ -272,30 +277,6 @@ internal static class TensorDecodeKernel
         {
             if (lane < TileTokens) Loads.Ahead(ref cache.K[first + i]);
             else Loads.Ahead(ref cache.V[first + i]);
-        }
-    }
-
-    // Queries as the 16 by 8 operand: this lane has channels 2t, 2t + 1, 2t + 8, 2t + 9 of each 16 for query column g.
-    private static void LoadQuery<TElement, THead>(ArrayView<float> q, AttentionArgs args, SplitPlace place, int lane, U2[] query, U2[] queryRest)
-        where TElement : struct, ITensorElement
-        where THead : struct, IHeadSize
-    {
-        int column = lane >> 2, pair = lane & 3;
-        float scale = column < place.Slots ? args.ScaleLog2 : 0f;
-        long from = (long)(place.Row * args.Heads + place.FirstHead + IntrinsicMath.Min(column, place.Slots - 1)) * (THead.Channels >> 1) + pair;
-        var pairs = q.Cast<F2>();
-        for (int k = 0; k < THead.Channels >> 4; k++)
-        {
-            var a = pairs[from + 8 * k];
-            var b = pairs[from + 8 * k + 4];
-            float a0 = a.X * scale, a1 = a.Y * scale, b0 = b.X * scale, b1 = b.Y * scale;
-            U2 rounded, rest;
-            rounded.X = TElement.Pack(a0, a1);
-            rounded.Y = TElement.Pack(b0, b1);
-            rest.X = TElement.Pack(a0 - TElement.Low(rounded.X), a1 - TElement.High(rounded.X));
-            rest.Y = TElement.Pack(b0 - TElement.Low(rounded.Y), b1 - TElement.High(rounded.Y));
-            query[k] = rounded;
-            queryRest[k] = rest;
         }
     }
 }

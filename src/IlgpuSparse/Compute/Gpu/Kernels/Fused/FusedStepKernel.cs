@@ -18,7 +18,7 @@ internal static class FusedStepKernel
     public const int LaneWords = 1;
 
     /// <summary>Most dynamic shared memory of a group, in bytes: what static memory leaves.</summary>
-    public const int MaxSharedBytes = TensorDecodeKernel.HopperSharedBytes - 7 * 1024;
+    public const int MaxSharedBytes = TensorDecodeKernel.HopperSharedBytes - 11 * 1024;
 
     /// <summary>Warps and tiles a ring: as many as leave room for a second group, without which not all clusters of four find a place (the multiprocessors that can be one are no multiple of four).</summary>
     public static DecodeTuning Tuning => new(Warps: 8, Stages: 1, Waves: 1, MinSplitTokens: 64);
@@ -95,6 +95,7 @@ internal static class FusedStepKernel
         var columns = SharedMemory.Allocate<float>(3 * TTiles.Slots * ScoreKernel.TileHeads);
         var totals = SharedMemory.Allocate<uint>(GroupScan.MaxWarps);
         var known = SharedMemory.Allocate<int>(2);
+        var prepared = SharedMemory.Allocate<U4>(PreparedQueries.Units(THead.Channels));
 
         int row = Grid.IdxZ, set = Grid.IdxY, unit = LabelProduct.Tokens<TProduct, TUnits>();
         // Kernels before this one in a graph may still run. None of them writes what is read here: positions advance at the end of a step, which is the end of its graph, and tables, factors and channels are the host's.
@@ -118,6 +119,8 @@ internal static class FusedStepKernel
         // Likewise, by another group. The cluster attends to the row after two of its barriers, by which what is written before is seen in all of its groups (release and acquire are not of shared memory alone), and copies it from the
         // second-level cache (cp.async.cg), past what a first-level cache may hold. No cluster relies on another: where several have sets of the kv head each writes the row.
         if (own.AreMissing && Grid.IdxX == TCluster.Value - 1 && Group.IdxX >> 5 == (Group.DimX >> 5) - 2) own.Write(row, queries.KvHead, range.Last);
+        // by yet another warp, for all of the group
+        if (Group.IdxX >> 5 == (Group.DimX >> 5) - 3) PreparedQueries.Prepare<TElement, THead>(q, prepared, attention, row, queries.FirstHead, score.HeadsPerSet);
         var scores = work.Cast<float>();
         float inverse = SliceScores.Of<TProduct, KernelCounts.N1, TUnits, TTiles, KernelCounts.N16>(labels, score, queries, range, range.First, slice.Start, slice.End, scores, -(long)slice.Start, counts, fragments, columns).Inverse;
         Group.Barrier();
@@ -156,7 +159,7 @@ internal static class FusedStepKernel
         place.Begin = 0;
         place.End = (selection.Own.Count + TensorDecodeKernel.TileTokens - 1) >> 4;
         cache.Tokens = list.SubView(0, selection.Own.Count);
-        TensorDecodeKernel.Attend<TElement, THead, TPipeline, ListedTokens>(work, cache, q, attention, ListedTokens.Range(cache, attention, row, set), set, place);
+        TensorDecodeKernel.Attend<TElement, THead, TPipeline, ListedTokens, PreparedQueries>(work, cache, default, q, prepared, attention, ListedTokens.Range(cache, attention, row, set), set, place);
         ClusterMerge.Run<THead, TPipeline, TCluster>(work.Cast<float>(), counts.Cast<float>(), y, attention, place);
     }
 

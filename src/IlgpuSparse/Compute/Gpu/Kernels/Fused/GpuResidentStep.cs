@@ -38,7 +38,7 @@ internal sealed class GpuResidentStep(GpuDevice device, bool tensorCores, Produc
             GpuLabels.Keys(choice, batch), AttentionLaunch.View(own, shape, cache, batch), GpuBuffer.View<float>(q, floats), GpuBuffer.View<float>(y, floats), partials, sums,
             AttentionLaunch.Args(shape, batch, TensorDecodeKernel.MaxSlots, choice.Sets), plan.Args);
         Launches++;
-        chain.Attended(fused: false);
+        chain.Attended(startsEarly: false);
         return true;
     }
 
@@ -51,12 +51,14 @@ internal sealed class GpuResidentStep(GpuDevice device, bool tensorCores, Produc
             || batch is not { IsPrefill: false, Rows: > 0 } || cache is not { Format: KvFormat.F16 or KvFormat.BF16, Offload: null, Table: null }
             || !(device.IsCuda ? FusedStepKernel.HeadDims : HeadSizes.All).Contains(shape.HeadDim) || shape.Heads / choice.Scores.Sets > TensorDecodeKernel.MaxSlots
             || select.Resident.Plan(choice, batch) is not { } plan) return null;
+        var element = cache.Format == KvFormat.F16 ? typeof(TensorF16) : typeof(TensorBF16);
+        if (!ResidentStepKernel.Serves(plan.Tiles, element)) return null;
         var key = (choice.Labels.Format, plan.Tiles, plan.Narrow, cache.Format, shape.HeadDim);
         if (!_variants.TryGetValue(key, out var variant))
         {
             // the CPU accelerator's groups have fewer threads, whose rings are longer
             if ((device.IsCuda ? ResidentStepKernel.Tuning : ResidentStepKernel.Tuning.On(device).For(cache.Format, shape.HeadDim, 16 * plan.Args.WorkUnits)) is not { } tuning) return null;
-            _variants[key] = variant = ResidentStepKernel.Variant(choice.Labels.Format, plan.Tiles, plan.Narrow, cache.Format == KvFormat.F16 ? typeof(TensorF16) : typeof(TensorBF16), shape.HeadDim, tuning);
+            _variants[key] = variant = ResidentStepKernel.Variant(choice.Labels.Format, plan.Tiles, plan.Narrow, element, shape.HeadDim, tuning);
         }
         return (plan, variant);
     }

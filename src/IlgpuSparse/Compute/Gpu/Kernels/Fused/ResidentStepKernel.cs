@@ -33,6 +33,9 @@ internal static class ResidentStepKernel
             DynamicSharedBytes = ResidentScoreKernel.SharedBytes(format),
         };
 
+    /// <summary>Whether there are variants for queries in <paramref name="tiles"/> and K and V of <paramref name="element"/>. With bfloat16 and most queries they would take more registers than two groups of a multiprocessor have.</summary>
+    public static bool Serves(int tiles, Type element) => tiles < FusedStepKernel.Tiles(ResidentScoreKernel.MaxQueries) || element == typeof(TensorF16);
+
     /// <summary>Every variant.</summary>
     public static IEnumerable<KernelVariant> Variants =>
         from format in ResidentScoreKernel.Formats
@@ -40,6 +43,7 @@ internal static class ResidentStepKernel
         from narrow in new[] { false, true }
         where !narrow || ScoreKernel.IsNarrow(format, 1, tiles)
         from element in new[] { typeof(TensorF16), typeof(TensorBF16) }
+        where Serves(tiles, element)
         from channels in FusedStepKernel.HeadDims
         select Variant(format, tiles, narrow, element, channels, Tuning);
 
@@ -98,7 +102,7 @@ internal static class ResidentStepKernel
         cache.Tokens = select.Indices.SubView(selection.Number * select.SetCapacity + first, end - first);
         place.Begin = 0;
         place.End = (end - first + TensorDecodeKernel.TileTokens - 1) >> 4;
-        TensorDecodeKernel.Attend<TElement, THead, TPipeline, ListedTokens>(memory.Work, cache, q, attention, ListedTokens.Range(cache, attention, row, set), set, place);
+        TensorDecodeKernel.Attend<TElement, THead, TPipeline, ListedTokens, LoadedQueries>(memory.Work, cache, default, q, default, attention, ListedTokens.Range(cache, attention, row, set), set, place);
         // not before: that took 1 to 4 % longer with steps one after another
         DependentLaunch.LetNextStart();
         SplitMerge.Group<THead, TPipeline>(memory.Work.Cast<float>(), y, partials, sums, attention, place);
