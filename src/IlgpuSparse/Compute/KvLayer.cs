@@ -23,6 +23,9 @@ public sealed record KvLayer(KvFormat Format, DeviceBuffer K, DeviceBuffer V, De
     /// <summary>Blocks of the rows of a step where they are not those of <see cref="StepBatch.BlockTable"/>.</summary>
     internal KvBlockTable? Table { get; init; }
 
+    /// <summary>Whether a pass itself brings what lies here, so that nobody may read it before the pass's earlier kernels have ended.</summary>
+    internal bool IsBrought { get; init; }
+
     /// <summary>What belongs to the layer on the device where <see cref="K"/> and <see cref="V"/> lie in host memory.</summary>
     internal OffloadedLayer? Offload { get; init; }
 }

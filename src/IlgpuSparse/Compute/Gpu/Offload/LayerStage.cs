@@ -51,7 +51,7 @@ internal sealed class LayerStage : IDisposable
     public KvLayer Room(int layer)
     {
         var slot = _slots[layer % _slots.Length];
-        return new KvLayer(_layers[layer].Format, slot.K!, slot.V!, _layers[layer].KScales, _layers[layer].VScales);
+        return new KvLayer(_layers[layer].Format, slot.K!, slot.V!, _layers[layer].KScales, _layers[layer].VScales) { IsBrought = true };
     }
 
     /// <summary>Where the blocks lie that a pass over <paramref name="batch"/> has copied, and how many: what copies of a recorded step are made of.</summary>

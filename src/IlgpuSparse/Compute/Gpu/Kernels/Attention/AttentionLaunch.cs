@@ -37,9 +37,9 @@ internal static class AttentionLaunch
         };
     }
 
-    /// <summary>Whether a kernel can write a step's own rows to <paramref name="cache"/> beside its work: see <see cref="OwnRowView"/>.</summary>
+    /// <summary>Whether a kernel can write a step's own rows to <paramref name="cache"/> beside its work: see <see cref="OwnRowView"/>. Nothing else is written there by the step, then, so that what lies there may be read from its beginning on.</summary>
     public static bool CanWriteOwn(AttentionShape shape, KvLayer cache, StepBatch batch) =>
-        batch is { IsPrefill: false, IsRun: false } && cache is { Format: KvFormat.F32 or KvFormat.F16 or KvFormat.BF16, Offload: null, Table: null } && shape.HeadDim % 4 == 0;
+        batch is { IsPrefill: false, IsRun: false } && cache is { Format: KvFormat.F32 or KvFormat.F16 or KvFormat.BF16, Offload: null, Table: null, IsBrought: false } && shape.HeadDim % 4 == 0;
 
     /// <summary>The step's own rows as kernels take them; none without <paramref name="own"/>.</summary>
     public static OwnRowView View(OwnRows? own, AttentionShape shape, KvLayer cache, StepBatch batch)
