@@ -52,11 +52,13 @@ public sealed class ResidentScoreTests(Accelerators accelerators)
     [InlineData(2, 1, 64, LabelFormat.Int2, 0, 3100, Queries.OneLarge)]
     [InlineData(2, 1, 32, LabelFormat.Int2, 0, 1900, Queries.OneLarge)]
     [InlineData(3, 4, 64, LabelFormat.Int1, 0, 1900, Queries.OneLarge)]
-    [InlineData(2, 6, 50, LabelFormat.Int4, 0, 2900, Queries.OneLarge)]
+    [InlineData(2, 6, 30, LabelFormat.Int4, 0, 2900, Queries.OneLarge)]
     public void ScoresAndSets(int groups, int heads, int channels, LabelFormat format, int window, int length, Queries queries)
     {
         var random = new Random(_seed);
         string what = $"seed {_seed}, {groups} groups";
+        // what the kernel is made for: one word a lane
+        Assert.Equal(FusedStepKernel.LaneWords, ScoreKernel.LaneWords(format, channels));
         using var backend = GpuBackend.Create(accelerators.OpenEmulatingClusters(groups), leaveOpen: true);
         var shape = new AttentionShape(heads, 1, 128, window);
         using var labels = new LabelCase(backend, random, shape, format, LabelScaling.Static, channels, length);
@@ -64,8 +66,7 @@ public sealed class ResidentScoreTests(Accelerators accelerators)
         using var batch = labels.LastTokens();
         int capacity = (length + 15) / 16 * 16, tiles = FusedStepKernel.Tiles(heads);
         var rule = new SelectionRule(1, 8, 5, Sinks: 2, Recent: 3);
-        float[] numbers = [.. Enumerable.Range(0, heads * 128).Select(i => queries == Queries.Zero ? 0f : (float)LabelCase.Normal(random) * (queries == Queries.OneLarge && i % 128 == labels.Channels[0][0] ? 1e6f : 1f))];
-        using var q = Upload(backend, numbers);
+        using var q = Upload(backend, [.. Enumerable.Range(0, heads * 128).Select(i => queries == Queries.Zero ? 0f : (float)LabelCase.Normal(random) * (queries == Queries.OneLarge && i % 128 == labels.Channels[0][0] ? 1e6f : 1f))]);
         using var scores = new TokenScores(Upload(backend, Enumerable.Repeat(float.NaN, capacity).ToArray()), 1, capacity);
         using var alone = new TokenScores(Upload(backend, new float[capacity]), 1, capacity);
         using var chosen = new TokenSets(Upload(backend, Enumerable.Repeat(-7, capacity).ToArray()), Upload(backend, new[] { -7 }), 1, capacity);
@@ -89,8 +90,8 @@ public sealed class ResidentScoreTests(Accelerators accelerators)
 
         float[] found = ((DeviceSpan)scores.Buffer).ToArray<float>(capacity), expected = ((DeviceSpan)alone.Buffer).ToArray<float>(capacity);
         int first = shape.FirstVisible(length - 1);
-        // Errors are parts of the largest number of a query and not of a score, which may be a small difference of large products, or that of another query (2e-6 of it were seen).
-        double rounding = queries == Queries.OneLarge ? 1e-5 * numbers.Max(Math.Abs) : 0;
+        // a query is rounded to 24 bits of its largest channel
+        double rounding = queries == Queries.OneLarge ? 1e-5 * expected.Skip(first).Take(length - first).Max(Math.Abs) : 0;
         for (int token = first; token < length; token++)
             Assert.True(Math.Abs(found[token] - expected[token]) <= 1e-4 * (1 + Math.Abs(expected[token])) + rounding, $"{what}: token {token} has {found[token]}, by itself {expected[token]}");
         Assert.Equal(ReferenceSelection.Select(found, first, length - 1, rule), chosen.ToLists(0, 1)[0].Order());
