@@ -138,7 +138,7 @@ internal sealed class ModelBenchmark : IDisposable
         double Run()
         {
             _session.Cancellation.ThrowIfCancellationRequested();
-            sequence.Rewind(start);
+            sequence.Rewind(Math.Min(start, sequence.Length));
             using var queue = decoder.Queue(sequence, id, SamplingOptions.Greedy, 0, steps + TokenFeedback.Slots);
             for (int i = 0; i < QueueWarmSteps; i++) queue.Next();
             long time = Stopwatch.GetTimestamp();

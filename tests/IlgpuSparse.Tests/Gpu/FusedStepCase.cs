@@ -4,6 +4,7 @@ using IlgpuSparse.Cache;
 using IlgpuSparse.Calibration;
 using IlgpuSparse.Compute;
 using IlgpuSparse.Compute.Gpu;
+using IlgpuSparse.Compute.Gpu.Kernels.Attention;
 using IlgpuSparse.Compute.Gpu.Kernels.Fused;
 using IlgpuSparse.Compute.Gpu.Kernels.Selection;
 using IlgpuSparse.Llama;
@@ -21,6 +22,7 @@ namespace IlgpuSparse.Tests.Gpu;
 /// </summary>
 internal sealed class FusedStepCase : IDisposable
 {
+    private readonly bool _sums;
     private readonly GpuBackend _backend;
     private readonly AttentionShape _shape;
     private readonly KvCache _cache;
@@ -32,6 +34,7 @@ internal sealed class FusedStepCase : IDisposable
 
     public FusedStepCase(GpuBackend backend, Random random, AttentionShape shape, KvFormat format, string settings, string what, params int[] lengths)
     {
+        _sums = settings.Contains("reduce=sum", StringComparison.Ordinal);
         (_backend, _shape, _lengths) = (backend, shape, lengths);
         _what = $"{what}: {settings}, {shape}, {format}, lengths {string.Join(' ', lengths)}";
         var config = SmallConfig.Of(shape.Heads, shape.KvHeads, shape.HeadDim, 1 << 20) with { SlidingWindow = shape.Window };
@@ -141,7 +144,12 @@ internal sealed class FusedStepCase : IDisposable
     }
 
     // The forms of a step as one kernel that there are for it.
-    private FusedSteps[] Forms() => _shape.Heads / _policy.Sets.Sets <= ResidentScoreKernel.MaxQueries && _shape.HeadDim <= 128 ? [FusedSteps.On, FusedSteps.Resident] : [FusedSteps.On];
+    private FusedSteps[] Forms()
+    {
+        int heads = _shape.Heads / _policy.Sets.Sets, tiles = FusedStepKernel.Tiles(_sums ? 1 : heads);
+        bool resident = heads <= ResidentScoreKernel.MaxQueries && _shape.HeadDim <= 128 && ResidentStepKernel.Serves(tiles, _cache.Format == KvFormat.BF16 ? typeof(TensorBF16) : typeof(TensorF16));
+        return resident ? [FusedSteps.On, FusedSteps.Resident] : [FusedSteps.On];
+    }
 
     private void CheckOutputs(float[] found, float[] queries, int row, int[][] sets)
     {

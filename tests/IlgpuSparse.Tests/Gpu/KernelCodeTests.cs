@@ -71,6 +71,7 @@ public sealed class KernelCodeTests
             string early = EarlyCode.Of(entry);
             Assert.Contains("cp.async.cg.shared.global", early, StringComparison.Ordinal);
             Assert.DoesNotContain("cp.async.wait_group", early, StringComparison.Ordinal);
+            Assert.DoesNotMatch(@"ld\.global\.v[24]\.f32", early);
             // the next kernel is let in before outputs are merged, and not before
             Assert.DoesNotContain("griddepcontrol.launch_dependents;", early, StringComparison.Ordinal);
             Assert.Equal(1, Regex.Count(entry, @"griddepcontrol\.launch_dependents;"));
