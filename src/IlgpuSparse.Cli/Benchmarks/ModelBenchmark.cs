@@ -24,7 +24,7 @@ internal sealed class ModelBenchmark : IDisposable
     private const int FillTokens = 2048;
 
     // batches of queued steps have reached their size, and one has been read
-    private const int QueueWarmSteps = 2 * TokenFeedback.BatchSteps - 1 + TokenFeedback.BatchSteps, QueueSteps = 4 * TokenFeedback.BatchSteps;
+    private const int QueueWarmSteps = 3 * TokenFeedback.BatchSteps - 1, QueueSteps = 4 * TokenFeedback.BatchSteps;
 
     // 40 rows take the path of long prompts; rounding to 16 bits makes a difference, an error a larger one
     private const int CheckTokens = 40;
@@ -85,7 +85,7 @@ internal sealed class ModelBenchmark : IDisposable
         return [row, Describe(configuration, "labels") with { Launched = labels, Part = labels.Median / timing.Median }];
     });
 
-    /// <summary>One token for each sequence, from the ids to the logits on the host.</summary>
+    /// <summary>One token for each sequence, from the ids to the logits on the host, and of a single sequence many that follow one another, too, where the device can.</summary>
     public IReadOnlyList<BenchRow> MeasureDecode(ModelConfiguration configuration) => Guarded(configuration, Decode, row =>
     {
         // every run makes the sequences longer: half of that lies before the context that is named
@@ -110,8 +110,11 @@ internal sealed class ModelBenchmark : IDisposable
         }, 1);
         long bytes = _weights.BytesReadPerToken + configuration.Batch * decoder.Policy.BytesRead(configuration.Context - 1);
         row = row with { Launched = timing, Tokens = configuration.Batch, Bytes = bytes, Nodes = decoder.StepNodes > 0 ? decoder.StepNodes : null };
-        if (host is null && configuration.Batch == 1 && decoder.QueuesSteps) row = row with { Queued = Queued(decoder, sequences[0], ids[0], configuration.Context) };
-        if (host is null) return [WithMemory(row, decoder) with { Share = row.GigabytesPerSecond / _session.Yardstick.GigabytesPerSecond, DeviceBytes = DeviceBytes(decoder) }];
+        if (host is null)
+        {
+            if (configuration.Batch == 1 && decoder.QueuesSteps) row = row with { Queued = Queued(decoder, sequences[0], ids[0], configuration.Context) };
+            return [WithMemory(row, decoder) with { Share = row.GigabytesPerSecond / _session.Yardstick.GigabytesPerSecond, DeviceBytes = DeviceBytes(decoder) }];
+        }
         var counts = host.Counts().Since(counted!.Value);
         return
         [

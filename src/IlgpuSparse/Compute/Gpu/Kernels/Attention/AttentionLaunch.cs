@@ -37,7 +37,7 @@ internal static class AttentionLaunch
         };
     }
 
-    /// <summary>Whether a kernel can write a step's own rows to <paramref name="cache"/> beside its work: see <see cref="OwnRowView"/>. Nothing else is written there by the step, then, so that what lies there may be read from its beginning on.</summary>
+    /// <summary>Whether a kernel can write a step's own rows to <paramref name="cache"/> beside its work: see <see cref="OwnRowView"/>. Nothing else is written there by the step, then, so that in a graph what lies there may be read from its beginning on (whoever computes a run row by row does not record it).</summary>
     public static bool CanWriteOwn(AttentionShape shape, KvLayer cache, StepBatch batch) =>
         batch is { IsPrefill: false, IsRun: false } && cache is { Format: KvFormat.F32 or KvFormat.F16 or KvFormat.BF16, Offload: null, Table: null, IsBrought: false } && shape.HeadDim % 4 == 0;
 

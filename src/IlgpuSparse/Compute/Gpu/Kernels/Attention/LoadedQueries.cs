@@ -17,14 +17,20 @@ internal readonly struct LoadedQueries : IQuerySource
         {
             var a = pairs[from + 8 * k];
             var b = pairs[from + 8 * k + 4];
-            float a0 = a.X * scale, a1 = a.Y * scale, b0 = b.X * scale, b1 = b.Y * scale;
-            U2 rounded, rest;
-            rounded.X = TElement.Pack(a0, a1);
-            rounded.Y = TElement.Pack(b0, b1);
-            rest.X = TElement.Pack(a0 - TElement.Low(rounded.X), a1 - TElement.High(rounded.X));
-            rest.Y = TElement.Pack(b0 - TElement.Low(rounded.Y), b1 - TElement.High(rounded.Y));
-            query[k] = rounded;
-            queryRest[k] = rest;
+            Split<TElement>(a.X * scale, a.Y * scale, b.X * scale, b.Y * scale, k, query, queryRest);
         }
+    }
+
+    /// <summary>Four numbers of step <paramref name="k"/>: rounded to 16 bits, and the rest, likewise.</summary>
+    public static void Split<TElement>(float a0, float a1, float b0, float b1, int k, U2[] query, U2[] queryRest)
+        where TElement : struct, ITensorElement
+    {
+        U2 rounded, rest;
+        rounded.X = TElement.Pack(a0, a1);
+        rounded.Y = TElement.Pack(b0, b1);
+        rest.X = TElement.Pack(a0 - TElement.Low(rounded.X), a1 - TElement.High(rounded.X));
+        rest.Y = TElement.Pack(b0 - TElement.Low(rounded.Y), b1 - TElement.High(rounded.Y));
+        query[k] = rounded;
+        queryRest[k] = rest;
     }
 }

@@ -85,7 +85,7 @@ internal static class TensorDecodeKernel
         int stage = 2 * TileTokens * Stride(THead.Channels); // 16-byte units: a tile of K, a tile of V
         int ringStart = warp * TPipeline.Stages * stage;
 
-        // nothing is read again before the next step: rows make way for what is
+        // rows make way for what is read again: before the next step they are by other sets of the kv head alone, at about the same time
         ulong policy = Loads.EvictFirst();
 
         // one tile's rows are located while the tile before is being asked for

@@ -266,14 +266,7 @@ internal static class TensorInt8Kernel
         {
             F4 a = default;
             if (k < THead.Channels >> 4) a = quads[from + 4 * k];
-            float x = a.X * scale, y = a.Y * scale, z = a.Z * scale, w = a.W * scale;
-            U2 rounded, rest;
-            rounded.X = TensorOps.PackHalf(x, y);
-            rounded.Y = TensorOps.PackHalf(z, w);
-            rest.X = TensorOps.PackHalf(x - TensorF16.Low(rounded.X), y - TensorF16.High(rounded.X));
-            rest.Y = TensorOps.PackHalf(z - TensorF16.Low(rounded.Y), w - TensorF16.High(rounded.Y));
-            query[k] = rounded;
-            queryRest[k] = rest;
+            LoadedQueries.Split<TensorF16>(a.X * scale, a.Y * scale, a.Z * scale, a.W * scale, k, query, queryRest);
         }
     }
 }
