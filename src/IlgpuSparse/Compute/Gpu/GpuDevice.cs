@@ -21,6 +21,7 @@ public sealed class GpuDevice : IDisposable
         Kernels = new KernelTable(this);
         Stream = Accelerator.CreateStream();
         if (kind == GpuKind.Cuda) Staging = new PinnedStaging(this);
+        CopiesInBulk = Accelerator is not CudaAccelerator { Architecture.Major: int generation } || BulkCopy.IsKnownTo(generation);
         StartsKernelsEarly = Accelerator is CudaAccelerator { Architecture.Major: int major } && DependentLaunch.IsKnownTo(major) && CudaDriver.Version() >= DependentLaunch.LeastDriver;
         MaxSharedBytes = Accelerator is CudaAccelerator cuda ? CudaDriver.MaxSharedBytes(cuda.DeviceId) : Math.Min(Accelerator.MaxSharedMemoryPerGroup, 48 * 1024);
     }
@@ -54,6 +55,9 @@ public sealed class GpuDevice : IDisposable
 
     /// <summary>Whether warp shuffles and PTX operations can be used.</summary>
     internal bool IsCuda => Kind == GpuKind.Cuda;
+
+    /// <summary>Whether kernels may have the copy engine bring what they read: see <see cref="BulkCopy"/>.</summary>
+    internal bool CopiesInBulk { get; }
 
     /// <summary>Whether kernels of a <see cref="CudaGraph"/> start before their predecessors have finished: see <see cref="DependentLaunch"/>.</summary>
     internal bool StartsKernelsEarly { get; set; }

@@ -37,6 +37,14 @@ internal static class Loads
     [IntrinsicImplementation, PtxOp("ld.relaxed.gpu.global.u32 $r, [$g0];")]
     public static uint Awaited(ref uint source) => source;
 
+    /// <summary>What no kernel writes.</summary>
+    [IntrinsicImplementation, PtxOp("ld.global.nc.v4.u32 {$r.0, $r.1, $r.2, $r.3}, [$g0];")]
+    public static U4 Constant(ref U4 source) => source;
+
+    /// <inheritdoc cref="Constant(ref U4)"/>
+    [IntrinsicImplementation, PtxOp("ld.global.nc.v2.u32 {$r.0, $r.1}, [$g0];")]
+    public static U2 Constant(ref U2 source) => source;
+
     /// <summary>Has the second-level cache bring what is read soon.</summary>
     [IntrinsicImplementation, PtxOp("prefetch.global.L2 [$g0];")]
     public static void Ahead(ref uint source) { }

@@ -1,57 +1,53 @@
 using ILGPU;
+using IlgpuSparse.Compute.Gpu.Kernels.Attention;
 using IlgpuSparse.Compute.Gpu.Kernels.Selection;
-using IlgpuSparse.Model;
 
 namespace IlgpuSparse.Compute.Gpu.Kernels.Linear;
 
 /// <summary>
 /// One row of activations in shared memory as columns of an integer matrix: each number, scaled by a power of two of its 256 columns and rounded to an integer of <see cref="Q4_KDigits.Bits"/> bits and more, is four
-/// balanced digits, bytes of -128 to 127. A warp takes 512 columns at a time and waits for no other.
+/// balanced digits, bytes of -128 to 127. A warp takes its part of the columns, 512 at a time, and waits for no other.
 /// </summary>
 internal static class DigitInput
 {
-    /// <summary>The norm's weights, which no kernel writes and whose way from memory is long, to the second-level cache.</summary>
-    public static void Ahead(LinearArgs args)
+    /// <summary>What a warp does before earlier kernels have ended.</summary>
+    public static InputPart Ahead(ArrayView<U4> memory, LinearArgs args, DigitMemory places)
     {
-        if (args.NormFormat != 0)
-        {
-            var words = args.Norm.Cast<uint>();
-            int count = args.NormFormat == 1 + (int)WeightFormat.F32 ? args.Columns : args.Columns >> 1;
-            // a line of 128 bytes each
-            for (int word = Group.IdxX * 32; word < count; word += Group.DimX * 32) Loads.Ahead(ref words[word]);
-        }
+        var part = InputParts.Of(args, DigitMemory.Blocks(args.RowStages * Q4_KDigits.Octs), 2);
+        if (part.First < part.End) InputParts.Expect(args, ref Barrier(memory, places, part));
+        return part;
     }
 
     /// <summary>Fills shared memory, with the norm's weights applied, and ends with a barrier.</summary>
-    public static void Prepare(ArrayView<U4> memory, LinearArgs args, DigitMemory places)
+    public static void Prepare(ArrayView<U4> memory, LinearArgs args, DigitMemory places, InputPart part)
     {
-        int lane = Group.IdxX & 31, warp = Group.IdxX >> 5, warps = Group.DimX >> 5;
-        int blocks = args.Columns >> 8, total = DigitMemory.Blocks(args.RowStages * Q4_KDigits.Octs);
+        int lane = Group.IdxX & 31, warp = Group.IdxX >> 5;
+        int blocks = args.Columns >> 8;
         float squares = 0f;
-        // past the end the last numbers again, which meet zeros
-        F4 a = Load(args, 2 * warp, blocks, 2 * lane), b = Load(args, 2 * warp, blocks, 2 * lane + 1), c = Load(args, 2 * warp + 1, blocks, 2 * lane), d = Load(args, 2 * warp + 1, blocks, 2 * lane + 1);
-        for (int block = 2 * warp; block < total; block += 2 * warps)
+        InputParts.Bring(memory, args, part, places.X + part.First * 64, ref Barrier(memory, places, part));
+        var numbers = memory.Cast<F4>();
+        for (int block = part.First; block < part.End; block += 2)
         {
-            // what comes next is on its way meanwhile
-            int next = block + 2 * warps;
-            F4 nextA = Load(args, next, blocks, 2 * lane), nextB = Load(args, next, blocks, 2 * lane + 1), nextC = Load(args, next + 1, blocks, 2 * lane), nextD = Load(args, next + 1, blocks, 2 * lane + 1);
+            int at = places.X + block * 64 + 2 * lane;
+            F4 a = numbers[at], b = numbers[at + 1], c = default, d = default;
+            if (block + 1 < blocks)
+            {
+                c = numbers[at + 64];
+                d = numbers[at + 65];
+            }
+            // digits take the place of the numbers
+            TensorOps.WarpSync();
             if (args.NormFormat != 0)
             {
-                int first = block * 64 + 2 * lane, second = IntrinsicMath.Min(block + 1, blocks - 1) * 64 + 2 * lane;
-                U4 gainA = LinearInput.GainBits(args, first), gainB = LinearInput.GainBits(args, first + 1), gainC = LinearInput.GainBits(args, second), gainD = LinearInput.GainBits(args, second + 1);
-                squares += Squares(a) + Squares(b);
-                if (block + 1 < blocks) squares += Squares(c) + Squares(d);
-                a = Times(a, LinearInput.Gain(args, gainA));
-                b = Times(b, LinearInput.Gain(args, gainB));
-                c = Times(c, LinearInput.Gain(args, gainC));
-                d = Times(d, LinearInput.Gain(args, gainD));
+                if (block > part.First) part = InputParts.Gains(args, part, block);
+                squares += InputParts.Squares(a) + InputParts.Squares(b) + (InputParts.Squares(c) + InputParts.Squares(d));
+                a = InputParts.Times(a, LinearInput.Gain(args, part.GainA));
+                b = InputParts.Times(b, LinearInput.Gain(args, part.GainB));
+                c = InputParts.Times(c, LinearInput.Gain(args, part.GainC));
+                d = InputParts.Times(d, LinearInput.Gain(args, part.GainD));
             }
             Split(memory, places, block, lane, a, b);
             Split(memory, places, block + 1, lane, c, d);
-            a = nextA;
-            b = nextB;
-            c = nextC;
-            d = nextD;
         }
         if (args.NormFormat != 0)
         {
@@ -77,18 +73,8 @@ internal static class DigitInput
         return factor;
     }
 
-    private static F4 Load(LinearArgs args, int block, int blocks, int quad) => args.X.Cast<F4>()[args.FirstQuad + IntrinsicMath.Min(block, blocks - 1) * 64 + quad];
-
-    private static float Squares(F4 v) => v.X * v.X + v.Y * v.Y + (v.Z * v.Z + v.W * v.W);
-
-    private static F4 Times(F4 v, F4 gain)
-    {
-        v.X *= gain.X;
-        v.Y *= gain.Y;
-        v.Z *= gain.Z;
-        v.W *= gain.W;
-        return v;
-    }
+    // Where the sums of the warp's first columns will be.
+    private static ref ulong Barrier(ArrayView<U4> memory, DigitMemory places, InputPart part) => ref memory.Cast<ulong>()[(places.Sums + part.First * 2) * 2];
 
     private static float Largest(F4 v, float largest) => LinearOps.Larger(LinearOps.Larger(LinearOps.Larger(LinearOps.Larger(largest, v.X), v.Y), v.Z), v.W);
 

@@ -244,6 +244,7 @@ internal sealed class GpuLinear(GpuDevice device, bool tensorCores)
             Rows = input.Rows,
             RowStages = plan.Steps > 0 ? plan.Steps : Math.Min(stages - firstStage, sliceStages),
             Tiles = tiles,
+            BulkInput = device.CopiesInBulk ? 1 : 0,
             StartsNext = typeof(TEpilogue) == typeof(QkvEpilogue) && !Chain.MayStartAttention ? 0 : 1,
         };
         int groups = Groups(plan, 8 * tiles, slots);

@@ -53,6 +53,9 @@ internal struct LinearArgs
     /// <summary>1 where the next kernel may start at once and not when this one's groups are at their end, see <see cref="DependentLaunch"/>.</summary>
     public int StartsNext;
 
+    /// <summary>1 where the copy engine brings the activations of one row, see <see cref="BulkCopy"/>.</summary>
+    public int BulkInput;
+
     /// <summary>The first of the group's pairs or eights.</summary>
     public readonly int FirstShare => GroupShare * Grid.IdxX + IntrinsicMath.Min(Grid.IdxX, MoreShares);
 

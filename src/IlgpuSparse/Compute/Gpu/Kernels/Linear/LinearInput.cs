@@ -195,10 +195,10 @@ internal static class LinearInput
     public static U4 GainBits(LinearArgs args, int quad)
     {
         U4 bits = default;
-        if (args.NormFormat == 1 + (int)WeightFormat.F32) bits = args.Norm.Cast<U4>()[quad];
+        if (args.NormFormat == 1 + (int)WeightFormat.F32) bits = Kernels.Loads.Constant(ref args.Norm.Cast<U4>()[quad]);
         else if (args.NormFormat != 0)
         {
-            var pairs = args.Norm.Cast<U2>()[quad];
+            var pairs = Kernels.Loads.Constant(ref args.Norm.Cast<U2>()[quad]);
             bits.X = pairs.X;
             bits.Y = pairs.Y;
         }

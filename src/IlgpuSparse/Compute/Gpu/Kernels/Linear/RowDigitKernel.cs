@@ -58,6 +58,7 @@ internal static class RowDigitKernel
         }
         Group.Barrier();
 
+        var input = DigitInput.Ahead(memory, args, places);
         int stepEights = warps / args.RowStages, stepStages = warps - stepEights * args.RowStages;
         int eight = warp / args.RowStages, stage = warp - eight * args.RowStages, last = (args.RowUnits >> 3) / Q4_KDigits.Units;
         int ring = warp * RingUnits<TDepth>(), end = ring + RingUnits<TDepth>();
@@ -69,12 +70,11 @@ internal static class RowDigitKernel
             TensorOps.Commit();
             next = Step(next, args, stepEights, stepStages);
         }
-        DigitInput.Ahead(args);
         var results = memory.Cast<float>();
         for (int i = Group.IdxX; i < eights * DigitMemory.ProductFloats; i += Group.DimX) results[places.Products * 4 + i] = 0f;
 
         DependentLaunch.AwaitEarlier();
-        DigitInput.Prepare(memory, args, places);
+        DigitInput.Prepare(memory, args, places, input);
 
         // digits 2 and 3 are those of odd lanes
         float sum = 0f, done = 0f, weight = 1 + (lane & 1) * 65535;

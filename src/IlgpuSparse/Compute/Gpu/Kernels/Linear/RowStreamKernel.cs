@@ -54,6 +54,7 @@ internal static class RowStreamKernel
         ulong policy = Loads.EvictFirst();
         int firstPair = args.FirstShare, pairs = args.Shares;
         var places = StreamMemory.Of(warps, TCodec.Units, args.RowStages, TCodec.Quads, pairs);
+        var input = StreamInput.Ahead<TCodec>(memory, args, places);
         int stages = pairs * args.RowStages, from = stages * warp / warps, to = stages * (warp + 1) / warps;
         int pair = from / args.RowStages, stage = from - pair * args.RowStages, start = stage;
         var next = Locate(new StreamCursor { Left = to - from, Pair = firstPair + pair, Stage = stage }, args, epilogue);
@@ -63,7 +64,7 @@ internal static class RowStreamKernel
         DependentLaunch.AwaitEarlier();
         var results = memory.Cast<F2>();
         for (int i = Group.IdxX; i < stages; i += Group.DimX) results[places.Products * 2 + i] = default;
-        float scale = StreamInput.Prepare<TCodec>(memory, args, places);
+        float scale = StreamInput.Prepare(memory, args, places, input);
 
         int slot = 0;
         // the lanes with their own segment's column of the result, which is the even or the odd one of theirs
