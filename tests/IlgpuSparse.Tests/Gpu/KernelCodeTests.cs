@@ -40,8 +40,9 @@ public sealed class KernelCodeTests
             int wait = entry.IndexOf("griddepcontrol.wait;", StringComparison.Ordinal), early = entry.IndexOf("griddepcontrol.launch_dependents;", StringComparison.Ordinal);
             bool fused = variant.Method.DeclaringType == typeof(FusedStepKernel);
             if (!ptx.Contains(".target sm_90", StringComparison.Ordinal) || early < 0 || wait < 0 || ((variant.HoldsNext || fused) && early < wait)) faults.Add($"{variant.Name}: no wait, or too old a target");
-            // nothing but weights is read before (and by a fused step and dense attention what kernels before have no hand in), and nothing written but shared memory
-            bool cached = fused || (variant.Method.DeclaringType == typeof(TensorDecodeKernel) && variant.Method.GetGenericArguments().Contains(typeof(DenseTokens)));
+            // nothing but weights is read before (and by a fused step, dense attention and the projection before them what kernels before have no hand in), and nothing written but shared memory
+            bool rows = variant.Method.DeclaringType == typeof(RowStreamKernel) || variant.Method.DeclaringType == typeof(RowDigitKernel);
+            bool cached = fused || (rows && variant.Method.GetGenericArguments().Contains(typeof(QkvEpilogue))) || (variant.Method.DeclaringType == typeof(TensorDecodeKernel) && variant.Method.GetGenericArguments().Contains(typeof(DenseTokens)));
             string before = EarlyCode.Of(entry);
             if (Regex.IsMatch(before, @"\s(st\.global|red|atom)\.") || (!cached && Regex.IsMatch(before, @"ld\.global\.(?!nc\.)"))) faults.Add($"{variant.Name}: works before it has waited");
         });
@@ -51,7 +52,7 @@ public sealed class KernelCodeTests
     [Fact]
     public void WeightsAreAskedForBeforeEarlierKernelsHaveFinished()
     {
-        foreach (var variant in (Func<Type, KernelVariant>[])[LinearRowKernel.Variant, epilogue => RowStreamKernel.Variant(WeightFormat.F16, epilogue), epilogue => RowStreamKernel.Variant(WeightFormat.Q8_0, epilogue), epilogue => RowDigitKernel.Variant(4, epilogue)])
+        foreach (var variant in (Func<Type, KernelVariant>[])[LinearRowKernel.Variant, epilogue => RowStreamKernel.Variant(WeightFormat.F16, 8, epilogue), epilogue => RowStreamKernel.Variant(WeightFormat.Q8_0, 4, epilogue), epilogue => RowDigitKernel.Variant(4, epilogue)])
         {
             string row = KernelCode.Entry(KernelCode.Ptx(variant(typeof(StoreEpilogue)), 9, 0));
             Assert.Contains("L2::cache_hint", EarlyCode.Of(row), StringComparison.Ordinal);
@@ -166,8 +167,8 @@ public sealed class KernelCodeTests
         // no weight is loaded to a register from device memory: eight vectors of activations under way, with the norm's weights in two widths, in two places
         int gains = 2 * (8 >> Math.Min(tiles, 2));
         Assert.Equal(16, KernelCode.Count(ptx, "ld.global.v4.f32"));
-        Assert.Equal(gains, KernelCode.Count(ptx, "ld.global.v4.b32"));
-        Assert.Equal(gains, KernelCode.Count(ptx, "ld.global.v2.b32"));
+        Assert.Equal(gains, KernelCode.Count(ptx, "ld.global.nc.v4.u32"));
+        Assert.Equal(gains, KernelCode.Count(ptx, "ld.global.nc.v2.u32"));
         Assert.Contains("cp.async.cg.shared.global.L2::cache_hint", ptx, StringComparison.Ordinal);
         // one barrier a tile, three for the activations
         Assert.Equal(4, KernelCode.Count(ptx, "bar.sync"));
@@ -187,55 +188,73 @@ public sealed class KernelCodeTests
     }
 
     [Theory]
-    [InlineData(WeightFormat.F16, 8, 8, 0)]
-    [InlineData(WeightFormat.Q8_0, 16, 8, 24)]
-    public void WeightsOfASingleRowStreamPastTheRegistersBeforeTheActivations(WeightFormat format, int products, int vectors, int words)
+    [InlineData(WeightFormat.F16, 8, 8, 8, 0)]
+    [InlineData(WeightFormat.F16, 4, 8, 8, 0)]
+    [InlineData(WeightFormat.Q8_0, 8, 16, 8, 24)]
+    public void WeightsOfASingleRowStreamPastTheRegistersBeforeTheActivations(WeightFormat format, int depth, int products, int vectors, int words)
     {
-        string ptx = KernelCode.Ptx(RowStreamKernel.Variant(format, typeof(StoreEpilogue)), 9), entry = KernelCode.Entry(ptx);
+        string ptx = KernelCode.Ptx(RowStreamKernel.Variant(format, depth, typeof(StoreEpilogue)), 9), entry = KernelCode.Entry(ptx);
         Assert.Contains(".target sm_90", ptx, StringComparison.Ordinal);
-        // a full ring before anything is awaited; in the loop one stage more; the next kernel is sent off at the beginning
-        string[] parts = entry.Split("griddepcontrol.wait;");
-        Assert.Equal(2, parts.Length);
+        // a stage in the loop that asks before anything is awaited, one in the loop that asks for the rest of the ring, and one in the loop that multiplies; the next kernel is sent off at the beginning
+        string early = EarlyCode.Of(entry);
         int copies = (2 * StreamCodec.Of(format)!.Units + 31) / 32;
-        Assert.Equal(4 * copies, Regex.Count(parts[0], @"cp\.async\.cg\.shared\.global\.L2::cache_hint"));
-        Assert.Equal(copies, Regex.Count(parts[1], @"cp\.async\.cg\.shared\.global\.L2::cache_hint"));
-        Assert.DoesNotContain("ld.global", parts[0], StringComparison.Ordinal);
-        Assert.Equal(1, Regex.Count(parts[0], @"griddepcontrol\.launch_dependents;"));
-        Assert.Equal(1, Regex.Count(entry, @"griddepcontrol\.launch_dependents;"));
+        Assert.Equal(copies, Regex.Count(early, @"cp\.async\.cg\.shared\.global\.L2::cache_hint"));
+        Assert.Equal(3 * copies, Regex.Count(entry, @"cp\.async\.cg\.shared\.global\.L2::cache_hint"));
+        Assert.Contains($"cp.async.wait_group {depth - 1};", entry, StringComparison.Ordinal);
+        Assert.DoesNotContain("cp.async.wait_group", early, StringComparison.Ordinal);
+        AssertSingleRow(entry, early);
         Assert.Equal(products, Regex.Count(entry, @"mma\.sync\.aligned\.m16n8k16"));
         Assert.Equal(vectors, Regex.Count(entry, @"add\.s32 at, \w+, \d+; ld\.shared\.v4\.b32"));
         Assert.Equal(words, Regex.Count(entry, @"add\.s32 at, \w+, \d+; ld\.shared\.b32"));
-        // two for the activations, one before the parts of the products are summed
-        Assert.Equal(3, KernelCode.Count(ptx, "bar.sync"));
+        // for the activations, and before the parts of the products are summed
+        Assert.Equal(2, KernelCode.Count(ptx, "bar.sync"));
         Assert.Contains(".minnctapersm 2", ptx, StringComparison.Ordinal);
     }
 
     [Theory]
-    [InlineData(5)]
+    [InlineData(6)]
     [InlineData(4)]
-    [InlineData(3)]
     public void CodesOfASingleRowAreMultipliedAsTheyAreStored(int depth)
     {
         string ptx = KernelCode.Ptx(RowDigitKernel.Variant(depth, typeof(StoreEpilogue)), 9), entry = KernelCode.Entry(ptx);
-        // a stage in the loop that fills the ring, which what is before the wait enters, and one in the loop that multiplies; each for whole stages and for the rest of a row
+        // a stage in the loop that asks before the wait, one in the loop that asks for the rest of the ring, and one in the loop that multiplies; each for whole stages and for the rest of a row
         string early = EarlyCode.Of(entry);
         const int copies = 2 * ((Q4_KDigits.Units + 3) / 4);
         Assert.Equal(copies, Regex.Count(early, @"cp\.async\.cg\.shared\.global\.L2::cache_hint"));
-        Assert.Equal(2 * copies, Regex.Count(entry, @"cp\.async\.cg\.shared\.global\.L2::cache_hint"));
+        Assert.Equal(3 * copies, Regex.Count(entry, @"cp\.async\.cg\.shared\.global\.L2::cache_hint"));
         Assert.Contains($"cp.async.wait_group {depth - 1};", entry, StringComparison.Ordinal);
         Assert.DoesNotContain("cp.async.wait_group", early, StringComparison.Ordinal);
-        Assert.DoesNotContain("ld.global", early, StringComparison.Ordinal);
-        // the next kernel is sent off at the beginning
-        Assert.Equal(1, Regex.Count(early, @"griddepcontrol\.launch_dependents;"));
-        Assert.Equal(1, Regex.Count(entry, @"griddepcontrol\.launch_dependents;"));
+        AssertSingleRow(entry, early);
         Assert.Equal(9, Regex.Count(entry, @"mma\.sync\.aligned\.m16n8k32"));
         Assert.Equal(5, Regex.Count(entry, @"add\.s32 at, \w+, \d+; ld\.shared\.v4\.b32"));
         Assert.Equal(9, Regex.Count(entry, @"add\.s32 at, \w+, \d+; ld\.shared\.v2\.b32"));
-        // activations: 16 numbers a lane and then 16 more on their way while those are split
-        Assert.Equal(8, KernelCode.Count(ptx, "ld.global.v4.f32"));
         // for the rows' addresses, for the activations, and before the parts of the products are summed
         Assert.Equal(3, KernelCode.Count(ptx, "bar.sync"));
         Assert.Contains(".minnctapersm 2", ptx, StringComparison.Ordinal);
+    }
+
+    // The next kernel is sent off at the beginning; activations come by the copy engine (and on devices without one through registers), and what is added to is not read.
+    private static void AssertSingleRow(string entry, string early)
+    {
+        Assert.Equal(1, Regex.Count(early, @"griddepcontrol\.launch_dependents;"));
+        Assert.Equal(1, Regex.Count(entry, @"griddepcontrol\.launch_dependents;"));
+        Assert.Equal(1, Regex.Count(entry, @"cp\.async\.bulk\."));
+        Assert.Equal(1, KernelCode.Count(entry, "ld.global.v4.f32"));
+        Assert.Equal(2, Regex.Count(entry, @"red\.global\.add\.f32"));
+        Assert.DoesNotMatch(@"ld\.global\.(?!nc\.)", early);
+        Assert.DoesNotContain("bulk", early, StringComparison.Ordinal);
+    }
+
+    [Fact]
+    public void OlderDevicesHaveNoCopyEngine()
+    {
+        foreach (var variant in (KernelVariant[])[RowStreamKernel.Variant(WeightFormat.F16, 8, typeof(SwiGluEpilogue)), RowDigitKernel.Variant(6, typeof(QkvEpilogue))])
+        {
+            Assert.Contains("mbarrier", KernelCode.Ptx(variant, 9, 0), StringComparison.Ordinal);
+            string old = KernelCode.Ptx(variant, 8, 0);
+            Assert.DoesNotContain("mbarrier", old, StringComparison.Ordinal);
+            Assert.DoesNotContain("cp.async.bulk", old, StringComparison.Ordinal);
+        }
     }
 
     [Fact]

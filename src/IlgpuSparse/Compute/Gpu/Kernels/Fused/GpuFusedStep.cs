@@ -67,7 +67,7 @@ internal sealed class GpuFusedStep(GpuDevice device, bool tensorCores, ProductCh
             GpuLabels.View(choice.Shape, choice.Labels, batch), score, select, AttentionLaunch.View(cache, batch, choice.Sets),
             GpuLabels.Keys(choice, batch), AttentionLaunch.View(own, shape, cache, batch), GpuBuffer.View<float>(q, floats), GpuBuffer.View<float>(y, floats), attention, args);
         Launches++;
-        chain.Attended(startsEarly: true);
+        chain.Attended(startsEarly: true, beside: true);
         return true;
     }
 

@@ -10,21 +10,12 @@ namespace IlgpuSparse.Compute.Gpu.Kernels.Linear;
 /// </summary>
 internal static class DigitInput
 {
-    /// <summary>What a warp does before earlier kernels have ended.</summary>
-    public static InputPart Ahead(ArrayView<U4> memory, LinearArgs args, DigitMemory places)
-    {
-        var part = InputParts.Of(args, DigitMemory.Blocks(args.RowStages * Q4_KDigits.Octs), 2);
-        if (part.First < part.End) InputParts.Expect(args, ref Barrier(memory, places, part));
-        return part;
-    }
-
     /// <summary>Fills shared memory, with the norm's weights applied, and ends with a barrier.</summary>
     public static void Prepare(ArrayView<U4> memory, LinearArgs args, DigitMemory places, InputPart part)
     {
-        int lane = Group.IdxX & 31, warp = Group.IdxX >> 5;
-        int blocks = args.Columns >> 8;
+        int lane = Group.IdxX & 31, blocks = args.Columns >> 8;
         float squares = 0f;
-        InputParts.Bring(memory, args, part, places.X + part.First * 64, ref Barrier(memory, places, part));
+        InputParts.Arrive(memory, args, part, places.Squares);
         var numbers = memory.Cast<F4>();
         for (int block = part.First; block < part.End; block += 2)
         {
@@ -49,39 +40,14 @@ internal static class DigitInput
             Split(memory, places, block, lane, a, b);
             Split(memory, places, block + 1, lane, c, d);
         }
-        if (args.NormFormat != 0)
-        {
-            squares = LinearInput.WarpSum(squares);
-            if (lane == 0) memory.Cast<float>()[places.Squares * 4 + warp] = squares;
-        }
+        InputParts.Keep(memory, args, places.Squares, squares);
         Group.Barrier();
     }
-
-    /// <summary>The norm's factor, for the products; after <see cref="Prepare"/>.</summary>
-    public static float Factor(ArrayView<U4> memory, LinearArgs args, DigitMemory places)
-    {
-        float factor = 1f;
-        if (args.NormFormat != 0)
-        {
-            float squares = 0f;
-            for (int w = 0; w < RowDigitKernel.Warps; w++)
-            {
-                if (w < Group.DimX >> 5) squares += memory.Cast<float>()[places.Squares * 4 + w];
-            }
-            factor = Ptx.Rsqrt(squares / args.Columns + args.Epsilon);
-        }
-        return factor;
-    }
-
-    // Where the sums of the warp's first columns will be.
-    private static ref ulong Barrier(ArrayView<U4> memory, DigitMemory places, InputPart part) => ref memory.Cast<ulong>()[(places.Sums + part.First * 2) * 2];
-
-    private static float Largest(F4 v, float largest) => LinearOps.Larger(LinearOps.Larger(LinearOps.Larger(LinearOps.Larger(largest, v.X), v.Y), v.Z), v.W);
 
     // The digits of 256 columns, eight a lane: lane t of four has a quarter of a block of 32.
     private static void Split(ArrayView<U4> memory, DigitMemory places, int block, int lane, F4 first, F4 second)
     {
-        uint largest = LinearOps.WarpMax(Interop.FloatAsInt(LinearOps.Larger(Largest(first, 0f), Largest(second, 0f))));
+        uint largest = InputParts.Largest(first, second);
         // the largest number becomes one of 2^Bits to 2^(Bits + 1), and 2^Shift times as much where that is wanted
         int exponent = IntrinsicMath.Min(254 + Q4_KDigits.Bits - (int)(largest >> 23), 253 - Q4_KDigits.Shift);
         int t = lane & 3, member = lane >> 2 & 1, odd = lane >> 3 & 1, shift = (1 - member) * Q4_KDigits.Shift;

@@ -15,7 +15,7 @@ internal struct DigitMemory
     /// <summary>Start of what digits are multiples of <c>[256 columns]</c>, as floats.</summary>
     public int Scales;
 
-    /// <summary>Start of the warps' sums of squares, as floats.</summary>
+    /// <summary>Start of the warps' sums of squares, see <see cref="InputParts"/>: eight bytes each.</summary>
     public int Squares;
 
     /// <summary>Start of the products <c>[eight rows, warp, row]</c>, as floats; see <see cref="Product"/>.</summary>
@@ -36,7 +36,7 @@ internal struct DigitMemory
         m.Sums = m.X + 64 * blocks;
         m.Scales = m.Sums + 2 * blocks;
         m.Squares = m.Scales + (blocks + 3 >> 2);
-        m.Products = m.Squares + RowDigitKernel.Warps / 4;
+        m.Products = m.Squares + RowDigitKernel.Warps / 2;
         // with room for what a warp writes before it has any product
         m.Rows = m.Products + eights * (ProductFloats / 4) + 1;
         m.Total = m.Rows + eights * 4;

@@ -25,7 +25,9 @@ internal struct ExpertDownEpilogue : ILinearEpilogue
 
     public readonly int Row(int tile, int slot) => IntrinsicMath.Min(tile * LinearKernel.TileRows + slot, Outputs - 1);
 
-    public readonly void Finish(int tile, int g, int row, float upper, float lower)
+    public readonly EpilogueTerms Ahead(int tile, int g, int row) => default;
+
+    public readonly void Finish(int tile, int g, int row, float upper, float lower, EpilogueTerms terms)
     {
         int output = tile * LinearKernel.TileRows + g;
         long at = (long)ExpertSlots.Slot * Outputs + output;

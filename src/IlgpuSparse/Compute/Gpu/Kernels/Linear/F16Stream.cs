@@ -10,14 +10,12 @@ internal readonly struct F16Stream : IStreamCodec
 
     public static int Quads => 128;
 
-    // bits of quad: stage and piece of the lane, lane (5), half of the piece
-    public static int Place(int quad) => (quad >> 6) * 64 + (quad & 1) * 32 + (quad >> 1 & 31);
-
-    public static F4 Multiply(ArrayView<U4> memory, int at, int x, int lane, F4 sums)
+    public static F4 Multiply(ArrayView<U4> memory, int at, int x, int scales, int lane, F4 sums)
     {
-        F4 products = default, rests = default;
         for (int piece = 0; piece < 2; piece++)
         {
+            F4 products = default, rests = default;
+            float scale = memory.Cast<float>()[scales + piece];
             U4 a = LinearOps.Load(ref memory[at + lane], piece * 512), b = LinearOps.Load(ref memory[at + lane], piece * 512 + 1024);
             U4 firstX = LinearOps.Load(ref memory[x + lane], piece * 1024), secondX = LinearOps.Load(ref memory[x + lane], piece * 1024 + 512);
             var first = new U4 { X = a.X, Y = b.X, Z = a.Y, W = b.Y };
@@ -26,11 +24,11 @@ internal readonly struct F16Stream : IStreamCodec
             rests = TensorOps.MultiplyHalf(first, new U2 { X = firstX.Z, Y = firstX.W }, rests);
             products = TensorOps.MultiplyHalf(second, new U2 { X = secondX.X, Y = secondX.Y }, products);
             rests = TensorOps.MultiplyHalf(second, new U2 { X = secondX.Z, Y = secondX.W }, rests);
+            sums.X += scale * (products.X + rests.X);
+            sums.Y += scale * (products.Y + rests.Y);
+            sums.Z += scale * (products.Z + rests.Z);
+            sums.W += scale * (products.W + rests.W);
         }
-        sums.X += products.X + rests.X;
-        sums.Y += products.Y + rests.Y;
-        sums.Z += products.Z + rests.Z;
-        sums.W += products.W + rests.W;
         return sums;
     }
 }

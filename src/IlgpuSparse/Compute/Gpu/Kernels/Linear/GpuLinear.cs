@@ -40,9 +40,9 @@ internal sealed class GpuLinear(GpuDevice device, bool tensorCores)
         var (biasView, biasFormat) = Bias(bias, weight);
         int slices = 1;
         int tiles = LaunchShapes.Groups(weight.Rows, LinearKernel.TileRows);
-        var plan = Plan(input, tiles, 1, weight);
+        var plan = Plan(input, tiles, 1, false, weight);
         // rather one launch more than too few warps to have enough copies under way
-        while ((plan is null || (device.IsCuda && plan.Warps < LinearKernel.MaxWarps / 2)) && input.Norm is null && slices < MaxSlices) plan = Plan(input with { Slices = ++slices }, tiles, 1, weight);
+        while ((plan is null || (device.IsCuda && plan.Warps < LinearKernel.MaxWarps / 2)) && input.Norm is null && slices < MaxSlices) plan = Plan(input with { Slices = ++slices }, tiles, 1, false, weight);
         if (plan is null) return false;
         var epilogue = new StoreEpilogue
         {
@@ -64,7 +64,7 @@ internal sealed class GpuLinear(GpuDevice device, bool tensorCores)
     public bool TryGateUp(GateUpWeights weights, LinearInputs input, DeviceSpan y, AcceleratorStream stream)
     {
         int tiles = LaunchShapes.Groups(weights.Gate.Rows, 8);
-        if (Plan(input, tiles, 1, weights.Gate, weights.Up) is not { } plan) return false;
+        if (Plan(input, tiles, 1, false, weights.Gate, weights.Up) is not { } plan) return false;
         var (gateBias, gateFormat) = Bias(weights.GateBias, weights.Gate);
         var (upBias, upFormat) = Bias(weights.UpBias, weights.Up);
         var epilogue = new SwiGluEpilogue
@@ -86,7 +86,7 @@ internal sealed class GpuLinear(GpuDevice device, bool tensorCores)
         appended = cache.Format != KvFormat.Int8;
         int pairs = shape.HeadDim / 2, keyTile = LaunchShapes.Groups((long)shape.Heads * pairs, 8), valueTile = keyTile + LaunchShapes.Groups((long)shape.KvHeads * pairs, 8);
         int tiles = valueTile + LaunchShapes.Groups(2L * shape.KvHeads * pairs, LinearKernel.TileRows);
-        if (Plan(input, tiles, 1, weights.Q, weights.K, weights.V) is not { } plan) return false;
+        if (Plan(input, tiles, 1, Chain.LeavesRoom, weights.Q, weights.K, weights.V) is not { } plan) return false;
         AttentionLaunch.Check(shape, cache);
         var (qBias, qFormat) = Bias(weights.QBias, weights.Q);
         var (kBias, kFormat) = Bias(weights.KBias, weights.K);
@@ -129,7 +129,7 @@ internal sealed class GpuLinear(GpuDevice device, bool tensorCores)
         int count = rows * experts.Active;
         if (count > LaunchShapes.MaxGridY || !experts.Gate.All(w => Alike(w, gate)) || !experts.Up.All(w => Alike(w, gate)) || !experts.Down.All(w => Alike(w, down))) return false;
         int gateTiles = LaunchShapes.Groups(gate.Rows, 8), downTiles = LaunchShapes.Groups(down.Rows, LinearKernel.TileRows);
-        if (Plan(new LinearInputs(x, 1), gateTiles, count, gate, up) is not { } first || Plan(new LinearInputs(hidden, 1), downTiles, count, down) is not { } second) return false;
+        if (Plan(new LinearInputs(x, 1), gateTiles, count, false, gate, up) is not { } first || Plan(new LinearInputs(hidden, 1), downTiles, count, false, down) is not { } second) return false;
         var gateUp = new ExpertGateUpEpilogue { Slots = slots, Y = GpuBuffer.View<float>(hidden, (long)count * gate.Rows), Outputs = gate.Rows };
         Launch(first, new LinearInputs(x, 1) { Total = rows }, gateTiles, gateUp, stream, count, gate, up);
         var project = new ExpertDownEpilogue { Slots = slots, Y = GpuBuffer.View<float>(y, (long)count * down.Rows), Outputs = down.Rows };
@@ -139,8 +139,8 @@ internal sealed class GpuLinear(GpuDevice device, bool tensorCores)
 
     private static bool Alike(WeightMatrix a, WeightMatrix b) => a.Format == b.Format && a.Rows == b.Rows && a.Columns == b.Columns;
 
-    // How to launch over tiles of weight rows, in a number of slots; null where no kernel applies.
-    private LinearPlan? Plan(LinearInputs input, int rowTiles, int slots, params ReadOnlySpan<WeightMatrix> weights)
+    // How to launch over tiles of weight rows, in a number of slots and with room for another kernel's groups or without; null where no kernel applies.
+    private LinearPlan? Plan(LinearInputs input, int rowTiles, int slots, bool leavesRoom, params ReadOnlySpan<WeightMatrix> weights)
     {
         var first = weights[0];
         int rows = input.Rows;
@@ -153,7 +153,7 @@ internal sealed class GpuLinear(GpuDevice device, bool tensorCores)
         }
         int rowsPerTile = codec.Limbs == 2 ? 4 : 2, tiles = (int)System.Numerics.BitOperations.RoundUpToPowerOf2((uint)((rows + rowsPerTile - 1) / rowsPerTile));
         if (tiles > TileCodecs.MaxTiles) return null;
-        if (rows == 1 && RowPlan(codec, first, 8 * rowTiles, slots) is { Resident: >= 1 } single) return single;
+        if (rows == 1 && RowPlan(codec, first, 8 * rowTiles, slots, leavesRoom) is { Resident: >= 1 } single) return single;
         if (rows == 1 && codec.Scaled) tiles = 0;
 
         LinearPlan With(int warps)
@@ -171,7 +171,7 @@ internal sealed class GpuLinear(GpuDevice device, bool tensorCores)
     }
 
     // For one row, where rows of weights begin at multiples of 16 bytes.
-    private LinearPlan? RowPlan(TileCodec codec, WeightMatrix weight, int pairs, int slots)
+    private LinearPlan? RowPlan(TileCodec codec, WeightMatrix weight, int pairs, int slots, bool leavesRoom)
     {
         if (weight.ByteLength / weight.Rows % 16 != 0) return null;
         if (weight.Format == WeightFormat.BF16)
@@ -184,21 +184,23 @@ internal sealed class GpuLinear(GpuDevice device, bool tensorCores)
         {
             var plan = new LinearPlan(codec, -1, warps, 0, 1, Q4_KDigits.RowStages(weight.Columns), RowsPerShare: 8);
             int eights = pairs / 4 / Groups(plan, pairs, slots) + 1;
-            LinearPlan With(int depth) => Sized(plan with { Depth = depth }, RowDigitKernel.Units(depth, warps, plan.Steps, eights));
-            // room for the next kernel's group beside it if there can be
-            return With(RowDigitKernel.Depths.FirstOrDefault(depth => 2 * (With(depth).SharedBytes + 1024) <= SharedLimit + 1024, RowDigitKernel.Depths[^1]));
+            return Deepest(RowDigitKernel.Depths, depth => Sized(plan with { Depth = depth }, RowDigitKernel.Units(depth, warps, plan.Steps, eights)));
         }
         if (StreamCodec.Of(weight.Format) is { } stream)
         {
             var plan = new LinearPlan(codec, -1, warps, 0, 1, stream.RowStages(weight.Columns), RowsPerShare: 2);
-            return Sized(plan, StreamMemory.Of(warps, stream.Units, plan.Steps, stream.Quads, pairs / Groups(plan, pairs, slots) + 1).Total);
+            int most = pairs / Groups(plan, pairs, slots) + 1;
+            return Deepest(RowStreamKernel.Depths, depth => Sized(plan with { Depth = depth }, StreamMemory.Of(depth, warps, stream.Units, plan.Steps, stream.Quads, most).Total));
         }
         return null;
+
+        // the deepest ring that there is room for; groups of many slots are several a multiprocessor
+        LinearPlan Deepest(int[] depths, Func<int, LinearPlan> with) => depths.Skip(leavesRoom || slots > 1 ? 1 : 0).Select(with).FirstOrDefault(plan => plan.Resident > 0) ?? with(depths[^1]);
     }
 
     private LinearPlan Sized(LinearPlan plan, int units) => plan with { SharedBytes = 16 * units, Resident = 16 * units > SharedLimit ? 0 : 1 };
 
-    // Groups of a launch; rows for a single one, of which one a multiprocessor has room beside the next kernel's.
+    // Groups of a launch; one a multiprocessor for a single row.
     private int Groups(LinearPlan plan, int pairs, int slots)
     {
         int most = Math.Max(1, device.Multiprocessors * plan.Resident / slots);
@@ -215,7 +217,7 @@ internal sealed class GpuLinear(GpuDevice device, bool tensorCores)
             {
                 { Steps: 0 } => LinearKernel.Variant(weight.Format, plan.Tiles, typeof(TEpilogue)),
                 { RowsPerShare: 8 } => RowDigitKernel.Variant(plan.Depth, typeof(TEpilogue)),
-                { RowsPerShare: 2 } => RowStreamKernel.Variant(weight.Format, typeof(TEpilogue)),
+                { RowsPerShare: 2 } => RowStreamKernel.Variant(weight.Format, plan.Depth, typeof(TEpilogue)),
                 _ => LinearRowKernel.Variant(typeof(TEpilogue)),
             };
             var variant = method with { DynamicSharedBytes = SharedLimit };
@@ -244,6 +246,7 @@ internal sealed class GpuLinear(GpuDevice device, bool tensorCores)
             Rows = input.Rows,
             RowStages = plan.Steps > 0 ? plan.Steps : Math.Min(stages - firstStage, sliceStages),
             Tiles = tiles,
+            EarlyStages = plan.Depth / 2,
             BulkInput = device.CopiesInBulk ? 1 : 0,
             StartsNext = typeof(TEpilogue) == typeof(QkvEpilogue) && !Chain.MayStartAttention ? 0 : 1,
         };
@@ -252,13 +255,8 @@ internal sealed class GpuLinear(GpuDevice device, bool tensorCores)
         args.GroupShare = shares / groups;
         args.MoreShares = shares % groups;
         int shared = plan.SharedBytes;
-        if (device.IsCuda && plan.RowsPerShare > 0 && slots == 1)
-        {
-            // more than half of a multiprocessor's, of which the driver keeps 1 KB for itself of each group
-            int wide = (SharedLimit + 1024) / 2 - 1024 + 128;
-            if (Chain.IsWide) shared = Math.Max(shared, wide);
-            Chain.Multiplied(shared >= wide);
-        }
+        // more than half of a multiprocessor's, of which the driver keeps 1 KB for itself of each group
+        if (device.IsCuda && plan.RowsPerShare > 0 && slots == 1) shared = Math.Max(shared, (SharedLimit + 1024) / 2 - 1024 + 128);
         ((Launcher<TEpilogue>)kernel.Launch)(stream, new KernelConfig(new Index3D(groups, slots, 1), new Index3D(plan.Warps * 32, 1, 1), SharedMemoryConfig.RequestDynamic<byte>(shared)), args, epilogue);
     }
 

@@ -14,6 +14,9 @@ internal interface ILinearEpilogue
     /// <summary>Row of a slot in its matrix; any valid one where there is nothing to compute.</summary>
     int Row(int tile, int slot);
 
+    /// <summary>What <see cref="Finish"/> needs for slots <paramref name="g"/> and <paramref name="g"/> + 8 and activation row <paramref name="row"/>: may be asked for before earlier kernels have ended.</summary>
+    EpilogueTerms Ahead(int tile, int g, int row);
+
     /// <summary>Takes the products of slots <paramref name="g"/> and <paramref name="g"/> + 8 with activation row <paramref name="row"/>.</summary>
-    void Finish(int tile, int g, int row, float upper, float lower);
+    void Finish(int tile, int g, int row, float upper, float lower, EpilogueTerms terms);
 }

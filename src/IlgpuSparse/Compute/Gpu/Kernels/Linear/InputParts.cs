@@ -22,39 +22,75 @@ internal static class InputParts
         return Gains(args, part, part.First);
     }
 
-    /// <summary>Makes the part's <paramref name="barrier"/> ready, eight bytes that nobody else uses before <see cref="Bring"/>; also before.</summary>
-    public static void Expect(LinearArgs args, ref ulong barrier)
+    /// <summary>Makes the warp's barrier ready, which lies where its sum of squares will: also before.</summary>
+    public static void Expect(ArrayView<U4> memory, LinearArgs args, int squares)
     {
-        if (args.BulkInput != 0 && (Group.IdxX & 31) == 0) BulkCopy.Make(ref barrier);
+        if (args.BulkInput != 0 && (Group.IdxX & 31) == 0) BulkCopy.Make(ref Barrier(memory, squares));
     }
 
-    /// <summary>Brings the part's numbers, those that there are, to <paramref name="memory"/> from unit <paramref name="at"/> on, and waits for them.</summary>
-    public static void Bring(ArrayView<U4> memory, LinearArgs args, InputPart part, int at, ref ulong barrier)
+    /// <summary>Has the part's numbers, those that there are, brought to <paramref name="memory"/> from unit <paramref name="at"/> on; to be followed by <see cref="Arrive"/>.</summary>
+    public static void Bring(ArrayView<U4> memory, LinearArgs args, InputPart part, int at, int squares)
     {
-        int lane = Group.IdxX & 31, count = IntrinsicMath.Min(part.End * 64, args.Columns >> 2) - part.First * 64;
+        int lane = Group.IdxX & 31, count = Count(args, part);
         if (count > 0)
         {
             long first = args.FirstQuad + part.First * 64;
             var inputs = args.X.Cast<F4>();
-            if (args.BulkInput != 0)
-            {
-                if (lane == 0)
-                {
-                    BulkCopy.Expect(ref barrier, count * 16);
-                    BulkCopy.Start(ref memory[at], ref inputs[first], count * 16, ref barrier);
-                }
-                TensorOps.WarpSync();
-                while (BulkCopy.IsDone(ref barrier) == 0) { }
-                TensorOps.WarpSync();
-                if (lane == 0) BulkCopy.End(ref barrier);
-            }
-            else
+            if (args.BulkInput == 0)
             {
                 for (int i = lane; i < count; i += 32) memory.Cast<F4>()[at + i] = inputs[first + i];
-                TensorOps.WarpSync();
+            }
+            else if (lane == 0)
+            {
+                ref ulong barrier = ref Barrier(memory, squares);
+                BulkCopy.Expect(ref barrier, count * 16);
+                BulkCopy.Start(ref memory[at], ref inputs[first], count * 16, ref barrier);
             }
         }
     }
+
+    /// <summary>Waits for what <see cref="Bring"/> has asked for.</summary>
+    public static void Arrive(ArrayView<U4> memory, LinearArgs args, InputPart part, int squares)
+    {
+        TensorOps.WarpSync();
+        if (args.BulkInput != 0 && Count(args, part) > 0)
+        {
+            ref ulong barrier = ref Barrier(memory, squares);
+            while (BulkCopy.IsDone(ref barrier) == 0) { }
+            TensorOps.WarpSync();
+            if ((Group.IdxX & 31) == 0) BulkCopy.End(ref barrier);
+        }
+    }
+
+    /// <summary>Keeps the warp's sum of squares, of which the norm's factor is made; after <see cref="Arrive"/>.</summary>
+    public static void Keep(ArrayView<U4> memory, LinearArgs args, int squares, float sum)
+    {
+        if (args.NormFormat != 0)
+        {
+            sum = LinearInput.WarpSum(sum);
+            if ((Group.IdxX & 31) == 0) memory.Cast<float>()[(squares * 2 + (Group.IdxX >> 5)) * 2] = sum;
+        }
+    }
+
+    /// <summary>The norm's factor, for the products; behind a barrier after <see cref="Keep"/>.</summary>
+    public static float Factor(ArrayView<U4> memory, LinearArgs args, int squares)
+    {
+        float factor = 1f;
+        if (args.NormFormat != 0)
+        {
+            float sum = 0f;
+            for (int w = 0; w < RowStreamKernel.Warps; w++)
+            {
+                if (w < Group.DimX >> 5) sum += memory.Cast<float>()[(squares * 2 + w) * 2];
+            }
+            factor = Ptx.Rsqrt(sum / args.Columns + args.Epsilon);
+        }
+        return factor;
+    }
+
+    private static int Count(LinearArgs args, InputPart part) => IntrinsicMath.Min(part.End * 64, args.Columns >> 2) - part.First * 64;
+
+    private static ref ulong Barrier(ArrayView<U4> memory, int squares) => ref memory.Cast<ulong>()[squares * 2 + (Group.IdxX >> 5)];
 
     /// <summary>The norm's weights for the lane's columns of <paramref name="piece"/> and the next, past the end the last ones.</summary>
     public static InputPart Gains(LinearArgs args, InputPart part, int piece)
@@ -79,4 +115,9 @@ internal static class InputParts
         v.W *= gain.W;
         return v;
     }
+
+    /// <summary>The bits of the largest size of the warp's numbers; what is no number is larger than all.</summary>
+    public static uint Largest(F4 first, F4 second) => LinearOps.WarpMax(Interop.FloatAsInt(Largest(first, Largest(second, 0f))));
+
+    private static float Largest(F4 v, float largest) => LinearOps.Larger(LinearOps.Larger(LinearOps.Larger(LinearOps.Larger(largest, v.X), v.Y), v.Z), v.W);
 }

@@ -53,6 +53,9 @@ internal struct LinearArgs
     /// <summary>1 where the next kernel may start at once and not when this one's groups are at their end, see <see cref="DependentLaunch"/>.</summary>
     public int StartsNext;
 
+    /// <summary>Stages of a warp's ring that are asked for before earlier kernels have ended; the others are when the activations have been asked for, which would come behind them.</summary>
+    public int EarlyStages;
+
     /// <summary>1 where the copy engine brings the activations of one row, see <see cref="BulkCopy"/>.</summary>
     public int BulkInput;
 

@@ -134,7 +134,7 @@ internal static class LinearKernel
             }
             total *= memory[places.Inverses * 4 + row];
             float partner = Warp.ShuffleXor(total, 8);
-            if ((i & 8) == 0 && i >> 4 < args.Rows) epilogue.Finish(tile, i & 7, row, total, partner);
+            if ((i & 8) == 0 && i >> 4 < args.Rows) epilogue.Finish(tile, i & 7, row, total, partner, epilogue.Ahead(tile, i & 7, row));
         }
     }
 }

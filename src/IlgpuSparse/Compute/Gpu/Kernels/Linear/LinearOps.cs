@@ -39,6 +39,10 @@ internal static unsafe class LinearOps
     [IntrinsicImplementation, PtxOp("{ .reg .pred lw; setp.ne.b32 lw, $1, 0; mov.b32 $r.0, 0; mov.b32 $r.1, 0; mov.b32 $r.2, 0; mov.b32 $r.3, 0; @lw ld.global.nc.L1::no_allocate.L2::cache_hint.v4.b32 {$r.0, $r.1, $r.2, $r.3}, [$0], $2; }")]
     public static U4 LoadOnce(long address, int wanted, ulong policy) => wanted == 0 ? default : *(U4*)address;
 
+    /// <summary>Adds to a number in memory, where it lies.</summary>
+    [IntrinsicImplementation, PtxOp("red.global.add.f32 [$g0], $1;")]
+    public static void Add(ref float target, float value) => target += value;
+
     /// <summary>Four bytes of the eight of <paramref name="low"/> and <paramref name="high"/>: hexadecimal digit i of <paramref name="selector"/> chooses byte i.</summary>
     [IntrinsicImplementation, PtxOp("prmt.b32 $r, $0, $1, $2;")]
     public static uint Permute(uint low, uint high, uint selector)

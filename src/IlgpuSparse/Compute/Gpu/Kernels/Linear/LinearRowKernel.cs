@@ -75,7 +75,7 @@ internal static class LinearRowKernel
             }
             float first = LinearInput.WarpSum(sums.Upper.X + sums.Upper.Y + (sums.Upper.Z + sums.Upper.W));
             float second = LinearInput.WarpSum(sums.Lower.X + sums.Lower.Y + (sums.Lower.Z + sums.Lower.W));
-            if (lane == 0) epilogue.Finish(pair >> 3, pair & 7, 0, first * scale, second * scale);
+            if (lane == 0) epilogue.Finish(pair >> 3, pair & 7, 0, first * scale, second * scale, epilogue.Ahead(pair >> 3, pair & 7, 0));
         }
     }
 

@@ -10,14 +10,7 @@ internal readonly struct Q8_0Stream : IStreamCodec
 
     public static int Quads => 256;
 
-    public static int Place(int quad)
-    {
-        // bits of quad: stage, step (2), segment (3), lane of the segment (2), half of its codes
-        int lane = (quad >> 3 & 7) * 4 + (quad >> 1 & 3);
-        return (quad >> 6) * 64 + (quad & 1) * 32 + lane;
-    }
-
-    public static F4 Multiply(ArrayView<U4> memory, int at, int x, int lane, F4 sums)
+    public static F4 Multiply(ArrayView<U4> memory, int at, int x, int scales, int lane, F4 sums)
     {
         var halves = memory.Cast<ushort>();
         var words = memory.Cast<uint>();
@@ -42,7 +35,8 @@ internal readonly struct Q8_0Stream : IStreamCodec
             var rests = TensorOps.MultiplyHalf(first, new U2 { X = firstX.Z, Y = firstX.W }, default);
             products = TensorOps.MultiplyHalf(second, new U2 { X = secondX.X, Y = secondX.Y }, products);
             rests = TensorOps.MultiplyHalf(second, new U2 { X = secondX.Z, Y = secondX.W }, rests);
-            float upperScale = Ptx.HalfLow(LinearOps.Load(ref halves[scale], step * 272)), lowerScale = Ptx.HalfLow(LinearOps.Load(ref halves[scale], step * 272 + 1088));
+            float unit = memory.Cast<float>()[scales + step];
+            float upperScale = unit * Ptx.HalfLow(LinearOps.Load(ref halves[scale], step * 272)), lowerScale = unit * Ptx.HalfLow(LinearOps.Load(ref halves[scale], step * 272 + 1088));
             sums.X += upperScale * (products.X + rests.X);
             sums.Y += upperScale * (products.Y + rests.Y);
             sums.Z += lowerScale * (products.Z + rests.Z);

@@ -61,14 +61,29 @@ internal struct QkvEpilogue : ILinearEpilogue
         return tile < ValueTile ? rotated : value;
     }
 
-    public readonly void Finish(int tile, int g, int row, float upper, float lower)
+    public readonly EpilogueTerms Ahead(int tile, int g, int row)
+    {
+        EpilogueTerms terms = default;
+        terms.Position = Cache.Positions[row];
+        if (tile < ValueTile)
+        {
+            int pair = (tile < KeyTile ? tile : tile - KeyTile) * 8 + g;
+            float angle = RopeKernel.Angle(Frequencies[pair % Pairs], terms.Position);
+            terms.Cos = XMath.Cos(angle);
+            terms.Sin = XMath.Sin(angle);
+        }
+        if (tile >= KeyTile && CacheBytes != 0) terms.Block = Cache.Blocks[row * TableStep + (terms.Position >> KvLayer.BlockShift)];
+        return terms;
+    }
+
+    public readonly void Finish(int tile, int g, int row, float upper, float lower, EpilogueTerms terms)
     {
         int first = Row(tile, g), second = Row(tile, g + 8);
         if (tile >= ValueTile)
         {
             int channel = (tile - ValueTile) * LinearKernel.TileRows + g;
-            if (channel < KvHeads * Pairs * 2) Store(V, Cache.V, row, channel, upper + MatMulEpilogue.Bias(VBias, VBiasFormat, channel));
-            if (channel + 8 < KvHeads * Pairs * 2) Store(V, Cache.V, row, channel + 8, lower + MatMulEpilogue.Bias(VBias, VBiasFormat, channel + 8));
+            if (channel < KvHeads * Pairs * 2) Store(V, Cache.V, row, channel, upper + MatMulEpilogue.Bias(VBias, VBiasFormat, channel), terms);
+            if (channel + 8 < KvHeads * Pairs * 2) Store(V, Cache.V, row, channel + 8, lower + MatMulEpilogue.Bias(VBias, VBiasFormat, channel + 8), terms);
         }
         else
         {
@@ -78,9 +93,7 @@ internal struct QkvEpilogue : ILinearEpilogue
             {
                 float a = upper + (query ? MatMulEpilogue.Bias(QBias, QBiasFormat, first) : MatMulEpilogue.Bias(KBias, KBiasFormat, first));
                 float b = lower + (query ? MatMulEpilogue.Bias(QBias, QBiasFormat, second) : MatMulEpilogue.Bias(KBias, KBiasFormat, second));
-                float angle = RopeKernel.Angle(Frequencies[pair % Pairs], Cache.Positions[row]);
-                float cos = XMath.Cos(angle), sin = XMath.Sin(angle);
-                float x = a * cos - b * sin, y = b * cos + a * sin;
+                float x = a * terms.Cos - b * terms.Sin, y = b * terms.Cos + a * terms.Sin;
                 if (query)
                 {
                     long at = (long)row * Heads * Pairs * 2;
@@ -89,8 +102,8 @@ internal struct QkvEpilogue : ILinearEpilogue
                 }
                 else
                 {
-                    Store(K, Cache.K, row, first, x);
-                    Store(K, Cache.K, row, second, y);
+                    Store(K, Cache.K, row, first, x, terms);
+                    Store(K, Cache.K, row, second, y, terms);
                 }
             }
         }
@@ -98,15 +111,13 @@ internal struct QkvEpilogue : ILinearEpilogue
 
     private readonly int Channel(int i, int member) => Interleaved != 0 ? 2 * i + member : i + member * Pairs;
 
-    private readonly void Store(ArrayView<float> target, ArrayView<uint> cache, int row, int channel, float value)
+    private readonly void Store(ArrayView<float> target, ArrayView<uint> cache, int row, int channel, float value, EpilogueTerms terms)
     {
         target[(long)row * KvHeads * Pairs * 2 + channel] = value;
         if (CacheBytes != 0)
         {
-            int position = Cache.Positions[row];
-            int block = Cache.Blocks[row * TableStep + (position >> KvLayer.BlockShift)];
             int head = channel / (Pairs * 2);
-            long token = ((long)(block * KvHeads + head) << KvLayer.BlockShift) + (position & (KvLayer.BlockTokens - 1));
+            long token = ((long)(terms.Block * KvHeads + head) << KvLayer.BlockShift) + (terms.Position & (KvLayer.BlockTokens - 1));
             long at = token * (Pairs * 2) + (channel - head * Pairs * 2);
             if (CacheBytes == 4) cache[at] = Interop.FloatAsInt(value);
             else cache.Cast<ushort>()[at] = (ushort)(CacheBrain != 0 ? KvBits.Brain(value) : KvBits.Half(value));

@@ -10,7 +10,7 @@ namespace IlgpuSparse.Compute.Gpu.Kernels.Linear;
 /// ask for together lies side by side; the parts are summed at the end.
 /// </summary>
 /// <remarks>
-/// Weights are asked for before the activations are awaited, and groups are small enough that two fit on a multiprocessor: in a graph on sm_90 one kernel's ring fills while the kernel before it ends.
+/// Weights are asked for before the activations are awaited: in a graph on sm_90 a group begins where one of the kernel before has ended, and its ring fills while others end, and while activations come (<see cref="ProductChain"/>).
 /// </remarks>
 internal static class RowDigitKernel
 {
@@ -18,7 +18,7 @@ internal static class RowDigitKernel
     public const int Warps = 8;
 
     /// <summary>Stages that a warp may have under way, the best first: the more, the longer the memory is at work while the activations are awaited and prepared.</summary>
-    public static int[] Depths => [5, 4, 3];
+    public static int[] Depths => [6, 4];
 
     /// <summary>The variant for a depth and what becomes of the products.</summary>
     public static KernelVariant Variant(int depth, Type epilogue) => KernelVariant.Of(typeof(RowDigitKernel), nameof(Run), Warps * 32, KernelCounts.Of(depth), epilogue) with
@@ -48,6 +48,8 @@ internal static class RowDigitKernel
         int lane = Group.IdxX & 31, warp = Group.IdxX >> 5, warps = Group.DimX >> 5;
         ulong policy = Loads.EvictFirst();
         int firstEight = args.FirstShare, eights = args.Shares;
+        EpilogueTerms terms = default;
+        if (Group.IdxX < eights * 4) terms = Ahead(epilogue, firstEight, Group.IdxX);
         var places = DigitMemory.Of(RingUnits<TDepth>(), warps, args.RowStages * Q4_KDigits.Octs, eights);
         var rows = memory.Cast<long>();
         for (int i = Group.IdxX; i < eights * 8; i += Group.DimX)
@@ -58,13 +60,15 @@ internal static class RowDigitKernel
         }
         Group.Barrier();
 
-        var input = DigitInput.Ahead(memory, args, places);
+        var input = InputParts.Of(args, DigitMemory.Blocks(args.RowStages * Q4_KDigits.Octs), 2);
+        InputParts.Expect(memory, args, places.Squares);
         int stepEights = warps / args.RowStages, stepStages = warps - stepEights * args.RowStages;
         int eight = warp / args.RowStages, stage = warp - eight * args.RowStages, last = (args.RowUnits >> 3) / Q4_KDigits.Units;
         int ring = warp * RingUnits<TDepth>(), end = ring + RingUnits<TDepth>();
         var next = new DigitCursor { Eight = eight, Stage = stage };
-        // in a loop that is not unrolled: instructions that have not been met before come from memory
-        for (int at = ring; at < end; at += 8 * Q4_KDigits.Units)
+        // in loops that are not unrolled: instructions that have not been met before come from memory
+        int early = ring + args.EarlyStages * 8 * Q4_KDigits.Units;
+        for (int at = ring; at < early; at += 8 * Q4_KDigits.Units)
         {
             if (next.Eight < eights) Ask(memory, at, next, args, places, last, lane, policy);
             TensorOps.Commit();
@@ -74,6 +78,13 @@ internal static class RowDigitKernel
         for (int i = Group.IdxX; i < eights * DigitMemory.ProductFloats; i += Group.DimX) results[places.Products * 4 + i] = 0f;
 
         DependentLaunch.AwaitEarlier();
+        InputParts.Bring(memory, args, input, places.X + input.First * 64, places.Squares);
+        for (int at = early; at < end; at += 8 * Q4_KDigits.Units)
+        {
+            if (next.Eight < eights) Ask(memory, at, next, args, places, last, lane, policy);
+            TensorOps.Commit();
+            next = Step(next, args, stepEights, stepStages);
+        }
         DigitInput.Prepare(memory, args, places, input);
 
         // digits 2 and 3 are those of odd lanes
@@ -102,7 +113,7 @@ internal static class RowDigitKernel
         }
         Put(results, target, done * weight, lane);
         TensorOps.WaitGroup(0);
-        float factor = DigitInput.Factor(memory, args, places);
+        float factor = InputParts.Factor(memory, args, places.Squares);
         Group.Barrier();
         for (int i = Group.IdxX; i < eights * 4; i += Group.DimX)
         {
@@ -113,12 +124,21 @@ internal static class RowDigitKernel
                 upper += results[places.Products * 4 + DigitMemory.Product(i >> 2, w, i & 3)];
                 lower += results[places.Products * 4 + DigitMemory.Product(i >> 2, w, (i & 3) + 4)];
             }
-            epilogue.Finish(part >> 1, (part & 1) * 4 + (i & 3), 0, upper * factor, lower * factor);
+            // as a rule a thread has one at most
+            if (i >= Group.DimX) terms = Ahead(epilogue, firstEight, i);
+            epilogue.Finish(part >> 1, (part & 1) * 4 + (i & 3), 0, upper * factor, lower * factor, terms);
         }
     }
 
     /// <summary>What the lane's half of the columns has of a result: of its upper or of its lower rows.</summary>
     public static int Own(int upper, int lower, int half) => upper ^ (upper ^ lower) & -half;
+
+    private static EpilogueTerms Ahead<TEpilogue>(TEpilogue epilogue, int firstEight, int i)
+        where TEpilogue : struct, ILinearEpilogue
+    {
+        int part = firstEight + (i >> 2);
+        return epilogue.Ahead(part >> 1, (part & 1) * 4 + (i & 3), 0);
+    }
 
     private static int RingUnits<TDepth>()
         where TDepth : struct, IKernelCount => TDepth.Value * 8 * Q4_KDigits.Units;

@@ -1,5 +1,6 @@
 using ILGPU;
 using IlgpuSparse.Compute.Gpu.Kernels.Attention;
+using IlgpuSparse.Compute.Gpu.Kernels.Selection;
 using IlgpuSparse.Model;
 
 namespace IlgpuSparse.Compute.Gpu.Kernels.Linear;
@@ -10,21 +11,21 @@ namespace IlgpuSparse.Compute.Gpu.Kernels.Linear;
 /// the end.
 /// </summary>
 /// <remarks>
-/// Weights are asked for before the activations are awaited, and groups are small enough that two fit on a multiprocessor: in a graph on sm_90 one kernel's ring fills while the kernel before it ends.
+/// Weights are asked for before the activations are awaited: in a graph on sm_90 a group begins where one of the kernel before has ended, and its ring fills while others end, and while activations come (<see cref="ProductChain"/>).
 /// </remarks>
 internal static class RowStreamKernel
 {
     /// <summary>Warps a group.</summary>
     public const int Warps = 8;
 
-    /// <summary>Stages that a warp has under way.</summary>
-    private const int Depth = 4;
+    /// <summary>Stages that a warp may have under way, the best first: the more, the longer the memory is at work while one kernel ends and the activations of the next are awaited and prepared.</summary>
+    public static int[] Depths => [8, 4];
 
-    /// <summary>The variant for a weight format and what becomes of the products.</summary>
-    public static KernelVariant Variant(WeightFormat format, Type epilogue)
+    /// <summary>The variant for a weight format, a depth and what becomes of the products.</summary>
+    public static KernelVariant Variant(WeightFormat format, int depth, Type epilogue)
     {
         var codec = StreamCodec.Of(format) ?? throw new ArgumentOutOfRangeException(nameof(format), format, "no codec");
-        return KernelVariant.Of(typeof(RowStreamKernel), nameof(Run), Warps * 32, codec.Type, epilogue) with
+        return KernelVariant.Of(typeof(RowStreamKernel), nameof(Run), Warps * 32, codec.Type, KernelCounts.Of(depth), epilogue) with
         {
             CudaOnly = true,
             MinGroups = 2,
@@ -36,15 +37,14 @@ internal static class RowStreamKernel
     public static IEnumerable<KernelVariant> Variants =>
         from format in Enum.GetValues<WeightFormat>()
         where StreamCodec.Of(format) is not null
+        from depth in Depths
         from epilogue in LinearKernel.AllEpilogues
-        select Variant(format, epilogue);
+        select Variant(format, depth, epilogue);
 
-    /// <summary>16-byte units of a warp's ring, for stages of <paramref name="units"/> a row.</summary>
-    public static int RingUnits(int units) => Depth * 2 * units;
-
-    /// <summary>Grid of any number of groups; a multiple of 32 threads each. <see cref="LinearArgs.RowStages"/> are stages of this kernel.</summary>
-    public static void Run<TCodec, TEpilogue>(LinearArgs args, TEpilogue epilogue)
+    /// <summary>Grid of any number of groups; a multiple of 32 threads each. <see cref="LinearArgs.RowStages"/> are stages of this kernel, and <typeparamref name="TDepth"/> is how many of them a warp has under way.</summary>
+    public static void Run<TCodec, TDepth, TEpilogue>(LinearArgs args, TEpilogue epilogue)
         where TCodec : struct, IStreamCodec
+        where TDepth : struct, IKernelCount
         where TEpilogue : struct, ILinearEpilogue
     {
         if (args.StartsNext != 0) DependentLaunch.LetNextStart();
@@ -53,32 +53,36 @@ internal static class RowStreamKernel
         int lane = Group.IdxX & 31, warp = Group.IdxX >> 5, warps = Group.DimX >> 5;
         ulong policy = Loads.EvictFirst();
         int firstPair = args.FirstShare, pairs = args.Shares;
-        var places = StreamMemory.Of(warps, TCodec.Units, args.RowStages, TCodec.Quads, pairs);
-        var input = StreamInput.Ahead<TCodec>(memory, args, places);
+        var places = StreamMemory.Of(TDepth.Value, warps, TCodec.Units, args.RowStages, TCodec.Quads, pairs);
+        EpilogueTerms terms = default;
+        if (Group.IdxX < pairs) terms = epilogue.Ahead(firstPair + Group.IdxX >> 3, firstPair + Group.IdxX & 7, 0);
+        var input = InputParts.Of(args, args.RowStages * (TCodec.Quads / 64), 1);
+        InputParts.Expect(memory, args, places.Squares);
         int stages = pairs * args.RowStages, from = stages * warp / warps, to = stages * (warp + 1) / warps;
         int pair = from / args.RowStages, stage = from - pair * args.RowStages, start = stage;
         var next = Locate(new StreamCursor { Left = to - from, Pair = firstPair + pair, Stage = stage }, args, epilogue);
-        int ring = warp * RingUnits(TCodec.Units);
-        for (int i = 0; i < Depth; i++) next = Ask<TCodec, TEpilogue>(memory, ring + i * 2 * TCodec.Units, next, args, epilogue, lane, policy);
+        int ring = warp * TDepth.Value * 2 * TCodec.Units, end = ring + TDepth.Value * 2 * TCodec.Units, early = ring + args.EarlyStages * 2 * TCodec.Units;
+        // in loops that are not unrolled: instructions that have not been met before come from memory
+        for (int at = ring; at < early; at += 2 * TCodec.Units) next = Ask<TCodec, TEpilogue>(memory, at, next, args, epilogue, lane, policy);
 
         DependentLaunch.AwaitEarlier();
-        var results = memory.Cast<F2>();
-        for (int i = Group.IdxX; i < stages; i += Group.DimX) results[places.Products * 2 + i] = default;
-        float scale = StreamInput.Prepare(memory, args, places, input);
+        InputParts.Bring(memory, args, input, places.X + input.First * 64, places.Squares);
+        for (int at = early; at < end; at += 2 * TCodec.Units) next = Ask<TCodec, TEpilogue>(memory, at, next, args, epilogue, lane, policy);
+        StreamInput.Prepare(memory, args, places, input);
 
-        int slot = 0;
+        var results = memory.Cast<F2>();
+        int slot = ring;
         // the lanes with their own segment's column of the result, which is the even or the odd one of theirs
         bool own = (lane & 3) == lane >> 3, odd = (lane & 4) != 0;
         F4 sums = default;
         for (int left = to - from; left > 0; left--)
         {
-            TensorOps.WaitGroup(Depth - 1);
+            TensorOps.WaitGroup(TDepth.Value - 1);
             TensorOps.WarpSync();
-            int at = ring + slot * 2 * TCodec.Units;
-            sums = TCodec.Multiply(memory, at, places.X + stage * TCodec.Quads, lane, sums);
+            sums = TCodec.Multiply(memory, slot, places.X + stage * TCodec.Quads, places.Scales * 4 + stage * (TCodec.Quads / 64), lane, sums);
             TensorOps.WarpSync();
-            next = Ask<TCodec, TEpilogue>(memory, at, next, args, epilogue, lane, policy);
-            slot = slot + 1 == Depth ? 0 : slot + 1;
+            next = Ask<TCodec, TEpilogue>(memory, slot, next, args, epilogue, lane, policy);
+            slot = slot + 2 * TCodec.Units == end ? ring : slot + 2 * TCodec.Units;
             stage++;
             if (stage == args.RowStages || left == 1)
             {
@@ -92,18 +96,30 @@ internal static class RowStreamKernel
             }
         }
         TensorOps.WaitGroup(0);
+        float factor = InputParts.Factor(memory, args, places.Squares);
         Group.Barrier();
         for (int i = Group.IdxX; i < pairs; i += Group.DimX)
         {
-            float upper = 0f, lower = 0f;
-            for (int s = 0; s < args.RowStages; s++)
-            {
-                var part = results[places.Products * 2 + i * args.RowStages + s];
-                upper += part.X;
-                lower += part.Y;
-            }
-            epilogue.Finish(firstPair + i >> 3, firstPair + i & 7, 0, upper * scale, lower * scale);
+            var sum = Sum(results, places.Products * 2, i * args.RowStages, args.RowStages, stages, warps);
+            // as a rule a thread has one pair at most
+            if (i >= Group.DimX) terms = epilogue.Ahead(firstPair + i >> 3, firstPair + i & 7, 0);
+            epilogue.Finish(firstPair + i >> 3, firstPair + i & 7, 0, sum.X * factor, sum.Y * factor, terms);
         }
+    }
+
+    // The parts of a pair, in order: one from its first stage on, and one from each where a warp with anything to do begins. All are read at once, and masks, not conditions, say what counts.
+    private static F2 Sum(ArrayView<F2> results, int products, int first, int length, int stages, int warps)
+    {
+        var sum = results[products + first];
+        for (int warp = 1; warp < Warps; warp++)
+        {
+            int begin = stages * warp / warps, inside = begin - first;
+            int counts = ~(inside - 1 >> 31) & inside - length >> 31 & begin - stages * (warp + 1) / warps >> 31 & warp - warps >> 31;
+            var part = results[products + first + (inside & counts)];
+            sum.X += Interop.IntAsFloat(Interop.FloatAsInt(part.X) & (uint)counts);
+            sum.Y += Interop.IntAsFloat(Interop.FloatAsInt(part.Y) & (uint)counts);
+        }
+        return sum;
     }
 
     private static StreamCursor Locate<TEpilogue>(StreamCursor cursor, LinearArgs args, TEpilogue epilogue)

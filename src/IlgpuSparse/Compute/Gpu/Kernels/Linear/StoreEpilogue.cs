@@ -20,11 +20,20 @@ internal struct StoreEpilogue : ILinearEpilogue
 
     public readonly int Row(int tile, int slot) => IntrinsicMath.Min(tile * LinearKernel.TileRows + slot, Shape.Outputs - 1);
 
-    public readonly void Finish(int tile, int g, int row, float upper, float lower)
+    public readonly EpilogueTerms Ahead(int tile, int g, int row) => default;
+
+    public readonly void Finish(int tile, int g, int row, float upper, float lower, EpilogueTerms terms)
     {
         int output = tile * LinearKernel.TileRows + g;
         long at = (long)row * Shape.Outputs + output;
-        if (output < Shape.Outputs) MatMulEpilogue.Store(Y, at, Shape, upper + MatMulEpilogue.Bias(Bias, Shape.BiasFormat, output));
-        if (output + 8 < Shape.Outputs) MatMulEpilogue.Store(Y, at + 8, Shape, lower + MatMulEpilogue.Bias(Bias, Shape.BiasFormat, output + 8));
+        if (output < Shape.Outputs) Store(at, upper + MatMulEpilogue.Bias(Bias, Shape.BiasFormat, output));
+        if (output + 8 < Shape.Outputs) Store(at + 8, lower + MatMulEpilogue.Bias(Bias, Shape.BiasFormat, output + 8));
+    }
+
+    // Nobody else adds to it in this launch, and nothing has to come from memory first.
+    private readonly void Store(long at, float value)
+    {
+        if (Shape.Accumulate != 0) LinearOps.Add(ref Y[at], value);
+        else Y[at] = value;
     }
 }

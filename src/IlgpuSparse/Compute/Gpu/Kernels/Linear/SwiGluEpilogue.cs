@@ -24,7 +24,9 @@ internal struct SwiGluEpilogue : ILinearEpilogue
 
     public readonly int Row(int tile, int slot) => IntrinsicMath.Min(tile * 8 + (slot & 7), Outputs - 1);
 
-    public readonly void Finish(int tile, int g, int row, float upper, float lower)
+    public readonly EpilogueTerms Ahead(int tile, int g, int row) => default;
+
+    public readonly void Finish(int tile, int g, int row, float upper, float lower, EpilogueTerms terms)
     {
         int output = tile * 8 + g;
         if (output < Outputs)
