@@ -20,8 +20,14 @@ internal static class DigitInput
         for (int block = part.First; block < part.End; block += 2)
         {
             int at = places.X + block * 64 + 2 * lane;
-            F4 a = numbers[at], b = numbers[at + 1], c = default, d = default;
-            if (block + 1 < blocks)
+            bool second = block + 1 < part.End;
+            F4 a = default, b = default, c = default, d = default;
+            if (block < blocks)
+            {
+                a = numbers[at];
+                b = numbers[at + 1];
+            }
+            if (second && block + 1 < blocks)
             {
                 c = numbers[at + 64];
                 d = numbers[at + 65];
@@ -38,7 +44,7 @@ internal static class DigitInput
                 d = InputParts.Times(d, LinearInput.Gain(args, part.GainD));
             }
             Split(memory, places, block, lane, a, b);
-            Split(memory, places, block + 1, lane, c, d);
+            if (second) Split(memory, places, block + 1, lane, c, d);
         }
         InputParts.Keep(memory, args, places.Squares, squares);
         Group.Barrier();

@@ -23,7 +23,7 @@ internal sealed class GpuLinear(GpuDevice device, bool tensorCores)
     /// <summary>Most slices of columns; a launch each.</summary>
     private const int MaxSlices = 16;
 
-    private readonly Dictionary<(WeightFormat Format, int Tiles, int Depth, Type Epilogue), (KernelVariant Variant, Delegate Launch)> _kernels = [];
+    private readonly Dictionary<(WeightFormat Format, int Tiles, RowRing Ring, Type Epilogue), (KernelVariant Variant, Delegate Launch)> _kernels = [];
 
     private delegate void Launcher<TEpilogue>(AcceleratorStream stream, KernelConfig config, LinearArgs args, TEpilogue epilogue);
 
@@ -179,26 +179,28 @@ internal sealed class GpuLinear(GpuDevice device, bool tensorCores)
             int steps = BF16Row.Steps(weight.Columns), rowBytes = LinearRowKernel.SharedBytes(steps);
             return new LinearPlan(codec, -1, device.IsCuda ? LinearRowKernel.MaxWarps : EmulatedWarps, rowBytes, rowBytes > SharedLimit ? 0 : 1, steps);
         }
-        int warps = device.IsCuda ? RowStreamKernel.Warps : EmulatedWarps;
         if (weight.Format == WeightFormat.Q4_K)
         {
-            var plan = new LinearPlan(codec, -1, warps, 0, 1, Q4_KDigits.RowStages(weight.Columns), RowsPerShare: 8);
+            var plan = new LinearPlan(codec, -1, 0, 0, 1, Q4_KDigits.RowStages(weight.Columns), RowsPerShare: 8);
             int eights = pairs / 4 / Groups(plan, pairs, slots) + 1;
-            return Deepest(RowDigitKernel.Depths, depth => Sized(plan with { Depth = depth }, RowDigitKernel.Units(depth, warps, plan.Steps, eights)));
+            return First(RowDigitKernel.Rings, ring => Sized(plan, ring, RowDigitKernel.Units(ring.Depth, Warps(ring), plan.Steps, eights)));
         }
         if (StreamCodec.Of(weight.Format) is { } stream)
         {
-            var plan = new LinearPlan(codec, -1, warps, 0, 1, stream.RowStages(weight.Columns), RowsPerShare: 2);
+            var plan = new LinearPlan(codec, -1, 0, 0, 1, stream.RowStages(weight.Columns), RowsPerShare: 2);
             int most = pairs / Groups(plan, pairs, slots) + 1;
-            return Deepest(RowStreamKernel.Depths, depth => Sized(plan with { Depth = depth }, StreamMemory.Of(depth, warps, stream.Units, plan.Steps, stream.Quads, most).Total));
+            return First(RowStreamKernel.Rings(weight.Format), ring => Sized(plan, ring, StreamMemory.Of(ring.Depth, Warps(ring), stream.Units, plan.Steps, stream.Quads, most).Total));
         }
         return null;
 
-        // the deepest ring that there is room for; groups of many slots are several a multiprocessor
-        LinearPlan Deepest(int[] depths, Func<int, LinearPlan> with) => depths.Skip(leavesRoom || slots > 1 ? 1 : 0).Select(with).FirstOrDefault(plan => plan.Resident > 0) ?? with(depths[^1]);
+        // the first that there is room for; groups of many slots are several a multiprocessor
+        LinearPlan First(RowRing[] rings, Func<RowRing, LinearPlan> with) =>
+            rings.Skip(leavesRoom || slots > 1 ? 1 : 0).Select(with).FirstOrDefault(plan => plan.Resident > 0) ?? with(rings[^1]);
     }
 
-    private LinearPlan Sized(LinearPlan plan, int units) => plan with { SharedBytes = 16 * units, Resident = 16 * units > SharedLimit ? 0 : 1 };
+    private int Warps(RowRing ring) => device.IsCuda ? ring.Warps : EmulatedWarps;
+
+    private LinearPlan Sized(LinearPlan plan, RowRing ring, int units) => plan with { Warps = Warps(ring), Ring = ring, SharedBytes = 16 * units, Resident = 16 * units > SharedLimit ? 0 : 1 };
 
     // Groups of a launch; one a multiprocessor for a single row.
     private int Groups(LinearPlan plan, int pairs, int slots)
@@ -210,14 +212,14 @@ internal sealed class GpuLinear(GpuDevice device, bool tensorCores)
     private void Launch<TEpilogue>(LinearPlan plan, LinearInputs input, int tiles, TEpilogue epilogue, AcceleratorStream stream, int slots, params ReadOnlySpan<WeightMatrix> weights) where TEpilogue : struct, ILinearEpilogue
     {
         var weight = weights[0];
-        var key = (weight.Format, plan.Tiles, plan.Depth, typeof(TEpilogue));
+        var key = (weight.Format, plan.Tiles, plan.Ring, typeof(TEpilogue));
         if (!_kernels.TryGetValue(key, out var kernel))
         {
             var method = plan switch
             {
                 { Steps: 0 } => LinearKernel.Variant(weight.Format, plan.Tiles, typeof(TEpilogue)),
-                { RowsPerShare: 8 } => RowDigitKernel.Variant(plan.Depth, typeof(TEpilogue)),
-                { RowsPerShare: 2 } => RowStreamKernel.Variant(weight.Format, plan.Depth, typeof(TEpilogue)),
+                { RowsPerShare: 8 } => RowDigitKernel.Variant(plan.Ring, typeof(TEpilogue)),
+                { RowsPerShare: 2 } => RowStreamKernel.Variant(weight.Format, plan.Ring, typeof(TEpilogue)),
                 _ => LinearRowKernel.Variant(typeof(TEpilogue)),
             };
             var variant = method with { DynamicSharedBytes = SharedLimit };
@@ -246,7 +248,7 @@ internal sealed class GpuLinear(GpuDevice device, bool tensorCores)
             Rows = input.Rows,
             RowStages = plan.Steps > 0 ? plan.Steps : Math.Min(stages - firstStage, sliceStages),
             Tiles = tiles,
-            EarlyStages = plan.Depth / 2,
+            EarlyStages = plan.Ring.Depth / 2,
             BulkInput = device.CopiesInBulk ? 1 : 0,
             StartsNext = typeof(TEpilogue) == typeof(QkvEpilogue) && !Chain.MayStartAttention ? 0 : 1,
         };

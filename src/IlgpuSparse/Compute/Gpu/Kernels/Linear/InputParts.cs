@@ -12,13 +12,13 @@ namespace IlgpuSparse.Compute.Gpu.Kernels.Linear;
 /// </remarks>
 internal static class InputParts
 {
-    /// <summary>The warp's part of <paramref name="pieces"/> pieces, in units of <paramref name="unit"/>, with norm weights on their way, which no kernel writes: nothing has to come before.</summary>
-    public static InputPart Of(LinearArgs args, int pieces, int unit)
+    /// <summary>The warp's part of <paramref name="pieces"/> pieces, with norm weights on their way, which no kernel writes: nothing has to come before.</summary>
+    public static InputPart Of(LinearArgs args, int pieces)
     {
-        int warp = Group.IdxX >> 5, warps = Group.DimX >> 5, units = pieces / unit;
+        int warp = Group.IdxX >> 5, warps = Group.DimX >> 5;
         InputPart part = default;
-        part.First = units * warp / warps * unit;
-        part.End = units * (warp + 1) / warps * unit;
+        part.First = pieces * warp / warps;
+        part.End = pieces * (warp + 1) / warps;
         return Gains(args, part, part.First);
     }
 

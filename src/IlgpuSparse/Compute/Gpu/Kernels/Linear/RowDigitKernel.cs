@@ -15,24 +15,24 @@ namespace IlgpuSparse.Compute.Gpu.Kernels.Linear;
 internal static class RowDigitKernel
 {
     /// <summary>Most warps a group.</summary>
-    public const int Warps = 8;
+    public const int Warps = 16;
 
-    /// <summary>Stages that a warp may have under way, the best first: the more, the longer the memory is at work while the activations are awaited and prepared.</summary>
-    public static int[] Depths => [6, 4];
+    /// <summary>Rings, the best first: what is under way keeps the memory at work while activations are awaited and prepared, and a warp takes longer for a stage than the memory for all warps' if there are few. The others leave room for another kernel's groups.</summary>
+    public static RowRing[] Rings => [new(16, 3), new(8, 4)];
 
-    /// <summary>The variant for a depth and what becomes of the products.</summary>
-    public static KernelVariant Variant(int depth, Type epilogue) => KernelVariant.Of(typeof(RowDigitKernel), nameof(Run), Warps * 32, KernelCounts.Of(depth), epilogue) with
+    /// <summary>The variant for one of the rings and what becomes of the products.</summary>
+    public static KernelVariant Variant(RowRing ring, Type epilogue) => KernelVariant.Of(typeof(RowDigitKernel), nameof(Run), ring.Warps * 32, KernelCounts.Of(ring.Depth), epilogue) with
     {
         CudaOnly = true,
-        MinGroups = 2,
+        MinGroups = Warps / ring.Warps,
         DynamicSharedBytes = TensorDecodeKernel.HopperSharedBytes,
     };
 
     /// <summary>All variants.</summary>
     public static IEnumerable<KernelVariant> Variants =>
-        from depth in Depths
+        from ring in Rings
         from epilogue in LinearKernel.AllEpilogues
-        select Variant(depth, epilogue);
+        select Variant(ring, epilogue);
 
     /// <summary>16-byte units of a group's shared memory for a row of <paramref name="stages"/> stages and <paramref name="eights"/> times eight weight rows.</summary>
     public static int Units(int depth, int warps, int stages, int eights) => DigitMemory.Of(depth * 8 * Q4_KDigits.Units, warps, stages * Q4_KDigits.Octs, eights).Total;
@@ -60,7 +60,7 @@ internal static class RowDigitKernel
         }
         Group.Barrier();
 
-        var input = InputParts.Of(args, DigitMemory.Blocks(args.RowStages * Q4_KDigits.Octs), 2);
+        var input = InputParts.Of(args, DigitMemory.Blocks(args.RowStages * Q4_KDigits.Octs));
         InputParts.Expect(memory, args, places.Squares);
         int stepEights = warps / args.RowStages, stepStages = warps - stepEights * args.RowStages;
         int eight = warp / args.RowStages, stage = warp - eight * args.RowStages, last = (args.RowUnits >> 3) / Q4_KDigits.Units;

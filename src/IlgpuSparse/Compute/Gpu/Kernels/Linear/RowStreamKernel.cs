@@ -15,20 +15,23 @@ namespace IlgpuSparse.Compute.Gpu.Kernels.Linear;
 /// </remarks>
 internal static class RowStreamKernel
 {
-    /// <summary>Warps a group.</summary>
-    public const int Warps = 8;
+    /// <summary>Most warps a group.</summary>
+    public const int Warps = 16;
 
-    /// <summary>Stages that a warp may have under way, the best first: the more, the longer the memory is at work while one kernel ends and the activations of the next are awaited and prepared.</summary>
-    public static int[] Depths => [8, 4];
+    /// <summary>
+    /// Rings for weights of <paramref name="format"/>, the best first: the more under way, the longer the memory is at work while one kernel ends and the activations of the next are awaited and prepared. Codes of Q8_0 take several instructions
+    /// each, of which a warp's wait for each other. The others leave room for another kernel's groups.
+    /// </summary>
+    public static RowRing[] Rings(WeightFormat format) => format == WeightFormat.Q8_0 ? [new(16, 4), new(8, 5)] : [new(8, 8), new(8, 4)];
 
-    /// <summary>The variant for a weight format, a depth and what becomes of the products.</summary>
-    public static KernelVariant Variant(WeightFormat format, int depth, Type epilogue)
+    /// <summary>The variant for a weight format, one of its rings and what becomes of the products.</summary>
+    public static KernelVariant Variant(WeightFormat format, RowRing ring, Type epilogue)
     {
         var codec = StreamCodec.Of(format) ?? throw new ArgumentOutOfRangeException(nameof(format), format, "no codec");
-        return KernelVariant.Of(typeof(RowStreamKernel), nameof(Run), Warps * 32, codec.Type, KernelCounts.Of(depth), epilogue) with
+        return KernelVariant.Of(typeof(RowStreamKernel), nameof(Run), ring.Warps * 32, codec.Type, KernelCounts.Of(ring.Depth), epilogue) with
         {
             CudaOnly = true,
-            MinGroups = 2,
+            MinGroups = Warps / ring.Warps,
             DynamicSharedBytes = TensorDecodeKernel.HopperSharedBytes,
         };
     }
@@ -37,9 +40,9 @@ internal static class RowStreamKernel
     public static IEnumerable<KernelVariant> Variants =>
         from format in Enum.GetValues<WeightFormat>()
         where StreamCodec.Of(format) is not null
-        from depth in Depths
+        from ring in Rings(format)
         from epilogue in LinearKernel.AllEpilogues
-        select Variant(format, depth, epilogue);
+        select Variant(format, ring, epilogue);
 
     /// <summary>Grid of any number of groups; a multiple of 32 threads each. <see cref="LinearArgs.RowStages"/> are stages of this kernel, and <typeparamref name="TDepth"/> is how many of them a warp has under way.</summary>
     public static void Run<TCodec, TDepth, TEpilogue>(LinearArgs args, TEpilogue epilogue)
@@ -56,7 +59,7 @@ internal static class RowStreamKernel
         var places = StreamMemory.Of(TDepth.Value, warps, TCodec.Units, args.RowStages, TCodec.Quads, pairs);
         EpilogueTerms terms = default;
         if (Group.IdxX < pairs) terms = epilogue.Ahead(firstPair + Group.IdxX >> 3, firstPair + Group.IdxX & 7, 0);
-        var input = InputParts.Of(args, args.RowStages * (TCodec.Quads / 64), 1);
+        var input = InputParts.Of(args, args.RowStages * (TCodec.Quads / 64));
         InputParts.Expect(memory, args, places.Squares);
         int stages = pairs * args.RowStages, from = stages * warp / warps, to = stages * (warp + 1) / warps;
         int pair = from / args.RowStages, stage = from - pair * args.RowStages, start = stage;
