@@ -44,6 +44,8 @@ public sealed class KernelCodeTests
             bool rows = variant.Method.DeclaringType == typeof(RowStreamKernel) || variant.Method.DeclaringType == typeof(RowDigitKernel);
             bool cached = fused || (rows && variant.Method.GetGenericArguments().Contains(typeof(QkvEpilogue))) || (variant.Method.DeclaringType == typeof(TensorDecodeKernel) && variant.Method.GetGenericArguments().Contains(typeof(DenseTokens)));
             string before = EarlyCode.Of(entry);
+            // position, frequency and block
+            if (rows && Regex.Count(before, @"ld\.global\.(?!nc\.)") > 3) faults.Add($"{variant.Name}: reads more than a rotation and a place before it has waited");
             if (Regex.IsMatch(before, @"\s(st\.global|red|atom)\.") || (!cached && Regex.IsMatch(before, @"ld\.global\.(?!nc\.)"))) faults.Add($"{variant.Name}: works before it has waited");
         });
         Assert.True(faults.IsEmpty, string.Join(Environment.NewLine, faults));

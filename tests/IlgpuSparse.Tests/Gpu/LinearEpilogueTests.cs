@@ -51,56 +51,80 @@ public sealed class LinearEpilogueTests(Accelerators accelerators)
     }
 
     [Theory]
-    [InlineData(GpuKind.CpuAccelerator, KvFormat.F32, RopeStyle.HalfSplit)]
-    [InlineData(GpuKind.CpuAccelerator, KvFormat.F16, RopeStyle.Interleaved)]
-    [InlineData(GpuKind.CpuAccelerator, KvFormat.BF16, RopeStyle.HalfSplit)]
-    [InlineData(GpuKind.CpuAccelerator, KvFormat.Int8, RopeStyle.HalfSplit)]
-    [InlineData(GpuKind.Cuda, KvFormat.F32, RopeStyle.Interleaved)]
-    [InlineData(GpuKind.Cuda, KvFormat.F16, RopeStyle.HalfSplit)]
-    [InlineData(GpuKind.Cuda, KvFormat.BF16, RopeStyle.Interleaved)]
-    [InlineData(GpuKind.Cuda, KvFormat.Int8, RopeStyle.HalfSplit)]
-    public void QueriesKeysAndValues(GpuKind kind, KvFormat cacheFormat, RopeStyle style)
+    [InlineData(GpuKind.CpuAccelerator, KvFormat.F32, RopeStyle.HalfSplit, 1)]
+    [InlineData(GpuKind.CpuAccelerator, KvFormat.F32, RopeStyle.HalfSplit, 2)]
+    [InlineData(GpuKind.CpuAccelerator, KvFormat.F16, RopeStyle.Interleaved, 1)]
+    [InlineData(GpuKind.CpuAccelerator, KvFormat.F16, RopeStyle.Interleaved, 2)]
+    [InlineData(GpuKind.CpuAccelerator, KvFormat.BF16, RopeStyle.HalfSplit, 1)]
+    [InlineData(GpuKind.CpuAccelerator, KvFormat.BF16, RopeStyle.HalfSplit, 2)]
+    [InlineData(GpuKind.CpuAccelerator, KvFormat.Int8, RopeStyle.HalfSplit, 1)]
+    [InlineData(GpuKind.CpuAccelerator, KvFormat.Int8, RopeStyle.HalfSplit, 2)]
+    [InlineData(GpuKind.Cuda, KvFormat.F32, RopeStyle.Interleaved, 1)]
+    [InlineData(GpuKind.Cuda, KvFormat.F32, RopeStyle.Interleaved, 2)]
+    [InlineData(GpuKind.Cuda, KvFormat.F16, RopeStyle.HalfSplit, 1)]
+    [InlineData(GpuKind.Cuda, KvFormat.F16, RopeStyle.HalfSplit, 2)]
+    [InlineData(GpuKind.Cuda, KvFormat.BF16, RopeStyle.Interleaved, 1)]
+    [InlineData(GpuKind.Cuda, KvFormat.BF16, RopeStyle.Interleaved, 2)]
+    [InlineData(GpuKind.Cuda, KvFormat.Int8, RopeStyle.HalfSplit, 1)]
+    [InlineData(GpuKind.Cuda, KvFormat.Int8, RopeStyle.HalfSplit, 2)]
+    public void QueriesKeysAndValues(GpuKind kind, KvFormat cacheFormat, RopeStyle style, int rows)
     {
         var device = accelerators.Open(kind);
         using var backend = GpuBackend.Create(device, leaveOpen: true);
         var random = new Random(_seed);
-        const int heads = 3, kvHeads = 1, headDim = 20, blocks = 4;
-        var format = random.Next(2) == 0 ? WeightFormat.Q8_0 : WeightFormat.F16;
-        int[] positions = [random.Next(0, 512), random.Next(0, 512)];
-        using var q = new LoadedWeights(random, backend, format, heads * headDim, 64);
-        using var k = new LoadedWeights(random, backend, format, kvHeads * headDim, 64);
-        using var v = new LoadedWeights(random, backend, format, kvHeads * headDim, 64);
-        using var norm = new LoadedWeights(random, backend, WeightFormat.BF16, 1, 64);
+        const int heads = 3, kvHeads = 1, headDim = 20, blocks = 4, columns = 256;
+        var format = new[] { WeightFormat.Q8_0, WeightFormat.F16, WeightFormat.Q4_K }[random.Next(3)];
+        int[] positions = [.. Enumerable.Range(0, rows).Select(_ => random.Next(0, 512))];
+        using var q = new LoadedWeights(random, backend, format, heads * headDim, columns);
+        using var k = new LoadedWeights(random, backend, format, kvHeads * headDim, columns);
+        using var v = new LoadedWeights(random, backend, format, kvHeads * headDim, columns);
+        using var norm = new LoadedWeights(random, backend, WeightFormat.BF16, 1, columns);
         using var bias = new LoadedWeights(random, backend, WeightFormat.F32, 1, kvHeads * headDim);
-        var config = SmallConfig.Of(heads, kvHeads, headDim, 1024) with { HiddenSize = 64, RopeTheta = 10_000f, RopeStyle = style };
+        var config = SmallConfig.Of(heads, kvHeads, headDim, 1024) with { HiddenSize = columns, RopeTheta = 10_000f, RopeStyle = style };
         var shape = new AttentionShape(heads, kvHeads, headDim);
         using var rope = new RopeTable(backend, config);
-        using var batch = new StepBatch(backend, 2, 2, 2);
-        batch.SetDecode(positions, [[3, 1], [0, 2]]);
+        using var batch = new StepBatch(backend, rows, rows, 2);
+        batch.SetDecode(positions, new int[][] { [3, 1], [0, 2] }[..rows]);
         long elements = (long)blocks * kvHeads * KvLayer.BlockTokens * headDim;
         DeviceBuffer[] caches = [.. Enumerable.Range(0, 4).Select(_ => backend.Allocate(elements * cacheFormat.ElementBytes(), "test"))];
         DeviceBuffer[] scales = [.. Enumerable.Range(0, 4).Select(_ => backend.Allocate(elements / headDim * sizeof(float), "test"))];
         foreach (var buffer in caches.Concat(scales)) buffer.Clear();
         var cache = new KvLayer(cacheFormat, caches[0], caches[1], scales[0], scales[1]);
         var plain = new KvLayer(cacheFormat, caches[2], caches[3], scales[2], scales[3]);
-        float[] x = RandomWeights.Normals(random, 2 * 64);
+        float[] x = RandomWeights.Normals(random, rows * columns);
         using var input = Upload(backend, x);
         float[] Poison(int n) => [.. Enumerable.Repeat(float.NaN, n)];
-        using var qs = Upload(backend, Poison(2 * heads * headDim));
-        using var ks = Upload(backend, Poison(2 * kvHeads * headDim));
-        using var vs = Upload(backend, Poison(2 * kvHeads * headDim));
+        using var qs = Upload(backend, Poison(rows * heads * headDim));
+        using var ks = Upload(backend, Poison(rows * kvHeads * headDim));
+        using var vs = Upload(backend, Poison(rows * kvHeads * headDim));
 
-        Assert.True(new GpuLinear(device, tensorCores: true).TryQkv(new QkvWeights(q.Loaded, k.Loaded, v.Loaded, null, bias.Loaded, bias.Loaded),
-            new LinearInputs(input, 2, norm.Loaded, 1e-5f), rope, shape, cache, batch, qs, ks, vs, device.Stream, out bool appended));
+        var linear = new GpuLinear(device, tensorCores: true);
+        var kernels = new List<string>();
+        device.Before = kernels.Add;
+        bool appended;
+        try
+        {
+            bool Run() => linear.TryQkv(new QkvWeights(q.Loaded, k.Loaded, v.Loaded, null, bias.Loaded, bias.Loaded), new LinearInputs(input, rows, norm.Loaded, 1e-5f), rope, shape, cache, batch, qs, ks, vs, device.Stream, out appended);
+            Assert.True(Run());
+            // with and without room for attention: while a graph is recorded no other kernel can be loaded
+            int loaded = kernels.Count(name => name.Contains(nameof(QkvEpilogue), StringComparison.Ordinal));
+            linear.Chain.Attended(startsEarly: true, beside: true);
+            Assert.True(Run());
+            Assert.Equal(loaded, kernels.Count(name => name.Contains(nameof(QkvEpilogue), StringComparison.Ordinal)));
+        }
+        finally
+        {
+            device.Before = null;
+        }
         Assert.Equal(cacheFormat != KvFormat.Int8, appended);
 
         float[] frequencies = RopeTable.Frequencies(config);
-        for (int row = 0; row < 2; row++)
+        for (int row = 0; row < rows; row++)
         {
-            double[] normed = Normed(x.AsSpan(row * 64, 64), norm.Values, 1e-5f);
+            double[] normed = Normed(x.AsSpan(row * columns, columns), norm.Values, 1e-5f);
             void Compare(LoadedWeights weights, LoadedWeights? b, DeviceBuffer actual, int width, bool rotated)
             {
-                float[] result = ((DeviceSpan)actual).ToArray<float>(2 * width);
+                float[] result = ((DeviceSpan)actual).ToArray<float>(rows * width);
                 var products = Enumerable.Range(0, width).Select(n => weights.Dot(n, normed, b?.Values.Values[n] ?? 0)).ToArray();
                 for (int c = 0; c < width; c++)
                 {

@@ -10,7 +10,7 @@ namespace IlgpuSparse.Tests.Gpu;
 
 /// <summary>
 /// Products of one row with weights of small integers where they are hardest: codes, scales and activations as large as can be, numbers of all sizes beside each other, rows that do not fill a tile and columns that do not fill
-/// a stage. The bounds are those of the methods: half a unit of each number, a unit being a part of the largest of 256 (Q4_K, digits) or of the row (Q8_0, two halves), and the roundings of single precision.
+/// a stage. The bounds are those of the methods: half a unit of each number, a unit being a part of the largest of 256 (digits for Q4_K, two halves for Q8_0), and the roundings of single precision.
 /// </summary>
 [Collection("accelerators")]
 public sealed class RowDigitTests(Accelerators accelerators)
@@ -60,6 +60,32 @@ public sealed class RowDigitTests(Accelerators accelerators)
         }
     }
 
+    [Theory]
+    [MemberData(nameof(KindsAndFormats))]
+    public void ActivationsComeByTheCopyEngineOrThroughRegisters(GpuKind kind, WeightFormat format)
+    {
+        var device = accelerators.Open(kind);
+        using var backend = GpuBackend.Create(device, leaveOpen: true);
+        using var weights = new LoadedWeights(new Random(_seed), backend, format, Outputs, Inputs);
+        using var input = Upload(backend, RandomWeights.Normals(new Random(_seed), Inputs));
+        using var output = Upload(backend, new float[Outputs]);
+        bool bulk = device.CopiesInBulk;
+        try
+        {
+            float[] Run(bool copies)
+            {
+                device.CopiesInBulk = copies;
+                Assert.True(new GpuLinear(device, tensorCores: true).TryProduct(weights.Loaded, new LinearInputs(input, 1), output, null, false, device.Stream));
+                return ((DeviceSpan)output).ToArray<float>(Outputs);
+            }
+            Assert.Equal(Run(bulk), Run(false));
+        }
+        finally
+        {
+            device.CopiesInBulk = bulk;
+        }
+    }
+
     private void Check(GpuKind kind, WeightFormat format, Random random, (string Name, float[] X)[] rows)
     {
         var device = accelerators.Open(kind);
@@ -100,7 +126,7 @@ public sealed class RowDigitTests(Accelerators accelerators)
         // 256 numbers' half units and the half units of 64 sums of four
         if (format == WeightFormat.Q4_K) return (256 + 128) * Math.Pow(2, -25) * x.Chunk(256).Sum(part => Largest(part) + Math.Pow(2, -95));
         // the second half's half unit is 2^-25, where the largest number is 2^14 or more, or 2^-23 of the number and one more of the roundings; numbers below 2^-126 may count as none
-        return x.Length * (Math.Pow(2, -39) * Largest(x) + Math.Pow(2, -124));
+        return x.Chunk(256).Sum(part => part.Length * (Math.Pow(2, -39) * Largest(part) + Math.Pow(2, -124)));
     }
 
     // Codes, scales and minima of a block that are as large as can be, one way or the other.

@@ -1,6 +1,8 @@
 using System.Runtime.CompilerServices;
 using System.Text.RegularExpressions;
+using ILGPU.Backends.PTX;
 using ILGPU.IR.Intrinsics;
+using ILGPU.Runtime.Cuda;
 
 namespace IlgpuSparse.Compute.Gpu;
 
@@ -13,8 +15,8 @@ namespace IlgpuSparse.Compute.Gpu;
 /// </remarks>
 internal static unsafe partial class BulkCopy
 {
-    /// <summary>Whether devices of this compute capability have it.</summary>
-    public static bool IsKnownTo(int major) => major >= 9;
+    /// <summary>Whether code of <paramref name="backend"/> may have it: compute capability 9.0, and PTX 8.0, which drivers know from CUDA 12.0 on.</summary>
+    public static bool IsKnownTo(PTXBackend backend) => backend.Architecture.Major >= 9 && backend.InstructionSet >= CudaInstructionSet.ISA_80;
 
     /// <summary>The kernel's text for a device that does not have it, on which nothing of it may be reached.</summary>
     public static string Remove(string ptx) => Instruction().Replace(ptx, "");

@@ -1,5 +1,7 @@
 using System.Diagnostics;
 using ILGPU;
+using ILGPU.Backends;
+using ILGPU.Backends.PTX;
 using ILGPU.Runtime;
 using ILGPU.Runtime.Cuda;
 
@@ -21,7 +23,7 @@ public sealed class GpuDevice : IDisposable
         Kernels = new KernelTable(this);
         Stream = Accelerator.CreateStream();
         if (kind == GpuKind.Cuda) Staging = new PinnedStaging(this);
-        CopiesInBulk = Accelerator is not CudaAccelerator { Architecture.Major: int generation } || BulkCopy.IsKnownTo(generation);
+        CopiesInBulk = Accelerator is not CudaAccelerator || BulkCopy.IsKnownTo((PTXBackend)Accelerator.GetBackend());
         StartsKernelsEarly = Accelerator is CudaAccelerator { Architecture.Major: int major } && DependentLaunch.IsKnownTo(major) && CudaDriver.Version() >= DependentLaunch.LeastDriver;
         MaxSharedBytes = Accelerator is CudaAccelerator cuda ? CudaDriver.MaxSharedBytes(cuda.DeviceId) : Math.Min(Accelerator.MaxSharedMemoryPerGroup, 48 * 1024);
     }
@@ -57,7 +59,7 @@ public sealed class GpuDevice : IDisposable
     internal bool IsCuda => Kind == GpuKind.Cuda;
 
     /// <summary>Whether kernels may have the copy engine bring what they read: see <see cref="BulkCopy"/>.</summary>
-    internal bool CopiesInBulk { get; }
+    internal bool CopiesInBulk { get; set; }
 
     /// <summary>Whether kernels of a <see cref="CudaGraph"/> start before their predecessors have finished: see <see cref="DependentLaunch"/>.</summary>
     internal bool StartsKernelsEarly { get; set; }

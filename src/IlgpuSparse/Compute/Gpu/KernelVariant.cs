@@ -69,7 +69,7 @@ internal sealed record KernelVariant(MethodInfo Method, int GroupSize)
         {
             ref string assembly = ref AssemblyOf(cuda);
             assembly = DependentLaunch.IsKnownTo(((PTXBackend)backend).Architecture.Major) ? DependentLaunch.Complete(assembly, HoldsNext) : DependentLaunch.Remove(assembly);
-            if (!BulkCopy.IsKnownTo(((PTXBackend)backend).Architecture.Major)) assembly = BulkCopy.Remove(assembly);
+            if (!BulkCopy.IsKnownTo((PTXBackend)backend)) assembly = BulkCopy.Remove(assembly);
             if (HasWarpgroups) assembly = WarpgroupOps.Complete(assembly);
             if (ClusterSize > 1) assembly = ThreadCluster.Declare(assembly, ClusterSize);
         }

@@ -1,57 +1,16 @@
 using ILGPU;
-using IlgpuSparse.Compute.Gpu.Kernels.Attention;
 using IlgpuSparse.Compute.Gpu.Kernels.Selection;
 
 namespace IlgpuSparse.Compute.Gpu.Kernels.Linear;
 
 /// <summary>
-/// One row of activations in shared memory as columns of an integer matrix: each number, scaled by a power of two of its 256 columns and rounded to an integer of <see cref="Q4_KDigits.Bits"/> bits and more, is four
-/// balanced digits, bytes of -128 to 127. A warp takes its part of the columns, 512 at a time, and waits for no other.
+/// Activations as columns of an integer matrix: each number, scaled by a power of two of its 256 columns and rounded to an integer of <see cref="Q4_KDigits.Bits"/> bits and more, is four
+/// balanced digits, bytes of -128 to 127.
 /// </summary>
-internal static class DigitInput
+internal readonly struct DigitInput : IInputForm
 {
-    /// <summary>Fills shared memory, with the norm's weights applied, and ends with a barrier.</summary>
-    public static void Prepare(ArrayView<U4> memory, LinearArgs args, DigitMemory places, InputPart part)
-    {
-        int lane = Group.IdxX & 31, blocks = args.Columns >> 8;
-        float squares = 0f;
-        InputParts.Arrive(memory, args, part, places.Squares);
-        var numbers = memory.Cast<F4>();
-        for (int block = part.First; block < part.End; block += 2)
-        {
-            int at = places.X + block * 64 + 2 * lane;
-            bool second = block + 1 < part.End;
-            F4 a = default, b = default, c = default, d = default;
-            if (block < blocks)
-            {
-                a = numbers[at];
-                b = numbers[at + 1];
-            }
-            if (second && block + 1 < blocks)
-            {
-                c = numbers[at + 64];
-                d = numbers[at + 65];
-            }
-            // digits take the place of the numbers
-            TensorOps.WarpSync();
-            if (args.NormFormat != 0)
-            {
-                if (block > part.First) part = InputParts.Gains(args, part, block);
-                squares += InputParts.Squares(a) + InputParts.Squares(b) + (InputParts.Squares(c) + InputParts.Squares(d));
-                a = InputParts.Times(a, LinearInput.Gain(args, part.GainA));
-                b = InputParts.Times(b, LinearInput.Gain(args, part.GainB));
-                c = InputParts.Times(c, LinearInput.Gain(args, part.GainC));
-                d = InputParts.Times(d, LinearInput.Gain(args, part.GainD));
-            }
-            Split(memory, places, block, lane, a, b);
-            if (second) Split(memory, places, block + 1, lane, c, d);
-        }
-        InputParts.Keep(memory, args, places.Squares, squares);
-        Group.Barrier();
-    }
-
     // The digits of 256 columns, eight a lane: lane t of four has a quarter of a block of 32.
-    private static void Split(ArrayView<U4> memory, DigitMemory places, int block, int lane, F4 first, F4 second)
+    public static void Split(ArrayView<U4> memory, int x, int scales, int sums, int piece, int lane, F4 first, F4 second)
     {
         uint largest = InputParts.Largest(first, second);
         // the largest number becomes one of 2^Bits to 2^(Bits + 1), and 2^Shift times as much where that is wanted
@@ -63,19 +22,19 @@ internal static class DigitInput
         var low = Digits(near);
         var high = Digits(far);
         var target = memory.Cast<U2>();
-        int at = (places.X + block * 64 + (lane >> 3) * 16 + t) * 2 + member;
+        int at = (x + piece * 64 + (lane >> 3) * 16 + t) * 2 + member;
         target[at + odd * 8] = new U2 { X = low.X, Y = high.X };
         target[at + 8 - odd * 8] = new U2 { X = low.Y, Y = high.Y };
         target[at + 16 + odd * 8] = new U2 { X = low.Z, Y = high.Z };
         target[at + 24 - odd * 8] = new U2 { X = low.W, Y = high.W };
         // integers know no infinity and nothing that is no number: the scale does
-        if (lane == 0) memory.Cast<float>()[places.Scales * 4 + block] = largest < 0x7f800000u ? Interop.IntAsFloat((uint)(254 - exponent) << 23) : float.NaN;
+        if (lane == 0) memory.Cast<float>()[scales * 4 + piece] = largest < 0x7f800000u ? Interop.IntAsFloat((uint)(254 - exponent) << 23) : float.NaN;
         // the sum of what the codes meet, in units of the lower ones
         int round = 1 << shift >> 1;
         int sum = (near.X + near.Y + (near.Z + near.W) + round >> shift) + (far.X + far.Y + (far.Z + far.W) + round >> shift);
         sum += Warp.ShuffleXor(sum, 1);
         sum += Warp.ShuffleXor(sum, 2);
-        memory.Cast<byte>()[places.Sums * 16 + block * 32 + t * 8 + (lane >> 2)] = (byte)(Balanced(sum) >> 8 * t);
+        memory.Cast<byte>()[sums * 16 + piece * 32 + t * 8 + (lane >> 2)] = (byte)(Balanced(sum) >> 8 * t);
     }
 
     private static I4 Whole(F4 v, float factor)

@@ -3,9 +3,6 @@ namespace IlgpuSparse.Compute.Gpu.Kernels.Linear;
 /// <summary>Shared memory of a <see cref="RowDigitKernel"/> group, in units of 16 bytes, after the warps' rings.</summary>
 internal struct DigitMemory
 {
-    /// <summary>Floats of the products of eight rows: one for each row and warp.</summary>
-    public const int ProductFloats = 8 * RowDigitKernel.Warps;
-
     /// <summary>Start of the activations' digits <c>[64 columns, digit, quarter of 32 columns, 32 columns]</c>, eight bytes each; of every other 64 columns digits change places two and two.</summary>
     public int X;
 
@@ -36,15 +33,15 @@ internal struct DigitMemory
         m.Sums = m.X + 64 * blocks;
         m.Scales = m.Sums + 2 * blocks;
         m.Squares = m.Scales + (blocks + 3 >> 2);
-        m.Products = m.Squares + RowDigitKernel.Warps / 2;
+        m.Products = m.Squares + RowRing.MaxWarps / 2;
         // with room for what a warp writes before it has any product
-        m.Rows = m.Products + eights * (ProductFloats / 4) + 1;
+        m.Rows = m.Products + eights * 2 * warps + 1;
         m.Total = m.Rows + eights * 4;
         return m;
     }
 
-    /// <summary>Where in <see cref="Products"/> the product of a warp and a row of the group's <paramref name="eight"/>th eight rows lies: those of eight times four rows are read from banks of their own.</summary>
-    public static int Product(int eight, int warp, int row) => eight * ProductFloats + (warp * 8 + row ^ (eight & 7) << 2);
+    /// <summary>Where in <see cref="Products"/> the product of a warp and a row of the group's <paramref name="eight"/>th eight rows lies, of <paramref name="warps"/>, a power of two: from four warps on those of eight times four rows are read from banks of their own.</summary>
+    public static int Product(int eight, int warp, int row, int warps) => eight * 8 * warps + (warp * 8 + row ^ (eight & 7) << 2 & 8 * warps - 1);
 
     /// <summary>Times 256 columns that there is room for: an even number.</summary>
     public static int Blocks(int octs) => (octs + 63 >> 6) * 2;

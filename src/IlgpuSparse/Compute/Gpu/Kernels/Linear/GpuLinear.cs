@@ -193,9 +193,8 @@ internal sealed class GpuLinear(GpuDevice device, bool tensorCores)
         }
         return null;
 
-        // the first that there is room for; groups of many slots are several a multiprocessor
-        LinearPlan First(RowRing[] rings, Func<RowRing, LinearPlan> with) =>
-            rings.Skip(leavesRoom || slots > 1 ? 1 : 0).Select(with).FirstOrDefault(plan => plan.Resident > 0) ?? with(rings[^1]);
+        // the first that there is room for; experts' groups may be several a multiprocessor
+        LinearPlan? First(RowRing[] rings, Func<RowRing, LinearPlan> with) => rings.Skip(leavesRoom || slots > 1 ? 1 : 0).Select(with).FirstOrDefault(plan => plan.Resident > 0);
     }
 
     private int Warps(RowRing ring) => device.IsCuda ? ring.Warps : EmulatedWarps;
@@ -215,15 +214,21 @@ internal sealed class GpuLinear(GpuDevice device, bool tensorCores)
         var key = (weight.Format, plan.Tiles, plan.Ring, typeof(TEpilogue));
         if (!_kernels.TryGetValue(key, out var kernel))
         {
-            var method = plan switch
+            // Which ring it is depends on the attention before, and may be another one while a graph is recorded, when nothing can be loaded.
+            RowRing[] rings = typeof(TEpilogue) != typeof(QkvEpilogue) ? [plan.Ring] : plan.RowsPerShare switch { 8 => RowDigitKernel.Rings, 2 => RowStreamKernel.Rings(weight.Format), _ => [plan.Ring] };
+            foreach (var ring in rings)
             {
-                { Steps: 0 } => LinearKernel.Variant(weight.Format, plan.Tiles, typeof(TEpilogue)),
-                { RowsPerShare: 8 } => RowDigitKernel.Variant(plan.Ring, typeof(TEpilogue)),
-                { RowsPerShare: 2 } => RowStreamKernel.Variant(weight.Format, plan.Ring, typeof(TEpilogue)),
-                _ => LinearRowKernel.Variant(typeof(TEpilogue)),
-            };
-            var variant = method with { DynamicSharedBytes = SharedLimit };
-            _kernels[key] = kernel = (variant, device.Kernels.Load<Launcher<TEpilogue>>(variant));
+                var method = plan switch
+                {
+                    { Steps: 0 } => LinearKernel.Variant(weight.Format, plan.Tiles, typeof(TEpilogue)),
+                    { RowsPerShare: 8 } => RowDigitKernel.Variant(ring, typeof(TEpilogue)),
+                    { RowsPerShare: 2 } => RowStreamKernel.Variant(weight.Format, ring, typeof(TEpilogue)),
+                    _ => LinearRowKernel.Variant(typeof(TEpilogue)),
+                };
+                var variant = method with { DynamicSharedBytes = SharedLimit };
+                _kernels[(weight.Format, plan.Tiles, ring, typeof(TEpilogue))] = (variant, device.Kernels.Load<Launcher<TEpilogue>>(variant));
+            }
+            kernel = _kernels[key];
         }
         var data = GpuBuffer.View<ushort>(weight.Data);
         int stages = plan.Codec.RowStages(weight.Columns), sliceStages = input.SliceStages(stages), firstStage = input.Slice * sliceStages;
@@ -248,7 +253,7 @@ internal sealed class GpuLinear(GpuDevice device, bool tensorCores)
             Rows = input.Rows,
             RowStages = plan.Steps > 0 ? plan.Steps : Math.Min(stages - firstStage, sliceStages),
             Tiles = tiles,
-            EarlyStages = plan.Ring.Depth / 2,
+            EarlyStages = device.CopiesInBulk ? plan.Ring.Depth / 2 : plan.Ring.Depth,
             BulkInput = device.CopiesInBulk ? 1 : 0,
             StartsNext = typeof(TEpilogue) == typeof(QkvEpilogue) && !Chain.MayStartAttention ? 0 : 1,
         };

@@ -6,6 +6,6 @@ internal struct InputPart
     /// <summary>The warp's pieces of 256 columns: from the first one on, and the one behind the last.</summary>
     public int First, End;
 
-    /// <summary>The norm's weights of the lane's columns of the first two pieces, as stored, so that nothing waits for them yet.</summary>
+    /// <summary>The norm's weights of the lane's columns of two pieces, the first two to begin with, as stored, so that nothing waits for them yet.</summary>
     public U4 GainA, GainB, GainC, GainD;
 }

@@ -23,12 +23,12 @@ internal static class InputParts
     }
 
     /// <summary>Makes the warp's barrier ready, which lies where its sum of squares will: also before.</summary>
-    public static void Expect(ArrayView<U4> memory, LinearArgs args, int squares)
+    public static void Expect(ArrayView<U4> memory, LinearArgs args, InputPart part, int squares)
     {
-        if (args.BulkInput != 0 && (Group.IdxX & 31) == 0) BulkCopy.Make(ref Barrier(memory, squares));
+        if (args.BulkInput != 0 && Count(args, part) > 0 && (Group.IdxX & 31) == 0) BulkCopy.Make(ref Barrier(memory, squares));
     }
 
-    /// <summary>Has the part's numbers, those that there are, brought to <paramref name="memory"/> from unit <paramref name="at"/> on; to be followed by <see cref="Arrive"/>.</summary>
+    /// <summary>Has the part's numbers, those that there are, brought to <paramref name="memory"/> from unit <paramref name="at"/> on; to be followed by <see cref="Prepare"/>.</summary>
     public static void Bring(ArrayView<U4> memory, LinearArgs args, InputPart part, int at, int squares)
     {
         int lane = Group.IdxX & 31, count = Count(args, part);
@@ -49,8 +49,62 @@ internal static class InputParts
         }
     }
 
-    /// <summary>Waits for what <see cref="Bring"/> has asked for.</summary>
-    public static void Arrive(ArrayView<U4> memory, LinearArgs args, InputPart part, int squares)
+    /// <summary>Makes of what <see cref="Bring"/> has asked for its <typeparamref name="TForm"/>, with the norm's weights applied, at the places that <see cref="IInputForm.Split"/> names, and ends with a barrier. <paramref name="squares"/> is where the norm's sums of squares lie.</summary>
+    public static void Prepare<TForm>(ArrayView<U4> memory, LinearArgs args, InputPart part, int x, int scales, int sums, int squares)
+        where TForm : struct, IInputForm
+    {
+        Arrive(memory, args, part, squares);
+        var numbers = memory.Cast<F4>();
+        int lane = Group.IdxX & 31, quads = args.Columns >> 2;
+        float sum = 0f;
+        for (int piece = part.First; piece < part.End; piece += 2)
+        {
+            int quad = piece * 64 + 2 * lane, at = x + quad;
+            bool two = piece + 1 < part.End;
+            F4 a = default, b = default, c = default, d = default;
+            if (quad < quads) a = numbers[at];
+            if (quad + 1 < quads) b = numbers[at + 1];
+            if (two && quad + 64 < quads) c = numbers[at + 64];
+            if (two && quad + 65 < quads) d = numbers[at + 65];
+            // what they become takes their place
+            TensorOps.WarpSync();
+            if (args.NormFormat != 0)
+            {
+                if (piece > part.First) part = Gains(args, part, piece);
+                sum += Squares(a) + Squares(b) + (Squares(c) + Squares(d));
+                a = Times(a, LinearInput.Gain(args, part.GainA));
+                b = Times(b, LinearInput.Gain(args, part.GainB));
+                c = Times(c, LinearInput.Gain(args, part.GainC));
+                d = Times(d, LinearInput.Gain(args, part.GainD));
+            }
+            TForm.Split(memory, x, scales, sums, piece, lane, a, b);
+            if (two) TForm.Split(memory, x, scales, sums, piece + 1, lane, c, d);
+        }
+        if (args.NormFormat != 0)
+        {
+            sum = LinearInput.WarpSum(sum);
+            if (lane == 0) memory.Cast<float>()[(squares * 2 + (Group.IdxX >> 5)) * 2] = sum;
+        }
+        Group.Barrier();
+    }
+
+    /// <summary>The norm's factor, for the products; after <see cref="Prepare"/>.</summary>
+    public static float Factor(ArrayView<U4> memory, LinearArgs args, int squares)
+    {
+        float factor = 1f;
+        if (args.NormFormat != 0)
+        {
+            float sum = 0f;
+            for (int w = 0; w < RowRing.MaxWarps; w++)
+            {
+                if (w < Group.DimX >> 5) sum += memory.Cast<float>()[(squares * 2 + w) * 2];
+            }
+            factor = Ptx.Rsqrt(sum / args.Columns + args.Epsilon);
+        }
+        return factor;
+    }
+
+    private static void Arrive(ArrayView<U4> memory, LinearArgs args, InputPart part, int squares)
     {
         TensorOps.WarpSync();
         if (args.BulkInput != 0 && Count(args, part) > 0)
@@ -62,38 +116,12 @@ internal static class InputParts
         }
     }
 
-    /// <summary>Keeps the warp's sum of squares, of which the norm's factor is made; after <see cref="Arrive"/>.</summary>
-    public static void Keep(ArrayView<U4> memory, LinearArgs args, int squares, float sum)
-    {
-        if (args.NormFormat != 0)
-        {
-            sum = LinearInput.WarpSum(sum);
-            if ((Group.IdxX & 31) == 0) memory.Cast<float>()[(squares * 2 + (Group.IdxX >> 5)) * 2] = sum;
-        }
-    }
-
-    /// <summary>The norm's factor, for the products; behind a barrier after <see cref="Keep"/>.</summary>
-    public static float Factor(ArrayView<U4> memory, LinearArgs args, int squares)
-    {
-        float factor = 1f;
-        if (args.NormFormat != 0)
-        {
-            float sum = 0f;
-            for (int w = 0; w < RowStreamKernel.Warps; w++)
-            {
-                if (w < Group.DimX >> 5) sum += memory.Cast<float>()[(squares * 2 + w) * 2];
-            }
-            factor = Ptx.Rsqrt(sum / args.Columns + args.Epsilon);
-        }
-        return factor;
-    }
-
     private static int Count(LinearArgs args, InputPart part) => IntrinsicMath.Min(part.End * 64, args.Columns >> 2) - part.First * 64;
 
     private static ref ulong Barrier(ArrayView<U4> memory, int squares) => ref memory.Cast<ulong>()[squares * 2 + (Group.IdxX >> 5)];
 
-    /// <summary>The norm's weights for the lane's columns of <paramref name="piece"/> and the next, past the end the last ones.</summary>
-    public static InputPart Gains(LinearArgs args, InputPart part, int piece)
+    // The norm's weights for the lane's columns of a piece and the next, past the end the last ones.
+    private static InputPart Gains(LinearArgs args, InputPart part, int piece)
     {
         int quad = piece * 64 + 2 * (Group.IdxX & 31), last = (args.Columns >> 2) - 1;
         part.GainA = LinearInput.GainBits(args, IntrinsicMath.Min(quad, last));
@@ -103,11 +131,9 @@ internal static class InputParts
         return part;
     }
 
-    /// <summary>The sum of four squares.</summary>
-    public static float Squares(F4 v) => v.X * v.X + v.Y * v.Y + (v.Z * v.Z + v.W * v.W);
+    private static float Squares(F4 v) => v.X * v.X + v.Y * v.Y + (v.Z * v.Z + v.W * v.W);
 
-    /// <summary>Four products.</summary>
-    public static F4 Times(F4 v, F4 gain)
+    private static F4 Times(F4 v, F4 gain)
     {
         v.X *= gain.X;
         v.Y *= gain.Y;

@@ -5,7 +5,7 @@ namespace IlgpuSparse.Compute.Gpu.Kernels.Linear;
 /// </summary>
 /// <remarks>
 /// A group of a product takes more than half of a multiprocessor's shared memory, so that the next product's group comes there when it has ended: not before, when what it asks for would compete with what the groups at work still have to read,
-/// but before others have ended. Until then, and until activations have come and been prepared, some 5 µs, the memory fills its ring, which has most of a multiprocessor's shared memory therefore.
+/// but before others have ended. Until then, and until activations have come and been prepared, some 6 µs, the memory fills its ring, which has most of a multiprocessor's shared memory therefore.
 /// </remarks>
 internal sealed class ProductChain
 {

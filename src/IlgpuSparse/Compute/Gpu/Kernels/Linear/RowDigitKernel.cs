@@ -14,17 +14,14 @@ namespace IlgpuSparse.Compute.Gpu.Kernels.Linear;
 /// </remarks>
 internal static class RowDigitKernel
 {
-    /// <summary>Most warps a group.</summary>
-    public const int Warps = 16;
-
-    /// <summary>Rings, the best first: what is under way keeps the memory at work while activations are awaited and prepared, and a warp takes longer for a stage than the memory for all warps' if there are few. The others leave room for another kernel's groups.</summary>
-    public static RowRing[] Rings => [new(16, 3), new(8, 4)];
+    /// <summary>Rings, the best first: what is under way keeps the memory at work while activations are awaited and prepared, and a warp takes longer for a stage than the memory for all warps' if there are few. The others leave room for another kernel's groups, or find room on devices that have less.</summary>
+    public static RowRing[] Rings => [new(16, 3), new(8, 4), new(8, 2)];
 
     /// <summary>The variant for one of the rings and what becomes of the products.</summary>
     public static KernelVariant Variant(RowRing ring, Type epilogue) => KernelVariant.Of(typeof(RowDigitKernel), nameof(Run), ring.Warps * 32, KernelCounts.Of(ring.Depth), epilogue) with
     {
         CudaOnly = true,
-        MinGroups = Warps / ring.Warps,
+        MinGroups = RowRing.MaxWarps / ring.Warps,
         DynamicSharedBytes = TensorDecodeKernel.HopperSharedBytes,
     };
 
@@ -61,7 +58,7 @@ internal static class RowDigitKernel
         Group.Barrier();
 
         var input = InputParts.Of(args, DigitMemory.Blocks(args.RowStages * Q4_KDigits.Octs));
-        InputParts.Expect(memory, args, places.Squares);
+        InputParts.Expect(memory, args, input, places.Squares);
         int stepEights = warps / args.RowStages, stepStages = warps - stepEights * args.RowStages;
         int eight = warp / args.RowStages, stage = warp - eight * args.RowStages, last = (args.RowUnits >> 3) / Q4_KDigits.Units;
         int ring = warp * RingUnits<TDepth>(), end = ring + RingUnits<TDepth>();
@@ -75,7 +72,7 @@ internal static class RowDigitKernel
             next = Step(next, args, stepEights, stepStages);
         }
         var results = memory.Cast<float>();
-        for (int i = Group.IdxX; i < eights * DigitMemory.ProductFloats; i += Group.DimX) results[places.Products * 4 + i] = 0f;
+        for (int i = Group.IdxX; i < eights * 8 * warps; i += Group.DimX) results[places.Products * 4 + i] = 0f;
 
         DependentLaunch.AwaitEarlier();
         InputParts.Bring(memory, args, input, places.X + input.First * 64, places.Squares);
@@ -85,11 +82,11 @@ internal static class RowDigitKernel
             TensorOps.Commit();
             next = Step(next, args, stepEights, stepStages);
         }
-        DigitInput.Prepare(memory, args, places, input);
+        InputParts.Prepare<DigitInput>(memory, args, input, places.X, places.Scales, places.Sums, places.Squares);
 
         // digits 2 and 3 are those of odd lanes
         float sum = 0f, done = 0f, weight = 1 + (lane & 1) * 65535;
-        int target = places.Products * 4 + DigitMemory.ProductFloats * eights;
+        int target = places.Products * 4 + 8 * warps * eights;
         var now = new DigitCursor { Eight = eight, Stage = stage };
         int slot = ring;
         while (now.Eight < eights)
@@ -104,7 +101,7 @@ internal static class RowDigitKernel
             TensorOps.Commit();
             next = Step(next, args, stepEights, stepStages);
             slot = slot + 8 * Q4_KDigits.Units == end ? ring : slot + 8 * Q4_KDigits.Units;
-            target = places.Products * 4 + DigitMemory.Product(now.Eight, warp, lane >> 2);
+            target = places.Products * 4 + DigitMemory.Product(now.Eight, warp, lane >> 2, warps);
             int before = now.Eight;
             now = Step(now, args, stepEights, stepStages);
             // what is not whole yet is written, and then written again
@@ -119,10 +116,13 @@ internal static class RowDigitKernel
         {
             int part = firstEight + (i >> 2);
             float upper = 0f, lower = 0f;
-            for (int w = 0; w < Warps; w++)
+            for (int w = 0; w < RowRing.MaxWarps; w++)
             {
-                upper += results[places.Products * 4 + DigitMemory.Product(i >> 2, w, i & 3)];
-                lower += results[places.Products * 4 + DigitMemory.Product(i >> 2, w, (i & 3) + 4)];
+                if (w < warps)
+                {
+                    upper += results[places.Products * 4 + DigitMemory.Product(i >> 2, w, i & 3, warps)];
+                    lower += results[places.Products * 4 + DigitMemory.Product(i >> 2, w, (i & 3) + 4, warps)];
+                }
             }
             // as a rule a thread has one at most
             if (i >= Group.DimX) terms = Ahead(epilogue, firstEight, i);

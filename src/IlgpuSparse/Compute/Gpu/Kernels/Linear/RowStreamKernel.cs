@@ -15,14 +15,11 @@ namespace IlgpuSparse.Compute.Gpu.Kernels.Linear;
 /// </remarks>
 internal static class RowStreamKernel
 {
-    /// <summary>Most warps a group.</summary>
-    public const int Warps = 16;
-
     /// <summary>
     /// Rings for weights of <paramref name="format"/>, the best first: the more under way, the longer the memory is at work while one kernel ends and the activations of the next are awaited and prepared. Codes of Q8_0 take several instructions
-    /// each, of which a warp's wait for each other. The others leave room for another kernel's groups.
+    /// each, of which a warp's wait for each other. The others leave room for another kernel's groups, or find room on devices that have less.
     /// </summary>
-    public static RowRing[] Rings(WeightFormat format) => format == WeightFormat.Q8_0 ? [new(16, 4), new(8, 5)] : [new(8, 8), new(8, 4)];
+    public static RowRing[] Rings(WeightFormat format) => format == WeightFormat.Q8_0 ? [new(16, 4), new(8, 5), new(8, 3)] : [new(8, 8), new(8, 4)];
 
     /// <summary>The variant for a weight format, one of its rings and what becomes of the products.</summary>
     public static KernelVariant Variant(WeightFormat format, RowRing ring, Type epilogue)
@@ -31,7 +28,7 @@ internal static class RowStreamKernel
         return KernelVariant.Of(typeof(RowStreamKernel), nameof(Run), ring.Warps * 32, codec.Type, KernelCounts.Of(ring.Depth), epilogue) with
         {
             CudaOnly = true,
-            MinGroups = Warps / ring.Warps,
+            MinGroups = RowRing.MaxWarps / ring.Warps,
             DynamicSharedBytes = TensorDecodeKernel.HopperSharedBytes,
         };
     }
@@ -60,7 +57,7 @@ internal static class RowStreamKernel
         EpilogueTerms terms = default;
         if (Group.IdxX < pairs) terms = epilogue.Ahead(firstPair + Group.IdxX >> 3, firstPair + Group.IdxX & 7, 0);
         var input = InputParts.Of(args, args.RowStages * (TCodec.Quads / 64));
-        InputParts.Expect(memory, args, places.Squares);
+        InputParts.Expect(memory, args, input, places.Squares);
         int stages = pairs * args.RowStages, from = stages * warp / warps, to = stages * (warp + 1) / warps;
         int pair = from / args.RowStages, stage = from - pair * args.RowStages, start = stage;
         var next = Locate(new StreamCursor { Left = to - from, Pair = firstPair + pair, Stage = stage }, args, epilogue);
@@ -71,7 +68,7 @@ internal static class RowStreamKernel
         DependentLaunch.AwaitEarlier();
         InputParts.Bring(memory, args, input, places.X + input.First * 64, places.Squares);
         for (int at = early; at < end; at += 2 * TCodec.Units) next = Ask<TCodec, TEpilogue>(memory, at, next, args, epilogue, lane, policy);
-        StreamInput.Prepare(memory, args, places, input);
+        InputParts.Prepare<StreamInput>(memory, args, input, places.X, places.Scales, default, places.Squares);
 
         var results = memory.Cast<F2>();
         int slot = ring;
@@ -114,7 +111,7 @@ internal static class RowStreamKernel
     private static F2 Sum(ArrayView<F2> results, int products, int first, int length, int stages, int warps)
     {
         var sum = results[products + first];
-        for (int warp = 1; warp < Warps; warp++)
+        for (int warp = 1; warp < RowRing.MaxWarps; warp++)
         {
             int begin = stages * warp / warps, inside = begin - first;
             int counts = ~(inside - 1 >> 31) & inside - length >> 31 & begin - stages * (warp + 1) / warps >> 31 & warp - warps >> 31;

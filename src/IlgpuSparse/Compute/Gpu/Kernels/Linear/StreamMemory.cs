@@ -25,7 +25,7 @@ internal struct StreamMemory
         m.X = warps * depth * 2 * units;
         m.Scales = m.X + rowStages * quads;
         m.Squares = m.Scales + (rowStages * quads / 64 + 3 >> 2);
-        m.Products = m.Squares + RowStreamKernel.Warps / 2;
+        m.Products = m.Squares + RowRing.MaxWarps / 2;
         m.Total = m.Products + (pairs * rowStages + 1 >> 1);
         return m;
     }
