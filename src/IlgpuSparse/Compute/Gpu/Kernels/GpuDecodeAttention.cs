@@ -84,7 +84,7 @@ internal sealed class GpuDecodeAttention(GpuDevice device, MemoryLedger ledger, 
             {
                 KvFormat.F32 => F32DecodeKernel.Variant(headDim, slots, tokens),
                 KvFormat.Int8 => TensorInt8Kernel.Variant(headDim, tuning, tokens),
-                _ => TensorDecodeKernel.Variant(format == KvFormat.F16 ? typeof(TensorF16) : typeof(TensorBF16), headDim, tuning, tokens),
+                _ => TensorDecodeKernel.Variant(TensorElements.Of(format), headDim, tuning, tokens),
             };
         }
         return (variant, tuning);

@@ -43,7 +43,7 @@ internal sealed class GpuPrefillAttention(GpuDevice device, bool tensorCores, Pr
 
     private void Tensor(PrefillTile tile, AttentionShape shape, KvFormat format, StepBatch batch, KvView view, ArrayView<float> q, ArrayView<float> y, AcceleratorStream stream)
     {
-        var variant = tile.Variant(format == KvFormat.F16 ? typeof(TensorF16) : typeof(TensorBF16), shape.HeadDim, KeepsRest ? typeof(RestKept) : typeof(RestDropped));
+        var variant = tile.Variant(TensorElements.Of(format), shape.HeadDim, KeepsRest ? typeof(RestKept) : typeof(RestDropped));
         if (!_tensor.TryGetValue((format, shape.HeadDim, tile), out var launch)) _tensor[(format, shape.HeadDim, tile)] = launch = device.Kernels.Load<Launcher>(variant);
         int groups = LaunchShapes.Groups((long)LaunchShapes.Groups(batch.Rows, tile.Rows) * shape.Heads, 1);
         launch(stream, new KernelConfig(new Index3D(groups, 1, 1), new Index3D(variant.GroupSize, 1, 1), SharedMemoryConfig.RequestDynamic<byte>(variant.DynamicSharedBytes)),

@@ -37,7 +37,7 @@ internal static class TensorDecodeKernel
 
     /// <summary>The variants of the chosen tuning, and those of one shape for every tuning that is worth timing.</summary>
     public static IEnumerable<KernelVariant> Variants =>
-        (from element in new[] { typeof(TensorF16), typeof(TensorBF16) }
+        (from element in TensorElements.All
          from channels in HeadSizes.All
          from choice in new[] { (DecodeTuning.Dense, typeof(DenseTokens)), (DecodeTuning.Selected, typeof(SelectedTokens)) }
          select Variant(element, channels, choice.Item1.For(KvFormat.F16, channels, HopperSharedBytes)!.Value, choice.Item2))

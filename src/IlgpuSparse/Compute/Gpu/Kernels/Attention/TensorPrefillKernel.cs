@@ -21,7 +21,7 @@ internal static class TensorPrefillKernel
         KernelVariant.Of(typeof(TensorPrefillKernel), nameof(Run), 32 * warps, element, HeadSizes.Of(channels), tile, rest) with { CudaOnly = true, DynamicSharedBytes = sharedBytes };
 
     public static IEnumerable<KernelVariant> Variants =>
-        from element in new[] { typeof(TensorF16), typeof(TensorBF16) }
+        from element in TensorElements.All
         from channels in HeadSizes.All
         from rest in new[] { typeof(RestDropped), typeof(RestKept) }
         select PrefillTile.For(channels, rest == typeof(RestKept), 32 * 8, TensorDecodeKernel.HopperSharedBytes)!.Variant(element, channels, rest);

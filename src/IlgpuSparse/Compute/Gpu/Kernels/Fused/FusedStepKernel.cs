@@ -59,7 +59,7 @@ internal static class FusedStepKernel
     public static IEnumerable<KernelVariant> Variants =>
         from format in Formats
         from queries in new[] { 1, ScoreKernel.TileHeads, MaxHeads }
-        from element in new[] { typeof(TensorF16), typeof(TensorBF16) }
+        from element in TensorElements.All
         from channels in HeadDims
         from groups in Groups
         from narrow in new[] { false, true }

@@ -108,7 +108,7 @@ internal sealed class GpuFusedStep(GpuDevice device, bool tensorCores, ProductCh
         bool narrow = IsNarrow(labels, queries);
         var key = (labels.Format, FusedStepKernel.Tiles(queries), narrow, kv, headDim, groups);
         if (!_variants.TryGetValue(key, out var variant))
-            _variants[key] = variant = FusedStepKernel.Variant(labels.Format, queries, narrow, kv == KvFormat.F16 ? typeof(TensorF16) : typeof(TensorBF16), headDim, groups, _tuning.Pipeline, 32 * _tuning.Warps);
+            _variants[key] = variant = FusedStepKernel.Variant(labels.Format, queries, narrow, TensorElements.Of(kv), headDim, groups, _tuning.Pipeline, 32 * _tuning.Warps);
         return variant;
     }
 }

@@ -51,7 +51,7 @@ internal sealed class GpuResidentStep(GpuDevice device, bool tensorCores, Produc
             || batch is not { IsPrefill: false, Rows: > 0 } || cache is not { Format: KvFormat.F16 or KvFormat.BF16, Offload: null, Table: null }
             || !(device.IsCuda ? FusedStepKernel.HeadDims : HeadSizes.All).Contains(shape.HeadDim) || shape.Heads / choice.Scores.Sets > TensorDecodeKernel.MaxSlots
             || select.Resident.Plan(choice, batch) is not { } plan) return null;
-        var element = cache.Format == KvFormat.F16 ? typeof(TensorF16) : typeof(TensorBF16);
+        var element = TensorElements.Of(cache.Format);
         if (!ResidentStepKernel.Serves(plan.Tiles, element)) return null;
         var key = (choice.Labels.Format, plan.Tiles, plan.Narrow, cache.Format, shape.HeadDim);
         if (!_variants.TryGetValue(key, out var variant))

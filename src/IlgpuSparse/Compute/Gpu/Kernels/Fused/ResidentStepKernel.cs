@@ -42,7 +42,7 @@ internal static class ResidentStepKernel
         from tiles in new[] { 0, 1, FusedStepKernel.Tiles(ResidentScoreKernel.MaxQueries) }
         from narrow in new[] { false, true }
         where !narrow || ScoreKernel.IsNarrow(format, 1, tiles)
-        from element in new[] { typeof(TensorF16), typeof(TensorBF16) }
+        from element in TensorElements.All
         where Serves(tiles, element)
         from channels in FusedStepKernel.HeadDims
         select Variant(format, tiles, narrow, element, channels, Tuning);

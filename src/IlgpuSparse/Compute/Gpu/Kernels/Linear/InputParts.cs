@@ -8,7 +8,7 @@ namespace IlgpuSparse.Compute.Gpu.Kernels.Linear;
 /// that which is made of them, as large, will lie.
 /// </summary>
 /// <remarks>
-/// By the copy engine (<see cref="BulkCopy"/>): what a multiprocessor loads or copies otherwise comes in the order in which it was asked for, and when activations are there the next kernel's group on it has asked for weights.
+/// By the copy engine (<see cref="BulkCopy"/>): what a multiprocessor loads or copies otherwise comes in the order in which it was asked for, and when earlier kernels have ended the group has asked for weights.
 /// </remarks>
 internal static class InputParts
 {

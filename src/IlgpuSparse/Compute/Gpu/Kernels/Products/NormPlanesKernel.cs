@@ -13,7 +13,7 @@ internal static class NormPlanesKernel
 
     public static IEnumerable<KernelVariant> Variants =>
         from codec in WeightCodecs.Plain.Select(WeightCodecs.Of)
-        from element in new[] { typeof(TensorF16), typeof(TensorBF16) }
+        from element in TensorElements.All
         select Variant(codec, element);
 
     /// <summary>Grid (rows); <paramref name="planes"/> is <c>[plane, row, number]</c>.</summary>

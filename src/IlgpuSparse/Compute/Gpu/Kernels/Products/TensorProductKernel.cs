@@ -31,7 +31,7 @@ internal static class TensorProductKernel
         };
 
     public static IEnumerable<KernelVariant> Variants =>
-        from element in new[] { typeof(TensorF16), typeof(TensorBF16) }
+        from element in TensorElements.All
         from tile in ProductTile.All
         from form in new[]
         {
