@@ -53,10 +53,7 @@ public sealed class RowDigitTests(Accelerators accelerators)
         {
             float[] x = RandomWeights.Normals(new Random(_seed), Inputs);
             x[_seed % Inputs] = value;
-            using var input = Upload(backend, x);
-            using var output = Upload(backend, new float[Outputs]);
-            Assert.True(new GpuLinear(device, tensorCores: true).TryProduct(weights.Loaded, new LinearInputs(input, 1), output, null, false, device.Stream));
-            Assert.All(((DeviceSpan)output).ToArray<float>(Outputs), y => Assert.False(float.IsFinite(y), $"{value} at {_seed % Inputs}: {y}"));
+            Assert.All(Product(new GpuLinear(device, tensorCores: true), device, backend, weights.Loaded, x, filled: 0f), y => Assert.False(float.IsFinite(y), $"{value} at {_seed % Inputs}: {y}"));
         }
     }
 
@@ -67,18 +64,18 @@ public sealed class RowDigitTests(Accelerators accelerators)
         var device = accelerators.Open(kind);
         using var backend = GpuBackend.Create(device, leaveOpen: true);
         using var weights = new LoadedWeights(new Random(_seed), backend, format, Outputs, Inputs);
-        using var input = Upload(backend, RandomWeights.Normals(new Random(_seed), Inputs));
-        using var output = Upload(backend, new float[Outputs]);
+        float[] x = RandomWeights.Normals(new Random(_seed), Inputs);
         bool bulk = device.CopiesInBulk;
         try
         {
             float[] Run(bool copies)
             {
                 device.CopiesInBulk = copies;
-                Assert.True(new GpuLinear(device, tensorCores: true).TryProduct(weights.Loaded, new LinearInputs(input, 1), output, null, false, device.Stream));
-                return ((DeviceSpan)output).ToArray<float>(Outputs);
+                return Product(new GpuLinear(device, tensorCores: true), device, backend, weights.Loaded, x, filled: float.NaN);
             }
-            Assert.Equal(Run(bulk), Run(false));
+            float[] expected = Run(bulk);
+            Assert.All(expected, y => Assert.True(float.IsFinite(y)));
+            Assert.Equal(expected, Run(false));
         }
         finally
         {
@@ -104,10 +101,7 @@ public sealed class RowDigitTests(Accelerators accelerators)
         var linear = new GpuLinear(device, tensorCores: true);
         foreach (var (name, x) in rows)
         {
-            using var input = Upload(backend, x);
-            using var output = Upload(backend, [.. Enumerable.Repeat(float.NaN, Outputs)]);
-            Assert.True(linear.TryProduct(matrix, new LinearInputs(input, 1), output, null, false, device.Stream));
-            float[] result = ((DeviceSpan)output).ToArray<float>(Outputs);
+            float[] result = Product(linear, device, backend, matrix, x, filled: float.NaN);
             double sizes = x.Sum(v => (double)Math.Abs(v)), rounded = Rounded(format, x);
             for (int n = 0; n < Outputs; n++)
             {
@@ -117,6 +111,15 @@ public sealed class RowDigitTests(Accelerators accelerators)
                 Near(expected, result[n], terms[n] * (4e-6 * sizes + rounded), $"{format}, {name}: y[{n}]", _seed);
             }
         }
+    }
+
+    // One row's product; what the outputs hold before shows whether they are written.
+    private static float[] Product(GpuLinear linear, GpuDevice device, GpuBackend backend, WeightMatrix weights, float[] x, float filled)
+    {
+        using var input = Upload(backend, x);
+        using var output = Upload(backend, [.. Enumerable.Repeat(filled, Outputs)]);
+        Assert.True(linear.TryProduct(weights, new LinearInputs(input, 1), output, null, false, device.Stream));
+        return ((DeviceSpan)output).ToArray<float>(Outputs);
     }
 
     // What the activations lose, all of them together.

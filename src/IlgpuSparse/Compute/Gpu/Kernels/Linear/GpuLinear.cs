@@ -23,7 +23,7 @@ internal sealed class GpuLinear(GpuDevice device, bool tensorCores)
     /// <summary>Most slices of columns; a launch each.</summary>
     private const int MaxSlices = 16;
 
-    private readonly Dictionary<(WeightFormat Format, int Tiles, RowRing Ring, Type Epilogue), (KernelVariant Variant, Delegate Launch)> _kernels = [];
+    private readonly Dictionary<(WeightFormat Format, int Tiles, RowRing Ring, Type Epilogue), Delegate> _kernels = [];
 
     private delegate void Launcher<TEpilogue>(AcceleratorStream stream, KernelConfig config, LinearArgs args, TEpilogue epilogue);
 
@@ -87,6 +87,8 @@ internal sealed class GpuLinear(GpuDevice device, bool tensorCores)
         int pairs = shape.HeadDim / 2, keyTile = LaunchShapes.Groups((long)shape.Heads * pairs, 8), valueTile = keyTile + LaunchShapes.Groups((long)shape.KvHeads * pairs, 8);
         int tiles = valueTile + LaunchShapes.Groups(2L * shape.KvHeads * pairs, LinearKernel.TileRows);
         if (Plan(input, tiles, 1, Chain.LeavesRoom, weights.Q, weights.K, weights.V) is not { } plan) return false;
+        // With room for attention or without depends on the attention before, and may be otherwise while a graph is recorded, when nothing can be loaded.
+        if (Plan(input, tiles, 1, !Chain.LeavesRoom, weights.Q, weights.K, weights.V) is { } other) Load<QkvEpilogue>(other, weights.Q.Format);
         AttentionLaunch.Check(shape, cache);
         var (qBias, qFormat) = Bias(weights.QBias, weights.Q);
         var (kBias, kFormat) = Bias(weights.KBias, weights.K);
@@ -211,25 +213,6 @@ internal sealed class GpuLinear(GpuDevice device, bool tensorCores)
     private void Launch<TEpilogue>(LinearPlan plan, LinearInputs input, int tiles, TEpilogue epilogue, AcceleratorStream stream, int slots, params ReadOnlySpan<WeightMatrix> weights) where TEpilogue : struct, ILinearEpilogue
     {
         var weight = weights[0];
-        var key = (weight.Format, plan.Tiles, plan.Ring, typeof(TEpilogue));
-        if (!_kernels.TryGetValue(key, out var kernel))
-        {
-            // Which ring it is depends on the attention before, and may be another one while a graph is recorded, when nothing can be loaded.
-            RowRing[] rings = typeof(TEpilogue) != typeof(QkvEpilogue) ? [plan.Ring] : plan.RowsPerShare switch { 8 => RowDigitKernel.Rings, 2 => RowStreamKernel.Rings(weight.Format), _ => [plan.Ring] };
-            foreach (var ring in rings)
-            {
-                var method = plan switch
-                {
-                    { Steps: 0 } => LinearKernel.Variant(weight.Format, plan.Tiles, typeof(TEpilogue)),
-                    { RowsPerShare: 8 } => RowDigitKernel.Variant(ring, typeof(TEpilogue)),
-                    { RowsPerShare: 2 } => RowStreamKernel.Variant(weight.Format, ring, typeof(TEpilogue)),
-                    _ => LinearRowKernel.Variant(typeof(TEpilogue)),
-                };
-                var variant = method with { DynamicSharedBytes = SharedLimit };
-                _kernels[(weight.Format, plan.Tiles, ring, typeof(TEpilogue))] = (variant, device.Kernels.Load<Launcher<TEpilogue>>(variant));
-            }
-            kernel = _kernels[key];
-        }
         var data = GpuBuffer.View<ushort>(weight.Data);
         int stages = plan.Codec.RowStages(weight.Columns), sliceStages = input.SliceStages(stages), firstStage = input.Slice * sliceStages;
         int firstColumn = firstStage * plan.Codec.StageColumns;
@@ -264,7 +247,25 @@ internal sealed class GpuLinear(GpuDevice device, bool tensorCores)
         int shared = plan.SharedBytes;
         // more than half of a multiprocessor's, of which the driver keeps 1 KB for itself of each group
         if (device.IsCuda && plan.RowsPerShare > 0 && slots == 1) shared = Math.Max(shared, (SharedLimit + 1024) / 2 - 1024 + 128);
-        ((Launcher<TEpilogue>)kernel.Launch)(stream, new KernelConfig(new Index3D(groups, slots, 1), new Index3D(plan.Warps * 32, 1, 1), SharedMemoryConfig.RequestDynamic<byte>(shared)), args, epilogue);
+        Load<TEpilogue>(plan, weight.Format)(stream, new KernelConfig(new Index3D(groups, slots, 1), new Index3D(plan.Warps * 32, 1, 1), SharedMemoryConfig.RequestDynamic<byte>(shared)), args, epilogue);
+    }
+
+    // The plan's kernel, compiled at first use.
+    private Launcher<TEpilogue> Load<TEpilogue>(LinearPlan plan, WeightFormat format) where TEpilogue : struct, ILinearEpilogue
+    {
+        var key = (format, plan.Tiles, plan.Ring, typeof(TEpilogue));
+        if (!_kernels.TryGetValue(key, out var kernel))
+        {
+            var method = plan switch
+            {
+                { Steps: 0 } => LinearKernel.Variant(format, plan.Tiles, typeof(TEpilogue)),
+                { RowsPerShare: 8 } => RowDigitKernel.Variant(plan.Ring, typeof(TEpilogue)),
+                { RowsPerShare: 2 } => RowStreamKernel.Variant(format, plan.Ring, typeof(TEpilogue)),
+                _ => LinearRowKernel.Variant(typeof(TEpilogue)),
+            };
+            _kernels[key] = kernel = device.Kernels.Load<Launcher<TEpilogue>>(method with { DynamicSharedBytes = SharedLimit });
+        }
+        return (Launcher<TEpilogue>)kernel;
     }
 
     private static int Chunks(WeightMatrix weight) => (int)((weight.ByteLength + 15) / 16);

@@ -65,23 +65,13 @@ internal static class RowDigitKernel
         var next = new DigitCursor { Eight = eight, Stage = stage };
         // in loops that are not unrolled: instructions that have not been met before come from memory
         int early = ring + args.EarlyStages * 8 * Q4_KDigits.Units;
-        for (int at = ring; at < early; at += 8 * Q4_KDigits.Units)
-        {
-            if (next.Eight < eights) Ask(memory, at, next, args, places, last, lane, policy);
-            TensorOps.Commit();
-            next = Step(next, args, stepEights, stepStages);
-        }
+        for (int at = ring; at < early; at += 8 * Q4_KDigits.Units) next = AskNext(memory, at, next, args, places, eights, stepEights, stepStages, last, lane, policy);
         var results = memory.Cast<float>();
         for (int i = Group.IdxX; i < eights * 8 * warps; i += Group.DimX) results[places.Products * 4 + i] = 0f;
 
         DependentLaunch.AwaitEarlier();
         InputParts.Bring(memory, args, input, places.X + input.First * 64, places.Squares);
-        for (int at = early; at < end; at += 8 * Q4_KDigits.Units)
-        {
-            if (next.Eight < eights) Ask(memory, at, next, args, places, last, lane, policy);
-            TensorOps.Commit();
-            next = Step(next, args, stepEights, stepStages);
-        }
+        for (int at = early; at < end; at += 8 * Q4_KDigits.Units) next = AskNext(memory, at, next, args, places, eights, stepEights, stepStages, last, lane, policy);
         InputParts.Prepare<DigitInput>(memory, args, input, places.X, places.Scales, places.Sums, places.Squares);
 
         // digits 2 and 3 are those of odd lanes
@@ -97,9 +87,7 @@ internal static class RowDigitKernel
             Put(results, target, done * weight, lane);
             sum = Q4_KDigits.Multiply(memory, slot, places.X + now.Stage * 2 * Q4_KDigits.Octs, places.Sums * 2 + now.Stage * (Q4_KDigits.Octs >> 3), places.Scales * 4 + now.Stage * (Q4_KDigits.Octs >> 5), lane, sum);
             TensorOps.WarpSync();
-            if (next.Eight < eights) Ask(memory, slot, next, args, places, last, lane, policy);
-            TensorOps.Commit();
-            next = Step(next, args, stepEights, stepStages);
+            next = AskNext(memory, slot, next, args, places, eights, stepEights, stepStages, last, lane, policy);
             slot = slot + 8 * Q4_KDigits.Units == end ? ring : slot + 8 * Q4_KDigits.Units;
             target = places.Products * 4 + DigitMemory.Product(now.Eight, warp, lane >> 2, warps);
             int before = now.Eight;
@@ -161,6 +149,14 @@ internal static class RowDigitKernel
         sum += Warp.ShuffleXor(sum, 1);
         sum += Warp.ShuffleXor(sum, 2);
         if ((lane & 3) == 0) results[target] = sum;
+    }
+
+    // Asks for the cursor's stage, if the group has it, and moves the cursor on. Always ends a group of copies.
+    private static DigitCursor AskNext(ArrayView<U4> memory, int at, DigitCursor next, LinearArgs args, DigitMemory places, int eights, int stepEights, int stepStages, int last, int lane, ulong policy)
+    {
+        if (next.Eight < eights) Ask(memory, at, next, args, places, last, lane, policy);
+        TensorOps.Commit();
+        return Step(next, args, stepEights, stepStages);
     }
 
     // Starts the copies of the cursor's stage: each lane copies every fourth unit of one of its rows.
