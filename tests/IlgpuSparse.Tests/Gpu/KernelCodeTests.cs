@@ -54,7 +54,7 @@ public sealed class KernelCodeTests
     [Fact]
     public void WeightsAreAskedForBeforeEarlierKernelsHaveFinished()
     {
-        foreach (var variant in (Func<Type, KernelVariant>[])[LinearRowKernel.Variant, epilogue => RowStreamKernel.Variant(WeightFormat.F16, RowStreamKernel.Rings(WeightFormat.F16)[0], epilogue), epilogue => RowStreamKernel.Variant(WeightFormat.Q8_0, RowStreamKernel.Rings(WeightFormat.Q8_0)[1], epilogue), epilogue => RowDigitKernel.Variant(RowDigitKernel.Rings[0], epilogue)])
+        foreach (var variant in (Func<Type, KernelVariant>[])[LinearRowKernel.Variant, epilogue => RowStreamKernel.Variant(WeightFormat.F16, RowStreamKernel.Depths(WeightFormat.F16)[0], epilogue), epilogue => RowStreamKernel.Variant(WeightFormat.Q8_0, RowStreamKernel.Depths(WeightFormat.Q8_0)[1], epilogue), epilogue => RowDigitKernel.Variant(RowDigitKernel.Depths[0], epilogue)])
         {
             string row = KernelCode.Entry(KernelCode.Ptx(variant(typeof(StoreEpilogue)), 9, 0));
             Assert.Contains("L2::cache_hint", EarlyCode.Of(row), StringComparison.Ordinal);
@@ -196,15 +196,15 @@ public sealed class KernelCodeTests
     [InlineData(WeightFormat.Q8_0, 1, 16, 8, 24)]
     public void WeightsOfASingleRowStreamPastTheRegistersBeforeTheActivations(WeightFormat format, int number, int products, int vectors, int words)
     {
-        var ring = RowStreamKernel.Rings(format)[number];
-        string ptx = KernelCode.Ptx(RowStreamKernel.Variant(format, ring, typeof(StoreEpilogue)), 9), entry = KernelCode.Entry(ptx);
+        int depth = RowStreamKernel.Depths(format)[number];
+        string ptx = KernelCode.Ptx(RowStreamKernel.Variant(format, depth, typeof(StoreEpilogue)), 9), entry = KernelCode.Entry(ptx);
         Assert.Contains(".target sm_90", ptx, StringComparison.Ordinal);
         // a stage in the loop that asks before anything is awaited, one in the loop that asks for the rest of the ring, and one in the loop that multiplies; the next kernel is sent off at the beginning
         string early = EarlyCode.Of(entry);
         int copies = (2 * StreamCodec.Of(format)!.Units + 31) / 32;
         Assert.Equal(copies, Regex.Count(early, @"cp\.async\.cg\.shared\.global\.L2::cache_hint"));
         Assert.Equal(3 * copies, Regex.Count(entry, @"cp\.async\.cg\.shared\.global\.L2::cache_hint"));
-        Assert.Contains($"cp.async.wait_group {ring.Depth - 1};", entry, StringComparison.Ordinal);
+        Assert.Contains($"cp.async.wait_group {depth - 1};", entry, StringComparison.Ordinal);
         Assert.DoesNotContain("cp.async.wait_group", early, StringComparison.Ordinal);
         AssertSingleRow(entry, early);
         Assert.Equal(products, Regex.Count(entry, @"mma\.sync\.aligned\.m16n8k16"));
@@ -212,7 +212,7 @@ public sealed class KernelCodeTests
         Assert.Equal(words, Regex.Count(entry, @"add\.s32 at, \w+, \d+; ld\.shared\.b32"));
         // for the activations, and before the parts of the products are summed
         Assert.Equal(2, KernelCode.Count(ptx, "bar.sync"));
-        Assert.Contains($".minnctapersm {16 / ring.Warps}", ptx, StringComparison.Ordinal);
+        Assert.Contains(".minnctapersm 2", ptx, StringComparison.Ordinal);
     }
 
     [Theory]
@@ -220,14 +220,14 @@ public sealed class KernelCodeTests
     [InlineData(1)]
     public void CodesOfASingleRowAreMultipliedAsTheyAreStored(int number)
     {
-        var ring = RowDigitKernel.Rings[number];
-        string ptx = KernelCode.Ptx(RowDigitKernel.Variant(ring, typeof(StoreEpilogue)), 9), entry = KernelCode.Entry(ptx);
+        int depth = RowDigitKernel.Depths[number];
+        string ptx = KernelCode.Ptx(RowDigitKernel.Variant(depth, typeof(StoreEpilogue)), 9), entry = KernelCode.Entry(ptx);
         // a stage in the loop that asks before the wait, one in the loop that asks for the rest of the ring, and one in the loop that multiplies; each for whole stages and for the rest of a row
         string early = EarlyCode.Of(entry);
         const int copies = 2 * ((Q4_KDigits.Units + 3) / 4);
         Assert.Equal(copies, Regex.Count(early, @"cp\.async\.cg\.shared\.global\.L2::cache_hint"));
         Assert.Equal(3 * copies, Regex.Count(entry, @"cp\.async\.cg\.shared\.global\.L2::cache_hint"));
-        Assert.Contains($"cp.async.wait_group {ring.Depth - 1};", entry, StringComparison.Ordinal);
+        Assert.Contains($"cp.async.wait_group {depth - 1};", entry, StringComparison.Ordinal);
         Assert.DoesNotContain("cp.async.wait_group", early, StringComparison.Ordinal);
         AssertSingleRow(entry, early);
         Assert.Equal(9, Regex.Count(entry, @"mma\.sync\.aligned\.m16n8k32"));
@@ -235,7 +235,7 @@ public sealed class KernelCodeTests
         Assert.Equal(9, Regex.Count(entry, @"add\.s32 at, \w+, \d+; ld\.shared\.v2\.b32"));
         // for the rows' addresses, for the activations, and before the parts of the products are summed
         Assert.Equal(3, KernelCode.Count(ptx, "bar.sync"));
-        Assert.Contains($".minnctapersm {16 / ring.Warps}", ptx, StringComparison.Ordinal);
+        Assert.Contains(".minnctapersm 2", ptx, StringComparison.Ordinal);
     }
 
     // The next kernel is sent off at the beginning; activations come by the copy engine (and on devices without one through registers), and what is added to is not read.
@@ -253,7 +253,7 @@ public sealed class KernelCodeTests
     [Fact]
     public void OlderDevicesHaveNoCopyEngine()
     {
-        foreach (var variant in (KernelVariant[])[RowStreamKernel.Variant(WeightFormat.F16, RowStreamKernel.Rings(WeightFormat.F16)[0], typeof(SwiGluEpilogue)), RowDigitKernel.Variant(RowDigitKernel.Rings[0], typeof(QkvEpilogue))])
+        foreach (var variant in (KernelVariant[])[RowStreamKernel.Variant(WeightFormat.F16, RowStreamKernel.Depths(WeightFormat.F16)[0], typeof(SwiGluEpilogue)), RowDigitKernel.Variant(RowDigitKernel.Depths[0], typeof(QkvEpilogue))])
         {
             Assert.Contains("mbarrier", KernelCode.Ptx(variant, 9, 0), StringComparison.Ordinal);
             string old = KernelCode.Ptx(variant, 8, 0);

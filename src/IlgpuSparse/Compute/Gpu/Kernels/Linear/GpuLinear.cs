@@ -23,7 +23,7 @@ internal sealed class GpuLinear(GpuDevice device, bool tensorCores)
     /// <summary>Most slices of columns; a launch each.</summary>
     private const int MaxSlices = 16;
 
-    private readonly Dictionary<(WeightFormat Format, int Tiles, RowRing Ring, Type Epilogue), Delegate> _kernels = [];
+    private readonly Dictionary<(WeightFormat Format, int Tiles, int Depth, Type Epilogue), Delegate> _kernels = [];
 
     private delegate void Launcher<TEpilogue>(AcceleratorStream stream, KernelConfig config, LinearArgs args, TEpilogue epilogue);
 
@@ -185,23 +185,23 @@ internal sealed class GpuLinear(GpuDevice device, bool tensorCores)
         {
             var plan = new LinearPlan(codec, -1, 0, 0, 1, Q4_KDigits.RowStages(weight.Columns), RowsPerShare: 8);
             int eights = pairs / 4 / Groups(plan, pairs, slots) + 1;
-            return First(RowDigitKernel.Rings, ring => Sized(plan, ring, RowDigitKernel.Units(ring.Depth, Warps(ring), plan.Steps, eights)));
+            return First(RowDigitKernel.Depths, depth => Sized(plan, depth, RowDigitKernel.Units(depth, RowWarps, plan.Steps, eights)));
         }
         if (StreamCodec.Of(weight.Format) is { } stream)
         {
             var plan = new LinearPlan(codec, -1, 0, 0, 1, stream.RowStages(weight.Columns), RowsPerShare: 2);
             int most = pairs / Groups(plan, pairs, slots) + 1;
-            return First(RowStreamKernel.Rings(weight.Format), ring => Sized(plan, ring, StreamMemory.Of(ring.Depth, Warps(ring), stream.Units, plan.Steps, stream.Quads, most).Total));
+            return First(RowStreamKernel.Depths(weight.Format), depth => Sized(plan, depth, StreamMemory.Of(depth, RowWarps, stream.Units, plan.Steps, stream.Quads, most).Total));
         }
         return null;
 
         // the first that there is room for; experts' groups may be several a multiprocessor
-        LinearPlan? First(RowRing[] rings, Func<RowRing, LinearPlan> with) => rings.Skip(leavesRoom || slots > 1 ? 1 : 0).Select(with).FirstOrDefault(plan => plan.Resident > 0);
+        LinearPlan? First(int[] depths, Func<int, LinearPlan> with) => depths.Skip(leavesRoom || slots > 1 ? 1 : 0).Select(with).FirstOrDefault(plan => plan.Resident > 0);
     }
 
-    private int Warps(RowRing ring) => device.IsCuda ? ring.Warps : EmulatedWarps;
+    private int RowWarps => device.IsCuda ? RowRing.MaxWarps : EmulatedWarps;
 
-    private LinearPlan Sized(LinearPlan plan, RowRing ring, int units) => plan with { Warps = Warps(ring), Ring = ring, SharedBytes = 16 * units, Resident = 16 * units > SharedLimit ? 0 : 1 };
+    private LinearPlan Sized(LinearPlan plan, int depth, int units) => plan with { Warps = RowWarps, Depth = depth, SharedBytes = 16 * units, Resident = 16 * units > SharedLimit ? 0 : 1 };
 
     // Groups of a launch; one a multiprocessor for a single row.
     private int Groups(LinearPlan plan, int pairs, int slots)
@@ -236,7 +236,7 @@ internal sealed class GpuLinear(GpuDevice device, bool tensorCores)
             Rows = input.Rows,
             RowStages = plan.Steps > 0 ? plan.Steps : Math.Min(stages - firstStage, sliceStages),
             Tiles = tiles,
-            EarlyStages = device.CopiesInBulk ? plan.Ring.Depth / 2 : plan.Ring.Depth,
+            EarlyStages = device.CopiesInBulk ? plan.Depth / 2 : plan.Depth,
             BulkInput = device.CopiesInBulk ? 1 : 0,
             StartsNext = typeof(TEpilogue) == typeof(QkvEpilogue) && !Chain.MayStartAttention ? 0 : 1,
         };
@@ -253,14 +253,14 @@ internal sealed class GpuLinear(GpuDevice device, bool tensorCores)
     // The plan's kernel, compiled at first use.
     private Launcher<TEpilogue> Load<TEpilogue>(LinearPlan plan, WeightFormat format) where TEpilogue : struct, ILinearEpilogue
     {
-        var key = (format, plan.Tiles, plan.Ring, typeof(TEpilogue));
+        var key = (format, plan.Tiles, plan.Depth, typeof(TEpilogue));
         if (!_kernels.TryGetValue(key, out var kernel))
         {
             var method = plan switch
             {
                 { Steps: 0 } => LinearKernel.Variant(format, plan.Tiles, typeof(TEpilogue)),
-                { RowsPerShare: 8 } => RowDigitKernel.Variant(plan.Ring, typeof(TEpilogue)),
-                { RowsPerShare: 2 } => RowStreamKernel.Variant(format, plan.Ring, typeof(TEpilogue)),
+                { RowsPerShare: 8 } => RowDigitKernel.Variant(plan.Depth, typeof(TEpilogue)),
+                { RowsPerShare: 2 } => RowStreamKernel.Variant(format, plan.Depth, typeof(TEpilogue)),
                 _ => LinearRowKernel.Variant(typeof(TEpilogue)),
             };
             _kernels[key] = kernel = device.Kernels.Load<Launcher<TEpilogue>>(method with { DynamicSharedBytes = SharedLimit });

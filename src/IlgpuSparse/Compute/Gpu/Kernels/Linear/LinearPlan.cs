@@ -8,5 +8,5 @@ namespace IlgpuSparse.Compute.Gpu.Kernels.Linear;
 /// <param name="Resident">Groups that fit on a multiprocessor; 0 when one is too much.</param>
 /// <param name="Steps">Steps of a row of <see cref="LinearRowKernel"/>, stages of a row of <see cref="RowStreamKernel"/> or <see cref="RowDigitKernel"/>; 0 for <see cref="LinearKernel"/>.</param>
 /// <param name="RowsPerShare">Weight rows of which groups take equal numbers: two of <see cref="RowStreamKernel"/>, eight of <see cref="RowDigitKernel"/>; 0 for the others.</param>
-/// <param name="Ring">The ring of <see cref="RowStreamKernel"/> and <see cref="RowDigitKernel"/>.</param>
-internal sealed record LinearPlan(TileCodec Codec, int Tiles, int Warps, int SharedBytes, int Resident, int Steps = 0, int RowsPerShare = 0, RowRing Ring = default);
+/// <param name="Depth">Depth of the rings (<see cref="RowRing"/>) of <see cref="RowStreamKernel"/> and <see cref="RowDigitKernel"/>.</param>
+internal sealed record LinearPlan(TileCodec Codec, int Tiles, int Warps, int SharedBytes, int Resident, int Steps = 0, int RowsPerShare = 0, int Depth = 0);

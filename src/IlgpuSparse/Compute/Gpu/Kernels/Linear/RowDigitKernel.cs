@@ -14,22 +14,22 @@ namespace IlgpuSparse.Compute.Gpu.Kernels.Linear;
 /// </remarks>
 internal static class RowDigitKernel
 {
-    /// <summary>Rings, the best first: what is under way keeps the memory at work while activations are awaited and prepared, and a warp takes longer for a stage than the memory for all warps' if there are few. The others leave room for another kernel's groups, or find room on devices that have less.</summary>
-    public static RowRing[] Rings => [new(16, 3), new(8, 4), new(8, 2)];
+    /// <summary>Depths of rings (<see cref="RowRing"/>), the best first: what is under way keeps the memory at work while activations are awaited and prepared. The others leave room for another kernel's groups, or find room on devices that have less.</summary>
+    public static int[] Depths => [5, 4, 2];
 
-    /// <summary>The variant for one of the rings and what becomes of the products.</summary>
-    public static KernelVariant Variant(RowRing ring, Type epilogue) => KernelVariant.Of(typeof(RowDigitKernel), nameof(Run), ring.Warps * 32, KernelCounts.Of(ring.Depth), epilogue) with
+    /// <summary>The variant for one of the depths and what becomes of the products.</summary>
+    public static KernelVariant Variant(int depth, Type epilogue) => KernelVariant.Of(typeof(RowDigitKernel), nameof(Run), RowRing.MaxWarps * 32, KernelCounts.Of(depth), epilogue) with
     {
         CudaOnly = true,
-        MinGroups = RowRing.MaxWarps / ring.Warps,
+        MinGroups = 2,
         DynamicSharedBytes = TensorDecodeKernel.HopperSharedBytes,
     };
 
     /// <summary>All variants.</summary>
     public static IEnumerable<KernelVariant> Variants =>
-        from ring in Rings
+        from depth in Depths
         from epilogue in LinearKernel.AllEpilogues
-        select Variant(ring, epilogue);
+        select Variant(depth, epilogue);
 
     /// <summary>16-byte units of a group's shared memory for a row of <paramref name="stages"/> stages and <paramref name="eights"/> times eight weight rows.</summary>
     public static int Units(int depth, int warps, int stages, int eights) => DigitMemory.Of(depth * 8 * Q4_KDigits.Units, warps, stages * Q4_KDigits.Octs, eights).Total;
@@ -45,27 +45,28 @@ internal static class RowDigitKernel
         int lane = Group.IdxX & 31, warp = Group.IdxX >> 5, warps = Group.DimX >> 5;
         ulong policy = Loads.EvictFirst();
         int firstEight = args.FirstShare, eights = args.Shares;
-        EpilogueTerms terms = default;
-        if (Group.IdxX < eights * 4) terms = Ahead(epilogue, firstEight, Group.IdxX);
         var places = DigitMemory.Of(RingUnits<TDepth>(), warps, args.RowStages * Q4_KDigits.Octs, eights);
-        var rows = memory.Cast<long>();
-        for (int i = Group.IdxX; i < eights * 8; i += Group.DimX)
-        {
-            // rows 0 to 3 and 4 to 7 of eight are slots that end in one thread
-            int whole = firstEight + (i >> 3), tile = whole >> 1, own = (whole & 1) * 4 + (i & 3) + (i >> 2 & 1) * 8;
-            rows[places.Rows * 2 + i] = WeightRing.Address(args, epilogue.Matrix(tile, own)) + epilogue.Row(tile, own) * (2L * args.RowUnits);
-        }
-        Group.Barrier();
-
-        var input = InputParts.Of(args, DigitMemory.Blocks(args.RowStages * Q4_KDigits.Octs));
-        InputParts.Expect(memory, args, input, places.Squares);
         int stepEights = warps / args.RowStages, stepStages = warps - stepEights * args.RowStages;
         int eight = warp / args.RowStages, stage = warp - eight * args.RowStages, last = (args.RowUnits >> 3) / Q4_KDigits.Units;
         int ring = warp * RingUnits<TDepth>(), end = ring + RingUnits<TDepth>();
         var next = new DigitCursor { Eight = eight, Stage = stage };
         // in loops that are not unrolled: instructions that have not been met before come from memory
         int early = ring + args.EarlyStages * 8 * Q4_KDigits.Units;
-        for (int at = ring; at < early; at += 8 * Q4_KDigits.Units) next = AskNext(memory, at, next, args, places, eights, stepEights, stepStages, last, lane, policy);
+        for (int at = ring; at < early; at += 8 * Q4_KDigits.Units)
+        {
+            // their rows are not in the table yet, for which all would wait
+            if (next.Eight < eights) Ask(memory, at, Row(args, epilogue, firstEight + next.Eight, lane >> 2), next, args, last, lane, policy);
+            TensorOps.Commit();
+            next = Step(next, args, stepEights, stepStages);
+        }
+        // what else need not wait, behind the weights, for which the memory has been idle
+        var rows = memory.Cast<long>();
+        for (int i = Group.IdxX; i < eights * 8; i += Group.DimX) rows[places.Rows * 2 + i] = Row(args, epilogue, firstEight + (i >> 3), i & 7);
+        Group.Barrier();
+        var input = InputParts.Of(args, DigitMemory.Blocks(args.RowStages * Q4_KDigits.Octs));
+        InputParts.Expect(memory, args, input, places.Squares);
+        EpilogueTerms terms = default;
+        if (Group.IdxX < eights * 4) terms = Ahead(epilogue, firstEight, Group.IdxX);
         var results = memory.Cast<float>();
         for (int i = Group.IdxX; i < eights * 8 * warps; i += Group.DimX) results[places.Products * 4 + i] = 0f;
 
@@ -128,6 +129,14 @@ internal static class RowDigitKernel
         return epilogue.Ahead(part >> 1, (part & 1) * 4 + (i & 3), 0);
     }
 
+    // The address of row `i` of eight, of which 0 to 3 and 4 to 7 are slots that end in one thread.
+    private static long Row<TEpilogue>(LinearArgs args, TEpilogue epilogue, int eight, int i)
+        where TEpilogue : struct, ILinearEpilogue
+    {
+        int tile = eight >> 1, own = (eight & 1) * 4 + (i & 3) + (i >> 2) * 8;
+        return WeightRing.Address(args, epilogue.Matrix(tile, own)) + epilogue.Row(tile, own) * (2L * args.RowUnits);
+    }
+
     private static int RingUnits<TDepth>()
         where TDepth : struct, IKernelCount => TDepth.Value * 8 * Q4_KDigits.Units;
 
@@ -154,16 +163,16 @@ internal static class RowDigitKernel
     // Asks for the cursor's stage, if the group has it, and moves the cursor on. Always ends a group of copies.
     private static DigitCursor AskNext(ArrayView<U4> memory, int at, DigitCursor next, LinearArgs args, DigitMemory places, int eights, int stepEights, int stepStages, int last, int lane, ulong policy)
     {
-        if (next.Eight < eights) Ask(memory, at, next, args, places, last, lane, policy);
+        if (next.Eight < eights) Ask(memory, at, memory.Cast<long>()[places.Rows * 2 + next.Eight * 8 + (lane >> 2)], next, args, last, lane, policy);
         TensorOps.Commit();
         return Step(next, args, stepEights, stepStages);
     }
 
     // Starts the copies of the cursor's stage: each lane copies every fourth unit of one of its rows.
-    private static void Ask(ArrayView<U4> memory, int at, DigitCursor cursor, LinearArgs args, DigitMemory places, int last, int lane, ulong policy)
+    private static void Ask(ArrayView<U4> memory, int at, long row, DigitCursor cursor, LinearArgs args, int last, int lane, ulong policy)
     {
         int target = at + (lane >> 2) * Q4_KDigits.Units + (lane & 3);
-        long source = memory.Cast<long>()[places.Rows * 2 + cursor.Eight * 8 + (lane >> 2)] + (cursor.Stage * Q4_KDigits.Units + (lane & 3)) * 16;
+        long source = row + (cursor.Stage * Q4_KDigits.Units + (lane & 3)) * 16;
         if (cursor.Stage < last)
         {
             for (int i = 0; i < Q4_KDigits.Units + 3 >> 2; i++)

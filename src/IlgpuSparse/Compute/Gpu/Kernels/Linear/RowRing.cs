@@ -1,10 +1,8 @@
 namespace IlgpuSparse.Compute.Gpu.Kernels.Linear;
 
-/// <summary>Where the weights of a product of one row lie between memory and multiplication.</summary>
-/// <param name="Warps">Warps a group, each with a ring of its own.</param>
-/// <param name="Depth">Stages of a ring.</param>
-internal readonly record struct RowRing(int Warps, int Depth)
+/// <summary>Rings in which the weights of a product of one row lie between memory and multiplication: each warp of a group has its own, of as many stages as is said to be its depth.</summary>
+internal static class RowRing
 {
-    /// <summary>Most warps a group.</summary>
-    public const int MaxWarps = 16;
+    /// <summary>Most warps a group, and how many it has on CUDA: two of whose registers a multiprocessor has enough for.</summary>
+    public const int MaxWarps = 8;
 }

@@ -16,19 +16,19 @@ namespace IlgpuSparse.Compute.Gpu.Kernels.Linear;
 internal static class RowStreamKernel
 {
     /// <summary>
-    /// Rings for weights of <paramref name="format"/>, the best first: the more under way, the longer the memory is at work while one kernel ends and the activations of the next are awaited and prepared. Codes of Q8_0 take several instructions
-    /// each, of which a warp's wait for each other. The others leave room for another kernel's groups, or find room on devices that have less.
+    /// Depths of rings (<see cref="RowRing"/>) for weights of <paramref name="format"/>, the best first: the more under way, the longer the memory is at work while one kernel ends and the activations of the next are awaited and prepared. Why Q8_0 takes
+    /// longer with more is not known. The others leave room for another kernel's groups, or find room on devices that have less.
     /// </summary>
-    public static RowRing[] Rings(WeightFormat format) => format == WeightFormat.Q8_0 ? [new(16, 4), new(8, 5), new(8, 3)] : [new(8, 8), new(8, 4)];
+    public static int[] Depths(WeightFormat format) => format == WeightFormat.Q8_0 ? [4, 3] : [8, 4];
 
-    /// <summary>The variant for a weight format, one of its rings and what becomes of the products.</summary>
-    public static KernelVariant Variant(WeightFormat format, RowRing ring, Type epilogue)
+    /// <summary>The variant for a weight format, one of its depths and what becomes of the products.</summary>
+    public static KernelVariant Variant(WeightFormat format, int depth, Type epilogue)
     {
         var codec = StreamCodec.Of(format) ?? throw new ArgumentOutOfRangeException(nameof(format), format, "no codec");
-        return KernelVariant.Of(typeof(RowStreamKernel), nameof(Run), ring.Warps * 32, codec.Type, KernelCounts.Of(ring.Depth), epilogue) with
+        return KernelVariant.Of(typeof(RowStreamKernel), nameof(Run), RowRing.MaxWarps * 32, codec.Type, KernelCounts.Of(depth), epilogue) with
         {
             CudaOnly = true,
-            MinGroups = RowRing.MaxWarps / ring.Warps,
+            MinGroups = 2,
             DynamicSharedBytes = TensorDecodeKernel.HopperSharedBytes,
         };
     }
@@ -37,9 +37,9 @@ internal static class RowStreamKernel
     public static IEnumerable<KernelVariant> Variants =>
         from format in Enum.GetValues<WeightFormat>()
         where StreamCodec.Of(format) is not null
-        from ring in Rings(format)
+        from depth in Depths(format)
         from epilogue in LinearKernel.AllEpilogues
-        select Variant(format, ring, epilogue);
+        select Variant(format, depth, epilogue);
 
     /// <summary>Grid of any number of groups; a multiple of 32 threads each. <see cref="LinearArgs.RowStages"/> are stages of this kernel, and <typeparamref name="TDepth"/> is how many of them a warp has under way.</summary>
     public static void Run<TCodec, TDepth, TEpilogue>(LinearArgs args, TEpilogue epilogue)
@@ -54,16 +54,17 @@ internal static class RowStreamKernel
         ulong policy = Loads.EvictFirst();
         int firstPair = args.FirstShare, pairs = args.Shares;
         var places = StreamMemory.Of(TDepth.Value, warps, TCodec.Units, args.RowStages, TCodec.Quads, pairs);
-        EpilogueTerms terms = default;
-        if (Group.IdxX < pairs) terms = epilogue.Ahead(firstPair + Group.IdxX >> 3, firstPair + Group.IdxX & 7, 0);
-        var input = InputParts.Of(args, args.RowStages * (TCodec.Quads / 64));
-        InputParts.Expect(memory, args, input, places.Squares);
         int stages = pairs * args.RowStages, from = stages * warp / warps, to = stages * (warp + 1) / warps;
         int pair = from / args.RowStages, stage = from - pair * args.RowStages, start = stage;
         var next = Locate(new StreamCursor { Left = to - from, Pair = firstPair + pair, Stage = stage }, args, epilogue);
         int ring = warp * TDepth.Value * 2 * TCodec.Units, end = ring + TDepth.Value * 2 * TCodec.Units, early = ring + args.EarlyStages * 2 * TCodec.Units;
         // in loops that are not unrolled: instructions that have not been met before come from memory
         for (int at = ring; at < early; at += 2 * TCodec.Units) next = Ask<TCodec, TEpilogue>(memory, at, next, args, epilogue, lane, policy);
+        // what else need not wait, behind the weights, for which the memory has been idle
+        var input = InputParts.Of(args, args.RowStages * (TCodec.Quads / 64));
+        InputParts.Expect(memory, args, input, places.Squares);
+        EpilogueTerms terms = default;
+        if (Group.IdxX < pairs) terms = epilogue.Ahead(firstPair + Group.IdxX >> 3, firstPair + Group.IdxX & 7, 0);
 
         DependentLaunch.AwaitEarlier();
         InputParts.Bring(memory, args, input, places.X + input.First * 64, places.Squares);
