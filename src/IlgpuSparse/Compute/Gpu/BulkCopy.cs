@@ -8,7 +8,7 @@ namespace IlgpuSparse.Compute.Gpu;
 
 /// <summary>
 /// Copies from device to shared memory by the copy engine (<c>cp.async.bulk</c>, compute capability 9.0), which count as arrived at a barrier word in shared memory. Loads and <c>cp.async</c> of a multiprocessor come in the order in
-/// which they were asked for; these stand in no line behind them.
+/// which they were asked for; these stand in no line behind them. And requests to the second-level cache by the same engine, one for what lies together (<see cref="Ahead"/>).
 /// </summary>
 /// <remarks>
 /// One thread makes the barrier, says how many bytes come and starts the copies; all ask for <see cref="IsDone"/> behind a warp or group barrier. Addresses and lengths are multiples of 16. On the CPU accelerator the word counts the bytes.
@@ -36,6 +36,10 @@ internal static unsafe partial class BulkCopy
         Unsafe.CopyBlockUnaligned(ref Unsafe.As<U4, byte>(ref shared), ref Unsafe.As<F4, byte>(ref source), (uint)bytes);
         Interlocked.Add(ref barrier, unchecked((ulong)-bytes));
     }
+
+    /// <summary>Has the second-level cache bring what is read soon.</summary>
+    [IntrinsicImplementation, PtxOp("cp.async.bulk.prefetch.L2.global [$g0], $1;")]
+    public static void Ahead(ref uint source, int bytes) { }
 
     /// <summary>1 when all bytes have come and may be read; waits a while for that.</summary>
     [IntrinsicImplementation, PtxOp("{ .reg .pred done; setp.eq.u32 done, 0, 0; mbarrier.try_wait.parity.shared.b64 done, [$s0], 0; selp.b32 $r, 1, 0, done; }")]

@@ -11,6 +11,10 @@ internal static class Ptx
     [IntrinsicImplementation, PtxOp("rsqrt.approx.ftz.f32 $r, $0;", Portable = nameof(RsqrtPortable))]
     public static float Rsqrt(float x) => RsqrtPortable(x);
 
+    /// <summary>a · b, rounded whatever follows: never fused with an addition, in one kernel and not in another.</summary>
+    [IntrinsicImplementation, PtxOp("mul.rn.f32 $r, $0, $1;", Portable = nameof(ProductPortable))]
+    public static float Product(float a, float b) => ProductPortable(a, b);
+
     /// <summary>The half-precision number in the low 16 bits.</summary>
     [IntrinsicImplementation, PtxOp("{ .reg .b16 hl, hh; mov.b32 {hl, hh}, $0; cvt.f32.f16 $r, hl; }", Portable = nameof(HalfLowPortable))]
     public static float HalfLow(uint packed) => HalfLowPortable(packed);
@@ -24,6 +28,8 @@ internal static class Ptx
 
     /// <summary>The bfloat16 number in the high 16 bits.</summary>
     public static float BrainHigh(uint packed) => Interop.IntAsFloat(packed & 0xffff0000u);
+
+    private static float ProductPortable(float a, float b) => a * b;
 
     private static float RsqrtPortable(float x) => 1f / XMath.Sqrt(x);
 

@@ -3,7 +3,7 @@ namespace IlgpuSparse.Compute.Gpu.Kernels.Fused;
 /// <summary>Sizes of a launch of <see cref="FusedStepKernel"/>.</summary>
 internal struct FusedArgs
 {
-    /// <summary>Room for tokens that a group attends to, see <see cref="FusedLayout.ListRoom"/>.</summary>
+    /// <summary>Room for tokens that a group attends to, see <see cref="ClusterShares.Room"/>.</summary>
     public int ListRoom;
 
     /// <summary>Units of 16 bytes behind the list.</summary>

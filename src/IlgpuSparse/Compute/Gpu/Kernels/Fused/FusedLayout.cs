@@ -18,9 +18,6 @@ internal static class FusedLayout
     /// <summary>Where the list begins, behind the open tokens.</summary>
     public const int List = Counts + (MaxOpen + SetFilter.OpenPadding) / 2;
 
-    /// <summary>Tokens of a set of <paramref name="budget"/> that one of so many groups attends to, at most, rounded up to whole tiles.</summary>
-    public static int ListRoom(int budget, int groups) => ((budget + 15 >> 4) + groups - 1) / groups << 4;
-
     /// <summary>Units of scores and bits of a slice.</summary>
     public static int ScoreUnits(int slice, int warps)
     {

@@ -33,7 +33,7 @@ internal readonly record struct FusedPlan(int Clusters, int Span, int Most, int 
     /// <summary>The launch's sizes of shared memory.</summary>
     public FusedArgs Args(int groups, int unit, int headDim, DecodeTuning tuning) => new()
     {
-        ListRoom = FusedLayout.ListRoom(Most, groups),
+        ListRoom = ClusterShares.Room(Most, groups),
         WorkUnits = Math.Max(TensorDecodeKernel.SharedBytes(headDim, tuning.Warps, tuning.Stages) / 16, FusedLayout.ScoreUnits(Slice(groups, unit), tuning.Warps)),
     };
 

@@ -109,7 +109,8 @@ internal static class FusedStepKernel
         }
         var slice = SetSlice.Of(range, unit, TCluster.Value);
         var queries = QuerySet.Of(labels, score, row, set);
-        AskForLabels(labels, queries, slice.Start, slice.End, unit);
+        // as far as the loop that scores them does not ask for them itself
+        LabelWords.Ahead(labels, row * labels.MaxBlocks, queries.KvHead, slice.Start, Math.Min(slice.Start + LabelWords.StepsAhead * unit * (Group.DimX >> 5), slice.End));
         AskForQueries<THead>(q, attention, score, queries);
         DependentLaunch.AwaitEarlier();
         // Not before: the steps behind the next one would start as well, and take each other's places.
@@ -135,9 +136,7 @@ internal static class FusedStepKernel
         place.Splits = TCluster.Value;
         place.Set = (int)number;
         place.KvHead = queries.KvHead;
-        int budget = known[0], tiles = (budget + TensorDecodeKernel.TileTokens - 1) >> 4;
-        place.Begin = tiles * Grid.IdxX / TCluster.Value;
-        place.End = tiles * (Grid.IdxX + 1) / TCluster.Value;
+        int budget = known[0];
         ClusterSelect selection;
         selection.Number = number;
         selection.Budget = budget;
@@ -148,11 +147,9 @@ internal static class FusedStepKernel
         selection.KvHead = queries.KvHead;
         selection.Ahead = TPipeline.Stages * TensorDecodeKernel.TileTokens << TPipeline.WarpShift;
         selection.Own.List = list;
-        selection.Own.Indices = select.Indices;
-        selection.Own.Output = number * select.SetCapacity;
         selection.Own.Before = 0;
-        selection.Own.First = place.Begin << 4;
-        selection.Own.Count = Math.Min(budget, place.End << 4) - selection.Own.First;
+        selection.Own.First = ClusterShares.First<TCluster>(Grid.IdxX, budget);
+        selection.Own.Count = ClusterShares.First<TCluster>(Grid.IdxX + 1, budget) - selection.Own.First;
         var masks = work.SubView(slice.Length >> 2, args.WorkUnits - (slice.Length >> 2)).Cast<uint>();
         selection.Run<TCluster, THead>(select, range, cache, attention, counts, open, scores, masks, totals, args.KeepsScores);
 
@@ -161,13 +158,17 @@ internal static class FusedStepKernel
         cache.Tokens = list.SubView(0, selection.Own.Count);
         TensorDecodeKernel.Attend<TElement, THead, TPipeline, ListedTokens, PreparedQueries>(work, cache, default, q, prepared, attention, ListedTokens.Range(cache, attention, row, set), set, place);
         ClusterMerge.Run<THead, TPipeline, TCluster>(work.Cast<float>(), counts.Cast<float>(), y, attention, place);
+        Tell<TCluster>(select, list, known[0]);
     }
 
-    // The group's first labels on their way from memory, as far as the loop that scores them does not ask for them itself.
-    private static void AskForLabels(LabelView labels, QuerySet queries, int start, int end, int unit)
+    // The group's part of the set to memory, for others than this kernel. Last: before, all would wait for it whenever they wait for each other.
+    private static void Tell<TCluster>(SelectView select, ArrayView<int> list, int budget)
+        where TCluster : struct, IKernelCount
     {
-        end = Math.Min(start + LabelWords.StepsAhead * unit * (Group.DimX >> 5), end);
-        for (int part = Group.IdxX; start + (part >> 1) * LabelLayer.TileTokens < end; part += Group.DimX) LabelWords.Ahead(labels, queries.Row * labels.MaxBlocks, queries.KvHead, start, end, part);
+        int first = ClusterShares.First<TCluster>(Grid.IdxX, budget), count = ClusterShares.First<TCluster>(Grid.IdxX + 1, budget) - first;
+        long number = (long)Grid.IdxZ * Grid.DimY + Grid.IdxY;
+        for (int i = Group.IdxX; i < count; i += Group.DimX) select.Indices[number * select.SetCapacity + first + i] = list[i];
+        if ((Grid.IdxX | Group.IdxX) == 0) select.Counts[number] = budget;
     }
 
     private static void AskForQueries<THead>(ArrayView<float> q, AttentionArgs attention, ScoreView score, QuerySet queries)

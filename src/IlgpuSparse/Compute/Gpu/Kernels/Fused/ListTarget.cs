@@ -3,17 +3,11 @@ using IlgpuSparse.Compute.Gpu.Kernels.Selection;
 
 namespace IlgpuSparse.Compute.Gpu.Kernels.Fused;
 
-/// <summary>The part of a set's tokens that a group of a cluster attends to: in shared memory, and for others in memory.</summary>
+/// <summary>The part of a set's tokens that a group of a cluster attends to.</summary>
 internal struct ListTarget : IRankTarget
 {
     /// <summary>The group's tokens.</summary>
     public ArrayView<int> List;
-
-    /// <summary>Those of all sets.</summary>
-    public ArrayView<int> Indices;
-
-    /// <summary>Where the set's begin in <see cref="Indices"/>.</summary>
-    public long Output;
 
     /// <summary>Tokens of the set that come before the open ones.</summary>
     public int Before;
@@ -26,11 +20,7 @@ internal struct ListTarget : IRankTarget
 
     public readonly void Put(int rank, ulong entry)
     {
-        int place = Before + rank, own = place - First, token = (int)~(uint)entry;
-        if ((own | (Count - 1 - own)) >= 0)
-        {
-            List[own] = token;
-            Indices[Output + place] = token;
-        }
+        int own = Before + rank - First;
+        if ((own | (Count - 1 - own)) >= 0) List[own] = (int)~(uint)entry;
     }
 }

@@ -11,10 +11,10 @@ internal struct FilterBounds
     /// <summary>Number of the bin.</summary>
     public int Bin;
 
-    /// <summary>The least score in the bins before it; not a number for the first.</summary>
+    /// <summary>The greatest score that is in no bin before it; not a number for the first.</summary>
     public float High;
 
-    /// <summary>The least score in it or before it; of no use for the last, where what is not a number is too.</summary>
+    /// <summary>The greatest score that is neither in it nor before it; of no use for the last, where what is not a number is too.</summary>
     public float Low;
 
     /// <summary>The bounds of <paramref name="bin"/>, where <paramref name="inverse"/> is one over the spread. The whole warp calls, and each lane learns them.</summary>
@@ -29,15 +29,15 @@ internal struct FilterBounds
         uint before = GroupScan.WarpSum(ScoreBins.Of(score, inverse) < bin + half ? 1u << (8 * half) : 0u);
         FilterBounds bounds;
         bounds.Bin = bin;
-        bounds.High = Least(bin, inverse, high, before & 0xffu);
-        bounds.Low = Least(bin + 1, inverse, low, before >> 8);
+        bounds.High = Greatest(bin, inverse, high, before & 0xffu);
+        bounds.Low = Greatest(bin + 1, inverse, low, before >> 8);
         return bounds;
     }
 
-    // The least score in the bins before `bin`, if it is among the tried keys from `first` on: the last `before` of them are.
-    private static float Least(int bin, float inverse, uint first, uint before)
+    // The greatest score that is in no bin before `bin`, if it is among the tried keys from `first` on: the last `before` of them are in one.
+    private static float Greatest(int bin, float inverse, uint first, uint before)
     {
-        if (before - 1u < Tried - 1u) return SortableKey.Score(first + Tried - before);
+        if (before - 1u < Tried - 1u) return SortableKey.Score(first + Tried - 1u - before);
         uint not = 0u;
         // one, in a form that the compiler does not see through: it would unroll the loop
         int one = Math.Min(1, Group.DimX);
@@ -46,6 +46,6 @@ internal struct FilterBounds
             uint with = not | (1u << n);
             not = ScoreBins.Of(SortableKey.Score(with), inverse) < bin ? not : with;
         }
-        return SortableKey.Score(not + 1u);
+        return SortableKey.Score(not);
     }
 }

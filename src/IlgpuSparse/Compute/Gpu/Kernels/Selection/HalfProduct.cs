@@ -15,6 +15,8 @@ internal readonly struct HalfProduct : ILabelProduct
 
     public static int Beside => 1;
 
+    public static bool Single => false;
+
     public static void Prepare<TWords>(LabelView labels, ScoreView score, QuerySet set, ArrayView<float> queries, ArrayView<U2> fragments, ArrayView<float> factors, ArrayView<float> summands, ArrayView<float> spreads)
         where TWords : struct, IKernelCount
     {
@@ -57,13 +59,6 @@ internal readonly struct HalfProduct : ILabelProduct
         result.Z = (high.X + high.Y) * factor;
         result.W = (high.Z + high.W) * factor;
         return result;
-    }
-
-    public static void MultiplyOwn<TWords>(U4[] words, int first, U2[] query, float factor, float[] best, int at)
-        where TWords : struct, IKernelCount
-    {
-        var scores = Multiply<TWords>(words, first, query, factor);
-        best[at] = LabelProduct.Own(scores.X, scores.Y, scores.Z, scores.W);
     }
 
     // One query a warp, scaled, with what makes scores of the products.

@@ -26,12 +26,17 @@ internal readonly struct IntegerProduct<TBits> : ILabelProduct
 
     public static int Beside => 1;
 
+    public static bool Single => false;
+
     public static void Prepare<TWords>(LabelView labels, ScoreView score, QuerySet set, ArrayView<float> queries, ArrayView<U2> fragments, ArrayView<float> factors, ArrayView<float> summands, ArrayView<float> spreads)
         where TWords : struct, IKernelCount
-        => Prepare<TWords>(labels, score, set, queries, fragments, factors, summands, spreads, false);
+        => Prepare<TWords>(labels, score, set, queries, fragments, factors, summands, spreads, false, false);
 
-    /// <summary>As <see cref="ILabelProduct.Prepare"/>; <paramref name="narrow"/> for <see cref="NarrowProduct{TBits}"/>, whose lanes 2 and 3 hold another token's words than lanes 0 and 1: what meets them are columns of their own.</summary>
-    public static void Prepare<TWords>(LabelView labels, ScoreView score, QuerySet set, ArrayView<float> queries, ArrayView<U2> fragments, ArrayView<float> factors, ArrayView<float> summands, ArrayView<float> spreads, bool narrow)
+    /// <summary>
+    /// As <see cref="ILabelProduct.Prepare"/>; <paramref name="single"/> for <see cref="SingleProduct{TBits}"/>, <paramref name="narrow"/> as well for <see cref="NarrowProduct{TBits}"/>, whose lanes 2 and 3 hold another token's words than lanes 0
+    /// and 1: what meets them are columns of their own.
+    /// </summary>
+    public static void Prepare<TWords>(LabelView labels, ScoreView score, QuerySet set, ArrayView<float> queries, ArrayView<U2> fragments, ArrayView<float> factors, ArrayView<float> summands, ArrayView<float> spreads, bool single, bool narrow)
         where TWords : struct, IKernelCount
     {
         int warps = Group.DimX >> 5, lane = Group.IdxX & 31;
@@ -39,16 +44,16 @@ internal readonly struct IntegerProduct<TBits> : ILabelProduct
             Round(labels, score, set, slot, lane, queries, factors, summands, spreads);
         Group.Barrier();
 
-        int products = (TWords.Value << TBits.ByteShift) + 1 >> 1;
-        for (int i = Group.IdxX; i < set.Tiles * products * 64; i += Group.DimX)
+        int products = (TWords.Value << TBits.ByteShift) + 1 >> 1, shiftOfUnit = single ? 5 : 6;
+        for (int i = Group.IdxX; i < set.Tiles * products << shiftOfUnit; i += Group.DimX)
         {
-            int unit = i >> 6, tile = set.Tiles == 1 ? 0 : unit / products, register = 2 * (unit - tile * products);
+            int unit = i >> shiftOfUnit, tile = set.Tiles == 1 ? 0 : unit / products, register = 2 * (unit - tile * products);
             int column = (i & 31) >> 2, word = i & 3;
             // the other token's words meet what words meet that the label does not have: zeros
             if (narrow) word = word >> 1 == column >> 2 ? word & 1 : labels.Words;
-            int query = (tile * ScoreKernel.TileHeads + (column >> 1)) * ScoreKernel.MaxChannels;
+            int query = single ? 0 : (tile * ScoreKernel.TileHeads + (column >> 1)) * ScoreKernel.MaxChannels;
             // bytes 3 and 2, then 1 and 0
-            int shift = ((i & 32) == 0 ? 24 : 8) - 8 * (column & 1);
+            int shift = single ? 24 - 8 * (column & 3) : ((i & 32) == 0 ? 24 : 8) - 8 * (column & 1);
             fragments[i] = new U2
             {
                 X = Bytes(labels, queries, query, word + 4 * (register >> TBits.ByteShift), register & (1 << TBits.ByteShift) - 1, shift),
@@ -65,7 +70,7 @@ internal readonly struct IntegerProduct<TBits> : ILabelProduct
     public static F4 Multiply<TWords>(U4[] words, int first, U2[] query, float factor)
         where TWords : struct, IKernelCount
     {
-        var p = Products<TWords>(words, first, query);
+        var p = Products<TWords>(words, first, query, false);
         F4 result;
         result.X = Score(Joined(p.Low.X, p.Low.Y), Joined(p.LowRest.X, p.LowRest.Y), factor);
         result.Y = Score(Joined(p.Low.Z, p.Low.W), Joined(p.LowRest.Z, p.LowRest.W), factor);
@@ -74,23 +79,14 @@ internal readonly struct IntegerProduct<TBits> : ILabelProduct
         return result;
     }
 
-    public static void MultiplyOwn<TWords>(U4[] words, int first, U2[] query, float factor, float[] best, int at)
-        where TWords : struct, IKernelCount
-    {
-        // joined before one is chosen: multiplications go to other units than choices
-        var p = Products<TWords>(words, first, query);
-        best[at] = Score(LabelProduct.Own(Joined(p.Low.X, p.Low.Y), Joined(p.Low.Z, p.Low.W), Joined(p.High.X, p.High.Y), Joined(p.High.Z, p.High.W)),
-            LabelProduct.Own(Joined(p.LowRest.X, p.LowRest.Y), Joined(p.LowRest.Z, p.LowRest.W), Joined(p.HighRest.X, p.HighRest.Y), Joined(p.HighRest.Z, p.HighRest.W)), factor);
-    }
-
     /// <summary>The sums of two bytes of a query: at most 128 channels of 255 times 128, no overflow.</summary>
     public static int Joined(int upper, int lower) => upper * 256 + lower;
 
-    /// <summary>The score of the sums of a query's upper and lower bytes.</summary>
-    public static float Score(int upper, int lower, float factor) => upper * (65536f * factor) + lower * factor;
+    // The score of the sums of a query's upper and lower bytes.
+    private static float Score(int upper, int lower, float factor) => upper * (65536f * factor) + lower * factor;
 
-    /// <summary>Sums of products of a lane's words from <paramref name="first"/> on and the queries.</summary>
-    public static IntegerProducts Products<TWords>(U4[] words, int first, U2[] query)
+    /// <summary>Sums of products of a lane's words from <paramref name="first"/> on and the queries; of a <paramref name="single"/> query all four bytes are columns of one product, and there are no <see cref="IntegerProducts.LowRest"/> and <see cref="IntegerProducts.HighRest"/>.</summary>
+    public static IntegerProducts Products<TWords>(U4[] words, int first, U2[] query, bool single)
         where TWords : struct, IKernelCount
     {
         var sums = new IntegerProducts();
@@ -110,10 +106,14 @@ internal readonly struct IntegerProduct<TBits> : ILabelProduct
                     highRows.Z = Codes(b.Z, right);
                     highRows.W = Codes(b.W, right);
                 }
-                sums.Low = TensorCore.Multiply(lowRows, query[2 * m], sums.Low);
-                sums.High = TensorCore.Multiply(highRows, query[2 * m], sums.High);
-                sums.LowRest = TensorCore.Multiply(lowRows, query[2 * m + 1], sums.LowRest);
-                sums.HighRest = TensorCore.Multiply(highRows, query[2 * m + 1], sums.HighRest);
+                int part = single ? m : 2 * m;
+                sums.Low = TensorCore.Multiply(lowRows, query[part], sums.Low);
+                sums.High = TensorCore.Multiply(highRows, query[part], sums.High);
+                if (!single)
+                {
+                    sums.LowRest = TensorCore.Multiply(lowRows, query[part + 1], sums.LowRest);
+                    sums.HighRest = TensorCore.Multiply(highRows, query[part + 1], sums.HighRest);
+                }
             }
         }
         return sums;

@@ -74,7 +74,12 @@ internal static class LabelProduct
     {
         for (int u = 0; u < TUnits.Slots; u++)
         {
-            if (u < TUnits.Value) TProduct.MultiplyOwn<TWords>(words, u * TWords.Value, query, factor, best, u * TProduct.Beside);
+            if (u < TUnits.Value)
+            {
+                var scores = TProduct.Multiply<TWords>(words, u * TWords.Value, query, factor);
+                best[u * TProduct.Beside] = TProduct.Single ? scores.X : Own(scores.X, scores.Y, scores.Z, scores.W);
+                if (TProduct.Beside == 2) best[u * 2 + 1] = scores.Y;
+            }
         }
         if (labels.PerToken != 0)
         {
@@ -114,14 +119,6 @@ internal static class LabelProduct
     {
         bool upper = (Group.IdxX & 2) != 0, odd = (Group.IdxX & 1) != 0;
         float even = upper ? z : x, other = upper ? w : y;
-        return odd ? other : even;
-    }
-
-    /// <inheritdoc cref="Own(float, float, float, float)"/>
-    public static int Own(int x, int y, int z, int w)
-    {
-        bool upper = (Group.IdxX & 2) != 0, odd = (Group.IdxX & 1) != 0;
-        int even = upper ? z : x, other = upper ? w : y;
         return odd ? other : even;
     }
 

@@ -58,7 +58,7 @@ internal struct LabelView
 
     /// <summary>Word 0 of token 0 of <paramref name="block"/> and <paramref name="kvHead"/>.</summary>
     /// <remarks>One multiplication of 64 bits: blocks times kv heads are far below 2^31, as whole blocks of labels are in memory.</remarks>
-    public readonly long FirstWord(int block, int kvHead) => (long)(block * KvHeads + kvHead) * (Words * KvLayer.BlockTokens);
+    public readonly long FirstWord(int block, int kvHead) => (long)((ulong)(uint)(block * KvHeads + kvHead) * (uint)(Words * KvLayer.BlockTokens));
 
     /// <summary>Word 0 of <paramref name="token"/> in <paramref name="block"/> and <paramref name="kvHead"/>; the next one is <see cref="LabelLayer.TileTokens"/> behind it.</summary>
     public readonly long FirstWord(int block, int kvHead, int token)

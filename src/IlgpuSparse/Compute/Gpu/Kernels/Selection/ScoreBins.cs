@@ -1,5 +1,4 @@
 using ILGPU;
-using ILGPU.IR.Intrinsics;
 
 namespace IlgpuSparse.Compute.Gpu.Kernels.Selection;
 
@@ -38,7 +37,8 @@ internal static class ScoreBins
     // A bin's number with so many more bits.
     private static int At(float score, float inverse, int shift)
     {
-        float x = Scaled(score, inverse), distance = 1f + Math.Abs(x);
+        // fused with the addition in one kernel and not in another, the same score would have two bins
+        float x = Ptx.Product(score, inverse), distance = 1f + Math.Abs(x);
         // one and more, so that the octave is in the exponent
         int one = One >> (16 - shift), half = Half << shift, octave = Math.Min((int)(Interop.FloatAsInt(distance) >> (16 - shift)), one + half - 1);
         // what is not a number is not zero or more, and farthest
@@ -60,10 +60,6 @@ internal static class ScoreBins
         int bin = Of(SortableKey.Score(key), inverse);
         return key == SortableKey.Forced ? 0 : bin;
     }
-
-    // Rounded whatever follows: fused with the addition in one kernel and not in another, the same score would have two bins.
-    [IntrinsicImplementation, PtxOp("mul.rn.f32 $r, $0, $1;")]
-    private static float Scaled(float score, float inverse) => score * inverse;
 
     /// <summary>Adds a group's histogram to the set's.</summary>
     public static void Flush(ArrayView<uint> bins, SelectScratch scratch, long set)

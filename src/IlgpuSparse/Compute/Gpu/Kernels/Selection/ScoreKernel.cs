@@ -109,7 +109,7 @@ internal static class ScoreKernel
     /// <exception cref="ArgumentException">Narrow for several queries, whose scores lanes share.</exception>
     public static Type Product(LabelFormat format, bool narrow, int tiles) =>
         narrow && tiles != 0 ? throw new ArgumentException($"labels beside each other are for sets of one query, not {tiles} tiles", nameof(tiles))
-        : format == LabelFormat.F16 ? typeof(HalfProduct) : (narrow ? typeof(NarrowProduct<>) : typeof(IntegerProduct<>)).MakeGenericType(LabelBits.Of(format));
+        : format == LabelFormat.F16 ? typeof(HalfProduct) : (narrow ? typeof(NarrowProduct<>) : tiles == 0 ? typeof(SingleProduct<>) : typeof(IntegerProduct<>)).MakeGenericType(LabelBits.Of(format));
 
     public static IEnumerable<KernelVariant> Variants =>
         from format in Enum.GetValues<LabelFormat>()

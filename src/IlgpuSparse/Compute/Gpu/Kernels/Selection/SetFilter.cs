@@ -1,4 +1,5 @@
 using ILGPU;
+using ILGPU.IR.Intrinsics;
 
 namespace IlgpuSparse.Compute.Gpu.Kernels.Selection;
 
@@ -56,11 +57,11 @@ internal static class SetFilter
         long scores = set * select.ScoreCapacity;
         int token = origin + lane * 4;
         // on their way while the bin is found
-        var first = Load<FreshScores>(quads, scores, token, end);
-        var second = Load<FreshScores>(quads, scores, token + WarpStep, end);
+        F4 last = Load<FreshScores>(quads, scores, token + stretch - WarpStep, end), beforeLast = default;
+        if (stretch > WarpStep) beforeLast = Load<FreshScores>(quads, scores, token + stretch - 2 * WarpStep, end);
         ScoreBins.Find(scratch.Bins, set * ScoreBins.Counts, (uint)budget, memory.Word);
         Group.Barrier();
-        var bits = Bits<FreshScores>(range, quads, scores, origin, stretch, end, FilterBounds.Of((int)memory.Word[Bin], inverse), first, second);
+        var bits = Bits<FreshScores>(range, quads, scores, origin, stretch, end, FilterBounds.Of((int)memory.Word[Bin], inverse), last, beforeLast);
         uint kept = bits.Kept, open = bits.Open;
 
         // two counts in one word: a group has at most 16384 of either
@@ -98,33 +99,29 @@ internal static class SetFilter
 
     /// <summary>
     /// Which of a warp's <paramref name="stretch"/> tokens (a multiple of <see cref="WarpStep"/>, at most <see cref="WarpTokens"/>) from <paramref name="origin"/> to before <paramref name="end"/> are kept and which are
-    /// open, by the <paramref name="bounds"/> of the last selected one's bin. Four tokens' scores are number <c>(scores + token) / 4</c> of <paramref name="quads"/>; the lane's <paramref name="first"/> and <paramref name="second"/> are loaded already.
+    /// open, by the <paramref name="bounds"/> of the last selected one's bin. Four tokens' scores are number <c>(scores + token) / 4</c> of <paramref name="quads"/>; the lane's <paramref name="last"/> and the ones <paramref name="before"/> those are loaded already
+    /// where scores are far.
     /// </summary>
-    public static FilterBits Bits<TScores>(VisibleRange range, ArrayView<F4> quads, long scores, int origin, int stretch, int end, FilterBounds bounds, F4 first, F4 second)
+    public static FilterBits Bits<TScores>(VisibleRange range, ArrayView<F4> quads, long scores, int origin, int stretch, int end, FilterBounds bounds, F4 last, F4 before)
         where TScores : struct, IFilterScores
     {
         int token = origin + (Group.IdxX & 31) * 4;
         uint kept = 0, open = 0;
-        for (int start = 0; start < stretch; start += 2 * WarpStep)
+        // from the end on, so that the first token's bit is the lowest
+        for (int start = stretch - WarpStep; start >= 0; start -= WarpStep)
         {
-            var third = Load<TScores>(quads, scores, token + start + 2 * WarpStep, end);
-            var fourth = Load<TScores>(quads, scores, token + start + 3 * WarpStep, end);
-            int shift = start >> 5;
+            var four = TScores.AreFar ? last : Load<TScores>(quads, scores, token + start, end);
+            if (TScores.AreFar)
+            {
+                last = before;
+                before = default;
+                if (start >= 2 * WarpStep) before = Load<TScores>(quads, scores, token + start - 2 * WarpStep, end);
+            }
             // what is not a number is neither, but in the last bin
-            kept |= (Reaching(first, bounds.High) | Reaching(second, bounds.High) << 4) << shift;
-            open |= (Reaching(first, bounds.Low) | Reaching(second, bounds.Low) << 4) << shift;
-            first = third;
-            second = fourth;
+            kept = Append(Append(Append(Append(kept, bounds.High, four.W), bounds.High, four.Z), bounds.High, four.Y), bounds.High, four.X);
+            open = Append(Append(Append(Append(open, bounds.Low, four.W), bounds.Low, four.Z), bounds.Low, four.Y), bounds.Low, four.X);
         }
         return Bits(range, token, origin, stretch, end, bounds.Bin, kept, open);
-    }
-
-    /// <summary>The same where nothing is loaded yet.</summary>
-    public static FilterBits Bits<TScores>(VisibleRange range, ArrayView<F4> quads, long scores, int origin, int stretch, int end, FilterBounds bounds)
-        where TScores : struct, IFilterScores
-    {
-        int token = origin + (Group.IdxX & 31) * 4;
-        return Bits<TScores>(range, quads, scores, origin, stretch, end, bounds, Load<TScores>(quads, scores, token, end), Load<TScores>(quads, scores, token + WarpStep, end));
     }
 
     /// <summary>From bits of a lane's tokens, from <paramref name="token"/> on, in bins before that of the last selected one (<paramref name="kept"/>), and of those and its own (<paramref name="open"/>).</summary>
@@ -143,7 +140,7 @@ internal static class SetFilter
         return bits;
     }
 
-    /// <summary>The four scores from <paramref name="token"/> on, for <see cref="Bits{TScores}(VisibleRange, ArrayView{F4}, long, int, int, int, FilterBounds, F4, F4)"/>; zeros from <paramref name="end"/> on.</summary>
+    /// <summary>The four scores from <paramref name="token"/> on, for <see cref="Bits{TScores}"/>; zeros from <paramref name="end"/> on.</summary>
     public static F4 Load<TScores>(ArrayView<F4> quads, long scores, int token, int end)
         where TScores : struct, IFilterScores
     {
@@ -152,9 +149,9 @@ internal static class SetFilter
         return score;
     }
 
-    // A bit for each of four scores at the bound or above.
-    private static uint Reaching(F4 score, float bound) =>
-        (score.X >= bound ? 1u : 0u) | (score.Y >= bound ? 2u : 0u) | (score.Z >= bound ? 4u : 0u) | (score.W >= bound ? 8u : 0u);
+    // The bits with another one below them: whether a score is greater than a bound. Of a difference the sign alone.
+    [IntrinsicImplementation, PtxOp("{ .reg .f32 d; .reg .b32 e; sub.rn.f32 d, $1, $2; mov.b32 e, d; shf.l.wrap.b32 $r, e, $0, 1; }")]
+    private static uint Append(uint bits, float bound, float score) => bits << 1 | (score > bound ? 1u : 0u);
 
     // Bits of the lane's tokens before `end`, where the lane begins with `first`.
     private static uint BitsBefore(int first, int end)

@@ -40,11 +40,12 @@ internal struct SliceScores
         var spreads = columns.SubView(2 * TTiles.Slots * ScoreKernel.TileHeads, TTiles.Slots * ScoreKernel.TileHeads);
         int kvHead = queries.KvHead, table = queries.Row * labels.MaxBlocks;
         int unit = LabelProduct.Tokens<TProduct, TUnits>(), stride = (Group.DimX >> 5) * unit, token = start + (Group.IdxX >> 5) * unit;
+        int place = LabelWords.Place<TProduct>(labels);
         ulong policy = Loads.EvictFirst();
         var words = new U4[TUnits.Slots * TWords.Slots];
         var following = new U4[TUnits.Slots * TWords.Slots];
         // the first labels are on their way while the queries are prepared
-        if (token < end) LabelWords.Load<TProduct, TWords, TUnits>(labels, labels.BlockTable[table + (token >> KvLayer.BlockShift)], kvHead, token, policy, words);
+        if (token < end) LabelWords.Load<TProduct, TWords, TUnits>(labels, labels.BlockTable[table + (token >> KvLayer.BlockShift)], kvHead, token, place, policy, words);
         TProduct.Prepare<TWords>(labels, score, queries, bins.Cast<float>(), fragments, factors, summands, spreads);
         SliceScores result;
         result.Inverse = 1f;
@@ -68,8 +69,9 @@ internal struct SliceScores
         while (token < end)
         {
             int next = token + stride;
-            if (next < end) LabelWords.Load<TProduct, TWords, TUnits>(labels, labels.BlockTable[table + (next >> KvLayer.BlockShift)], kvHead, next, policy, following);
-            if (TMode.Value == ScoreKernel.InCluster) LabelWords.Ahead(labels, table, kvHead, token + LabelWords.StepsAhead * stride, Math.Min(token + LabelWords.StepsAhead * stride + unit, end), Group.IdxX & 31);
+            if (next < end) LabelWords.Load<TProduct, TWords, TUnits>(labels, labels.BlockTable[table + (next >> KvLayer.BlockShift)], kvHead, next, place, policy, following);
+            // for all warps: most of what is calculated for it is the same
+            if (TMode.Value == ScoreKernel.InCluster && Group.IdxX < 32) LabelWords.Ahead(labels, table, kvHead, token + LabelWords.StepsAhead * stride, Math.Min(token + (LabelWords.StepsAhead + 1) * stride, end));
             Best<TProduct, TWords, TUnits, TTiles>(labels, table, kvHead, token, queries.Tiles, words, query, factor, summand, fragments, factors, summands, best, fours);
             // nearly all tokens are visible, and in by their scores alone: of theirs nothing is asked one by one
             int inside = (token - first) | (end - unit - token);
@@ -151,7 +153,7 @@ internal struct SliceScores
         // of one they would lie in local memory
         var words = new U4[KernelCounts.N1.Slots];
         var fours = new F4[KernelCounts.N1.Slots];
-        LabelWords.Load<TProduct, KernelCounts.N1, KernelCounts.N1>(labels, labels.BlockTable[table + (token >> KvLayer.BlockShift)], kvHead, token, Loads.EvictFirst(), words);
+        LabelWords.Load<TProduct, KernelCounts.N1, KernelCounts.N1>(labels, labels.BlockTable[table + (token >> KvLayer.BlockShift)], kvHead, token, LabelWords.Place<TProduct>(labels), Loads.EvictFirst(), words);
         var query = LabelProduct.Query<TProduct, KernelCounts.N1>(fragments, 0, Group.IdxX & 31);
         Best<TProduct, KernelCounts.N1, KernelCounts.N1, TTiles>(labels, table, kvHead, token, TTiles.Value, words, query, factors[0], summands[0], fragments, factors, summands, best, fours);
     }
