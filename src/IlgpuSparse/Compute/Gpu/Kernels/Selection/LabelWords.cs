@@ -11,7 +11,8 @@ internal static class LabelWords
     /// <summary>Has the second-level cache bring the labels from <paramref name="start"/> to before <paramref name="end"/>: a copy for each cache block, where they lie together. The whole group calls.</summary>
     public static void Ahead(LabelView labels, int table, int kvHead, int start, int end)
     {
-        for (int block = (start >> KvLayer.BlockShift) + Group.IdxX; block << KvLayer.BlockShift < end; block += Group.DimX)
+        // none where a slice is empty, or has no labels so far ahead: a length of nothing or less would be one of four billion
+        for (int block = (start >> KvLayer.BlockShift) + Group.IdxX; Math.Max(start, block << KvLayer.BlockShift) < end; block += Group.DimX)
         {
             int first = Math.Max(start, block << KvLayer.BlockShift), last = Math.Min(end, block + 1 << KvLayer.BlockShift) - 1, tile = (first & (KvLayer.BlockTokens - 1)) >> 4;
             long word = labels.FirstWord(labels.BlockTable[table + block], kvHead) + tile * labels.Words * LabelLayer.TileTokens;
