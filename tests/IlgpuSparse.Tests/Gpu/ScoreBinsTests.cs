@@ -17,23 +17,22 @@ public sealed class ScoreBinsTests(Accelerators accelerators)
     [InlineData(3e-4f)]
     [InlineData(1e-37f)]
     [InlineData(1e30f)]
-    public void LeastScoresBeginBins(float inverse)
+    public void GreatestScoresEndWhatIsBehindABin(float inverse)
     {
         var device = accelerators.Open(GpuKind.CpuAccelerator);
         using var found = device.Accelerator.Allocate1D<float>(ScoreBins.Bins);
         using var lower = device.Accelerator.Allocate1D<float>(ScoreBins.Bins);
         device.Kernels.Load<Action<AcceleratorStream, KernelConfig, ArrayView<float>, ArrayView<float>, int, float>>(KernelVariant.Of(Bounds, 32))(device.Stream, new KernelConfig(1, 32), found.View, lower.View, ScoreBins.Bins, inverse);
         device.Synchronize();
-        float[] least = found.GetAsArray1D();
-        Assert.True(float.IsNaN(least[0]));
-        Assert.Equal(least[1..], lower.GetAsArray1D()[1..]);
+        float[] greatest = found.GetAsArray1D();
+        // no score is above what is not a number: nothing is before the first bin
+        Assert.True(float.IsNaN(greatest[0]));
+        Assert.Equal(greatest[1..], lower.GetAsArray1D()[1..]);
         for (int bin = 1; bin < ScoreBins.Bins; bin++)
         {
-            float score = least[bin], below = MathF.BitDecrement(score);
-            // zeros are one score
-            if (score == 0) below = -float.Epsilon;
-            Assert.True(ScoreBins.Of(score, inverse) < bin, $"{score} at bin {bin}, {inverse}: has bin {ScoreBins.Of(score, inverse)}");
-            Assert.True(ScoreBins.Of(below, inverse) >= bin, $"{below} below {score} at bin {bin}, {inverse}: has bin {ScoreBins.Of(below, inverse)}");
+            float score = greatest[bin], above = MathF.BitIncrement(score);
+            Assert.True(ScoreBins.Of(score, inverse) >= bin, $"{score} at bin {bin}, {inverse}: has bin {ScoreBins.Of(score, inverse)}");
+            Assert.True(ScoreBins.Of(above, inverse) < bin, $"{above} above {score} at bin {bin}, {inverse}: has bin {ScoreBins.Of(above, inverse)}");
         }
     }
 
@@ -52,12 +51,12 @@ public sealed class ScoreBinsTests(Accelerators accelerators)
         foreach (float score in (float[])[float.PositiveInfinity, 1e38f]) Assert.Equal(0, ScoreBins.Code(score, 1e10f));
     }
 
-    private static void Bounds(ArrayView<float> least, ArrayView<float> lower, int bins, float inverse)
+    private static void Bounds(ArrayView<float> greatest, ArrayView<float> lower, int bins, float inverse)
     {
         for (int bin = 0; bin < bins; bin++)
         {
             var bounds = FilterBounds.Of(bin, inverse);
-            if (Group.IdxX == 0) least[bin] = bounds.High;
+            if (Group.IdxX == 0) greatest[bin] = bounds.High;
             if (Group.IdxX == 0 && bin + 1 < bins) lower[bin + 1] = bounds.Low;
         }
     }

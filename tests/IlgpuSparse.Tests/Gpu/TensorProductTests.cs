@@ -266,7 +266,8 @@ public sealed class TensorProductTests(Accelerators accelerators)
         {
             for (int n = 0; n < outputs; n++)
             {
-                double expected = (accumulate ? y[row * outputs + n] : 0) + (bias?.Values[n] ?? 0), before = Math.Abs(expected), size = 0;
+                // what is added to and the bias may nearly cancel: their sum is rounded by their sizes
+                double old = accumulate ? y[row * outputs + n] : 0, shift = bias?.Values[n] ?? 0, expected = old + shift, before = Math.Abs(old) + Math.Abs(shift), size = 0;
                 for (int c = 0; c < columns; c++)
                 {
                     double product = weights.Values[n * columns + c] * x[row * columns + c];
