@@ -37,9 +37,9 @@ internal static unsafe partial class BulkCopy
         Interlocked.Add(ref barrier, unchecked((ulong)-bytes));
     }
 
-    /// <summary>Has the second-level cache bring what is read soon, at least 16 bytes: a device takes a length for unsigned, and the CPU accelerator shows one that is none.</summary>
+    /// <summary>Has the second-level cache bring what is read soon.</summary>
     [IntrinsicImplementation, PtxOp("cp.async.bulk.prefetch.L2.global [$g0], $1;")]
-    public static void Ahead(ref uint source, int bytes) => ArgumentOutOfRangeException.ThrowIfNegativeOrZero(bytes);
+    public static void Ahead(ref uint source, int bytes) { }
 
     /// <summary>1 when all bytes have come and may be read; waits a while for that.</summary>
     [IntrinsicImplementation, PtxOp("{ .reg .pred done; setp.eq.u32 done, 0, 0; mbarrier.try_wait.parity.shared.b64 done, [$s0], 0; selp.b32 $r, 1, 0, done; }")]
