@@ -60,7 +60,7 @@ public sealed class FusedPlanTests
     {
         var plan = Plan(sets, context);
         // a group has a multiprocessor to itself where its scores take more than half of the shared memory, and no place where they take more than all
-        ClusterRoom Fitting(int groups) => FusedPlan.SharedBytes(plan.Args(groups, 128, 128, FusedStepKernel.Tuning)) switch
+        ClusterRoom Fitting(int groups) => FusedPlan.SharedBytes(plan.Args(groups, 128, 128, FusedStepKernel.Tuning), 128, groups) switch
         {
             > FusedStepKernel.MaxSharedBytes => default,
             > 113 * 1024 => Active(groups) with { AtOnce = Active(groups).Alone },
@@ -108,7 +108,7 @@ public sealed class FusedPlanTests
             Assert.True(args.WorkUnits * 16 >= slice * sizeof(float) + parts * 2 * warps * 32 * sizeof(uint), what);
             // as the kernel deals out tiles of 16, if the last group had as many as the others
             int tiles = (plan.Budget + 15) / 16, shared = groups == 1 ? tiles : tiles + tiles / 128 * 4, most = Enumerable.Range(0, groups).Max(rank => (int)((long)shared * (rank + 1) / groups - (long)shared * rank / groups));
-            Assert.True(args.ListRoom == 16 * most && FusedPlan.SharedBytes(args) == 16 * (FusedLayout.List + args.ListRoom / 4 + args.WorkUnits), what);
+            Assert.True(args.ListRoom == 16 * most && FusedPlan.SharedBytes(args, 128, groups) == 16 * (FusedLayout.List(128, groups) + args.ListRoom / 4 + args.WorkUnits), what);
         }
     }
 

@@ -309,21 +309,24 @@ public sealed class KernelCodeTests
         {
             string ptx = KernelCode.Ptx(variant, 9, 0), entry = KernelCode.Entry(ptx);
             Assert.Matches(@"^\.maxntid 256, 1, 1\n\.minnctapersm 2\n\.explicitcluster\n\.reqnctapercluster " + variant.ClusterSize + @", 1, 1\s*\n\{", entry[entry.IndexOf(".maxntid", StringComparison.Ordinal)..].Replace("\r", "", StringComparison.Ordinal));
-            // the histograms are there, the lists are there, both in the rare case of many equal scores, the outputs are there
+            // all groups have begun; and in the rare case of many equal scores these are in memory, and the set is
             string[] waits = [.. Regex.Matches(entry, @"barrier\.cluster\.\S+;").Select(match => match.Value)];
-            Assert.Equal(Enumerable.Repeat<string[]>(["barrier.cluster.arrive.release;", "barrier.cluster.wait.acquire;"], 4).SelectMany(pair => pair), waits);
-            // histograms are read twice of every rank; tokens of either kind are sent, and outputs, with their maxima and sums to every rank
-            Assert.Equal(2 * variant.ClusterSize, Regex.Count(entry, @"mapa\.shared::cluster\.u32 at, \w+, \S+; ld\.shared::cluster\."));
-            Assert.Equal(3 + 2 * variant.ClusterSize, Regex.Count(entry, @"mapa\.shared::cluster\.u32 at, \w+, \S+; st\.shared::cluster\."));
+            Assert.Equal(["barrier.cluster.arrive.relaxed;", .. Enumerable.Repeat<string[]>(["barrier.cluster.wait.acquire;", "barrier.cluster.arrive.release;"], 2).SelectMany(pair => pair), "barrier.cluster.wait.acquire;"], waits);
+            // Nobody reads from another. Counts of two kinds are sent, tokens of two kinds, and outputs, with their maxima and sums to every rank; each kind but the last two has a barrier word of its own.
+            Assert.DoesNotMatch(@"(ld|st)\.shared::cluster", entry);
+            Assert.Equal(5 + 2 * variant.ClusterSize, Regex.Count(entry, @"mapa\.shared::cluster\.u32 at, \w+, \S+; mapa\.shared::cluster\.u32 bar, \w+, \S+; st\.async\.shared::cluster\.mbarrier::complete_tx::bytes\.u(32|64) \[at\], \w+, \[bar\];"));
+            Assert.Equal(4, Regex.Count(entry, @"mbarrier\.init\.shared\.b64 \[\w+\], 1; fence\.mbarrier_init\.release\.cluster;"));
+            Assert.Equal(4, KernelCode.Count(entry, "mbarrier.try_wait.parity.acquire.cluster"));
             // before it waits it reads its position, a factor, places and steps of four channels (the blocks of labels to ask for stand in a loop further down); no labels and no queries
             Assert.Equal(10, Regex.Count(entry[..entry.IndexOf("griddepcontrol.wait;", StringComparison.Ordinal)], @"\sld\.global\."));
             // labels as wide as can be, the first and the next; rings of K and V past the registers
             int units = (int)variant.Method.GetGenericArguments()[1].GetProperty(nameof(IKernelCount.Value))!.GetValue(null)!;
             Assert.Equal(2 * units, KernelCode.Count(ptx, "ld.global.nc.L1::no_allocate.L2::cache_hint.v4.u32"));
             Assert.Matches(@"cp\.async\.cg\.shared\.global\.L2::cache_hint\.L2::128B \[\w+\], \[\w+\], 16, %r\w+, %rd", entry);
-            // nothing but labels comes by way of the read-only cache: K and V of the row's own token are written here, before the first wait, in both formats
+            // nothing but labels comes by way of the read-only cache: K and V of the row's own token are written here, in memory before anything is sent
             Assert.Equal(2 * units, Regex.Count(entry, @"ld\.global\.nc"));
-            Assert.Equal(2, Regex.Count(entry[..entry.IndexOf("barrier.cluster.arrive", StringComparison.Ordinal)], @"ld\.global\.v4\.f32"));
+            Assert.Equal(2, Regex.Count(entry[..entry.IndexOf("fence.acq_rel.cluster;", StringComparison.Ordinal)], @"ld\.global\.v4\.f32"));
+            Assert.InRange(entry.IndexOf("fence.acq_rel.cluster;", StringComparison.Ordinal), 0, entry.IndexOf("st.async", StringComparison.Ordinal));
             Assert.Throws<NotSupportedException>(() => KernelCode.Ptx(variant, 8, 0));
         });
     }

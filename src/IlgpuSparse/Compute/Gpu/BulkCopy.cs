@@ -15,6 +15,9 @@ namespace IlgpuSparse.Compute.Gpu;
 /// </remarks>
 internal static unsafe partial class BulkCopy
 {
+    // what the word is on the CPU accelerator until it is known how many bytes come, of which some may have
+    private const ulong Unsaid = 1ul << 62;
+
     /// <summary>Whether code of <paramref name="backend"/> may have it: compute capability 9.0, and PTX 8.0, which drivers know from CUDA 12.0 on.</summary>
     public static bool IsKnownTo(PTXBackend backend) => backend.Architecture.Major >= 9 && backend.InstructionSet >= CudaInstructionSet.ISA_80;
 
@@ -23,11 +26,11 @@ internal static unsafe partial class BulkCopy
 
     /// <summary>Makes a barrier word for one use.</summary>
     [IntrinsicImplementation, PtxOp("mbarrier.init.shared.b64 [$s0], 1; fence.mbarrier_init.release.cluster;")]
-    public static void Make(ref ulong barrier) => Volatile.Write(ref barrier, ulong.MaxValue);
+    public static void Make(ref ulong barrier) => Volatile.Write(ref barrier, Unsaid);
 
     /// <summary>Says how many bytes of copies that will be started count.</summary>
     [IntrinsicImplementation, PtxOp("mbarrier.arrive.expect_tx.shared.b64 _, [$s0], $1;")]
-    public static void Expect(ref ulong barrier, int bytes) => Volatile.Write(ref barrier, (ulong)bytes);
+    public static void Expect(ref ulong barrier, int bytes) => Interlocked.Add(ref barrier, (ulong)bytes - Unsaid);
 
     /// <summary>Starts a copy.</summary>
     [IntrinsicImplementation, PtxOp("cp.async.bulk.shared::cluster.global.mbarrier::complete_tx::bytes [$s0], [$g1], $2, [$s3];")]
@@ -44,6 +47,16 @@ internal static unsafe partial class BulkCopy
     /// <summary>1 when all bytes have come and may be read; waits a while for that.</summary>
     [IntrinsicImplementation, PtxOp("{ .reg .pred done; setp.eq.u32 done, 0, 0; mbarrier.try_wait.parity.shared.b64 done, [$s0], 0; selp.b32 $r, 1, 0, done; }")]
     public static int IsDone(ref ulong barrier) => Volatile.Read(ref barrier) == 0 ? 1 : 0;
+
+    /// <summary>As <see cref="IsDone"/>, where other groups of a cluster send (<see cref="ThreadCluster.Send{TCluster}(ref int, int, int, ref ulong)"/>).</summary>
+    [IntrinsicImplementation, PtxOp("{ .reg .pred done; setp.eq.u32 done, 0, 0; mbarrier.try_wait.parity.acquire.cluster.shared::cta.b64 done, [$s0], 0; selp.b32 $r, 1, 0, done; }")]
+    public static int IsSent(ref ulong barrier)
+    {
+        if (Volatile.Read(ref barrier) == 0) return 1;
+        // others have to get on with it, on few processors
+        Thread.Sleep(1);
+        return 0;
+    }
 
     /// <summary>Ends the barrier's life: its word may be anything else from here on.</summary>
     [IntrinsicImplementation, PtxOp("mbarrier.inval.shared.b64 [$s0];")]

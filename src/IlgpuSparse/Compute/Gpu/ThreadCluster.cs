@@ -9,8 +9,9 @@ namespace IlgpuSparse.Compute.Gpu;
 /// many groups along the first axis of its grid, which is as long: <c>Grid.IdxX</c> is a group's rank.
 /// </summary>
 /// <remarks>
-/// Memory of another group is named by the same place in the own one. Reached can be dynamic shared memory; a <see cref="Wait"/> has to lie between a write and a read from elsewhere, and one between the last such access
-/// and the end of the kernel. On the CPU accelerator the bodies do the same for the groups that a device runs at once, see <see cref="EmulatedCluster"/>.
+/// Memory of another group is named by the same place in the own one, and can be dynamic shared memory. Groups send (<see cref="Send{TCluster}(ref int, int, int, ref ulong)"/>) once all have begun (<see cref="AwaitBegun"/>), and none ends before all that is sent
+/// to it has come. Nobody reads from another: that would be there and back, behind a barrier of all threads that waits until each one's writes are seen everywhere, in memory too (a <c>release</c> is <c>MEMBAR.ALL.GPU</c>, some half a microsecond).
+/// On the CPU accelerator the bodies do the same for the groups that a device runs at once, see <see cref="EmulatedCluster"/>.
 /// </remarks>
 internal static class ThreadCluster
 {
@@ -38,51 +39,88 @@ internal static class ThreadCluster
         }
     }
 
-    /// <summary>The number at the place of <paramref name="own"/> in group <paramref name="rank"/>.</summary>
-    public static uint Load<TCluster>(ref uint own, int rank) where TCluster : struct, IKernelCount => TCluster.Value == 1 ? own : Load(ref own, rank);
-
-    /// <inheritdoc cref="Load{TCluster}(ref uint, int)"/>
-    public static U2 Load<TCluster>(ref U2 own, int rank) where TCluster : struct, IKernelCount => TCluster.Value == 1 ? own : Load(ref own, rank);
-
-    /// <summary>Writes to the place of <paramref name="own"/> in group <paramref name="rank"/>.</summary>
-    public static void Store<TCluster>(ref int own, int rank, int value) where TCluster : struct, IKernelCount
+    /// <summary>Tells the cluster that this group has begun and that its barrier words are made; all threads call, without waiting. <paramref name="anchor"/>: see <see cref="Sync"/>.</summary>
+    public static void Begin<TCluster>(ref uint anchor) where TCluster : struct, IKernelCount
     {
-        if (TCluster.Value == 1) own = value;
-        else Store(ref own, rank, value);
+        if (TCluster.Value > 1) ArriveAtOnce(ref anchor);
     }
 
-    /// <inheritdoc cref="Store{TCluster}(ref int, int, int)"/>
-    public static void Store<TCluster>(ref ulong own, int rank, ulong value) where TCluster : struct, IKernelCount
+    /// <summary>Waits until all groups have begun. All threads call, before one of them sends.</summary>
+    public static void AwaitBegun<TCluster>() where TCluster : struct, IKernelCount
     {
-        if (TCluster.Value == 1) own = value;
-        else Store(ref own, rank, value);
+        if (TCluster.Value > 1) Wait();
     }
 
-    /// <inheritdoc cref="Store{TCluster}(ref int, int, int)"/>
-    public static void Store<TCluster>(ref float own, int rank, float value) where TCluster : struct, IKernelCount
+    /// <summary>What the thread has written to memory is there for whoever is told later.</summary>
+    public static void Publish<TCluster>() where TCluster : struct, IKernelCount
+    {
+        if (TCluster.Value > 1) Fence();
+    }
+
+    /// <summary>
+    /// Writes to the place of <paramref name="own"/> in group <paramref name="rank"/>, whose <paramref name="barrier"/> counts the bytes (<see cref="BulkCopy"/>): who finds them complete (<see cref="AwaitSent"/>) sees them, and nobody else waits. For a single group a write.
+    /// </summary>
+    public static void Send<TCluster>(ref int own, int rank, int value, ref ulong barrier) where TCluster : struct, IKernelCount
     {
         if (TCluster.Value == 1) own = value;
-        else Store(ref own, rank, value);
+        else Send(ref own, rank, value, ref barrier);
+    }
+
+    /// <inheritdoc cref="Send{TCluster}(ref int, int, int, ref ulong)"/>
+    public static void Send<TCluster>(ref ulong own, int rank, ulong value, ref ulong barrier) where TCluster : struct, IKernelCount
+    {
+        if (TCluster.Value == 1) own = value;
+        else Send(ref own, rank, value, ref barrier);
+    }
+
+    /// <inheritdoc cref="Send{TCluster}(ref int, int, int, ref ulong)"/>
+    public static void Send<TCluster>(ref float own, int rank, float value, ref ulong barrier) where TCluster : struct, IKernelCount
+    {
+        if (TCluster.Value == 1) own = value;
+        else Send(ref own, rank, value, ref barrier);
+    }
+
+    /// <summary>Waits until all bytes have been sent that <paramref name="barrier"/> was told to expect; for a single group its barrier.</summary>
+    public static void AwaitSent<TCluster>(ref ulong barrier) where TCluster : struct, IKernelCount
+    {
+        if (TCluster.Value == 1) Group.Barrier();
+        else
+        {
+            while (BulkCopy.IsSent(ref barrier) == 0) { }
+        }
     }
 
     [IntrinsicImplementation, PtxOp("barrier.cluster.arrive.release;")]
     private static void Arrive(ref uint anchor) => EmulatedCluster.Enter(ref anchor);
 
+    // barrier words have a fence of their own (BulkCopy.Make), and nothing else is told by it
+    [IntrinsicImplementation, PtxOp("barrier.cluster.arrive.relaxed;")]
+    private static void ArriveAtOnce(ref uint anchor) => EmulatedCluster.Enter(ref anchor);
+
+    [IntrinsicImplementation, PtxOp("fence.acq_rel.cluster;")]
+    private static void Fence() => Thread.MemoryBarrier();
+
     [IntrinsicImplementation, PtxOp("barrier.cluster.wait.acquire;")]
     private static void Wait() => EmulatedCluster.Sync();
 
-    [IntrinsicImplementation, PtxOp("{ .reg .b32 at; mapa.shared::cluster.u32 at, $s0, $1; ld.shared::cluster.u32 $r, [at]; }")]
-    private static uint Load(ref uint own, int rank) => EmulatedCluster.Of(ref own, rank);
+    [IntrinsicImplementation, PtxOp("{ .reg .b32 at, bar; mapa.shared::cluster.u32 at, $s0, $1; mapa.shared::cluster.u32 bar, $s3, $1; st.async.shared::cluster.mbarrier::complete_tx::bytes.u32 [at], $2, [bar]; }")]
+    private static void Send(ref int own, int rank, int value, ref ulong barrier)
+    {
+        EmulatedCluster.Of(ref own, rank) = value;
+        Interlocked.Add(ref EmulatedCluster.Of(ref barrier, rank), unchecked((ulong)-sizeof(int)));
+    }
 
-    [IntrinsicImplementation, PtxOp("{ .reg .b32 at; mapa.shared::cluster.u32 at, $s0, $1; ld.shared::cluster.v2.u32 {$r.0, $r.1}, [at]; }")]
-    private static U2 Load(ref U2 own, int rank) => EmulatedCluster.Of(ref own, rank);
+    [IntrinsicImplementation, PtxOp("{ .reg .b32 at, bar; mapa.shared::cluster.u32 at, $s0, $1; mapa.shared::cluster.u32 bar, $s3, $1; st.async.shared::cluster.mbarrier::complete_tx::bytes.u64 [at], $2, [bar]; }")]
+    private static void Send(ref ulong own, int rank, ulong value, ref ulong barrier)
+    {
+        EmulatedCluster.Of(ref own, rank) = value;
+        Interlocked.Add(ref EmulatedCluster.Of(ref barrier, rank), unchecked((ulong)-sizeof(ulong)));
+    }
 
-    [IntrinsicImplementation, PtxOp("{ .reg .b32 at; mapa.shared::cluster.u32 at, $s0, $1; st.shared::cluster.u32 [at], $2; }")]
-    private static void Store(ref int own, int rank, int value) => EmulatedCluster.Of(ref own, rank) = value;
-
-    [IntrinsicImplementation, PtxOp("{ .reg .b32 at; mapa.shared::cluster.u32 at, $s0, $1; st.shared::cluster.u64 [at], $2; }")]
-    private static void Store(ref ulong own, int rank, ulong value) => EmulatedCluster.Of(ref own, rank) = value;
-
-    [IntrinsicImplementation, PtxOp("{ .reg .b32 at; mapa.shared::cluster.u32 at, $s0, $1; st.shared::cluster.f32 [at], $2; }")]
-    private static void Store(ref float own, int rank, float value) => EmulatedCluster.Of(ref own, rank) = value;
+    [IntrinsicImplementation, PtxOp("{ .reg .b32 at, bar, v; mov.b32 v, $2; mapa.shared::cluster.u32 at, $s0, $1; mapa.shared::cluster.u32 bar, $s3, $1; st.async.shared::cluster.mbarrier::complete_tx::bytes.u32 [at], v, [bar]; }")]
+    private static void Send(ref float own, int rank, float value, ref ulong barrier)
+    {
+        EmulatedCluster.Of(ref own, rank) = value;
+        Interlocked.Add(ref EmulatedCluster.Of(ref barrier, rank), unchecked((ulong)-sizeof(float)));
+    }
 }

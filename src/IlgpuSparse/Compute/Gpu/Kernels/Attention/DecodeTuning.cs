@@ -17,8 +17,8 @@ internal readonly record struct DecodeTuning(int Warps, int Stages, int Waves, i
     /// <summary>For decode over selected tokens.</summary>
     public static DecodeTuning Selected => new(Warps: 8, Stages: 2, Waves: 1, MinSplitTokens: 64);
 
-    /// <summary>This one with as many threads as a group of <paramref name="device"/> can have: the CPU accelerator that tests use has 128.</summary>
-    public DecodeTuning On(GpuDevice device) => device.MaxGroupSize < 32 * Warps ? this with { Warps = 4, Stages = 3 } : this;
+    /// <summary>This one with as many threads as a group of <paramref name="device"/> can have, and rings as large as there are kernels for: the CPU accelerator that tests use has 128.</summary>
+    public DecodeTuning On(GpuDevice device) => device.MaxGroupSize < 32 * Warps ? this with { Warps = 4, Stages = Math.Min(2 * Stages, 3) } : this;
 
     /// <summary>What is worth timing on a new device.</summary>
     public static IReadOnlyList<DecodeTuning> Candidates { get; } =

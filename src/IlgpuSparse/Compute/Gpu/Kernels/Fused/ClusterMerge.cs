@@ -8,34 +8,34 @@ namespace IlgpuSparse.Compute.Gpu.Kernels.Fused;
 internal static class ClusterMerge
 {
     /// <summary>
-    /// From the warps' results in <paramref name="shared"/> memory (<see cref="WarpResult"/>) to <paramref name="y"/>. <paramref name="part"/> is shared memory that no group uses any more: outputs <c>[rank, item of the share]</c>, shares rounded up,
+    /// From the warps' results in <paramref name="shared"/> memory (<see cref="WarpResult"/>) to <paramref name="y"/>. <paramref name="part"/> is shared memory for that which comes from all groups and is counted by <paramref name="barrier"/>: outputs <c>[rank, item of the share]</c>, shares rounded up,
     /// behind as many as <see cref="TensorDecodeKernel.MaxSlots"/> have the maxima and sums <c>[rank, slot, 2]</c>.
     /// </summary>
-    public static void Run<THead, TPipeline, TCluster>(ArrayView<float> shared, ArrayView<float> part, ArrayView<float> y, AttentionArgs args, SplitPlace place)
+    public static void Run<THead, TPipeline, TCluster>(ArrayView<float> shared, ArrayView<float> part, ref ulong barrier, ArrayView<float> y, AttentionArgs args, SplitPlace place)
         where THead : struct, IHeadSize
         where TPipeline : struct, IPipeline
         where TCluster : struct, IKernelCount
     {
         int items = place.Slots * THead.Channels, share = (items + TCluster.Value - 1) / TCluster.Value;
+        int first = place.Split * share, end = Math.Min(first + share, items);
+        if (TCluster.Value > 1 && Group.IdxX == 0) BulkCopy.Expect(ref barrier, TCluster.Value * (Math.Max(end - first, 0) + 2 * place.Slots) * sizeof(float));
         for (int item = Group.IdxX; item < items; item += Group.DimX)
         {
             int slot = item / THead.Channels, owner = item / share;
             var own = SplitMerge.Warps<THead, TPipeline>(shared, slot, item - slot * THead.Channels);
-            ThreadCluster.Store<TCluster>(ref part[place.Split * share + item - owner * share], owner, own.Output);
+            ThreadCluster.Send<TCluster>(ref part[place.Split * share + item - owner * share], owner, own.Output, ref barrier);
             if (item == slot * THead.Channels)
             {
                 for (int other = 0; other < TCluster.Value; other++)
                 {
-                    ThreadCluster.Store<TCluster>(ref part[Sums<THead>(place.Split, slot)], other, own.Max);
-                    ThreadCluster.Store<TCluster>(ref part[Sums<THead>(place.Split, slot) + 1], other, own.Sum);
+                    ThreadCluster.Send<TCluster>(ref part[Sums<THead>(place.Split, slot)], other, own.Max, ref barrier);
+                    ThreadCluster.Send<TCluster>(ref part[Sums<THead>(place.Split, slot) + 1], other, own.Sum, ref barrier);
                 }
             }
         }
-        // from here on nobody reads or writes the memory of another, which may end
-        var words = part.Cast<uint>();
-        ThreadCluster.Sync<TCluster>(ref words[0]);
+        // When all have sent theirs, nobody reads or writes this group's memory any more, which may end.
+        ThreadCluster.AwaitSent<TCluster>(ref barrier);
 
-        int first = place.Split * share, end = Math.Min(first + share, items);
         for (int item = first + Group.IdxX; item < end; item += Group.DimX)
         {
             int slot = item / THead.Channels;

@@ -39,14 +39,13 @@ internal struct ClusterSelect
     /// <summary>
     /// Fills the groups' lists. <see cref="ListTarget.Before"/> is not known before. Needs <see cref="GroupScan.MaxWarps"/> words in <paramref name="totals"/>; the group's histogram is complete. <paramref name="scores"/> are gone afterwards, and the set in memory is still to be written.
     /// </summary>
-    public readonly void Run<TCluster, THead>(SelectView select, VisibleRange range, KvView cache, AttentionArgs attention, ArrayView<uint> counts, ArrayView<ulong> open, ArrayView<float> scores, ArrayView<uint> masks, ArrayView<uint> totals, int keepsScores)
+    public readonly void Run<TCluster, THead>(SelectView select, VisibleRange range, KvView cache, AttentionArgs attention, ArrayView<uint> counts, ArrayView<uint> sent, ArrayView<ulong> open, ArrayView<ulong> barriers, ArrayView<float> scores, ArrayView<uint> masks, ArrayView<uint> totals, int keepsScores)
         where TCluster : struct, IKernelCount
         where THead : struct, IHeadSize
     {
         int lane = Group.IdxX & 31, rank = Grid.IdxX;
-        ScoreBins.SumGroups(counts);
-        ThreadCluster.Sync<TCluster>(ref counts[0]);
-        var last = ClusterBins.Find<TCluster>(counts, (uint)Budget);
+        ThreadCluster.AwaitBegun<TCluster>();
+        var last = ClusterBins.Find<TCluster>(counts, sent, barriers.SubView(FusedLayout.BinBarrier, 2), (uint)Budget);
 
         // two bits for each of the group's tokens, which are read again once it is known where they go
         int stretch = SetSlice.Stretch(Slice, Group.DimX >> 5), from = Start + (Group.IdxX >> 5) * stretch;
@@ -66,6 +65,9 @@ internal struct ClusterSelect
 
         // the groups that attend to open tokens rank them, each all of them
         int firstOpen = ClusterShares.Owner<TCluster>(last.Before, Budget);
+        bool many = count > FusedLayout.MaxOpen;
+        if (TCluster.Value > 1 && Group.IdxX == 0)
+            BulkCopy.Expect(ref barriers[FusedLayout.ListBarrier], Math.Max(Math.Min(last.Before - Own.First, Own.Count), 0) * sizeof(int) + (!many && rank >= firstOpen ? count * sizeof(ulong) : 0));
         for (int part = 0; part < stretch; part += SetFilter.WarpTokens)
         {
             int origin = from + part + lane * 4;
@@ -73,14 +75,13 @@ internal struct ClusterSelect
             {
                 int token = SetFilter.Token(origin, SetFilter.Lowest(opened));
                 ulong item = SetFilter.Entry(range, token, scores[token - Start]);
-                if (place < FusedLayout.MaxOpen)
+                if (!many)
                 {
-                    for (int group = firstOpen; group < TCluster.Value; group++) ThreadCluster.Store<TCluster>(ref open[place], group, item);
+                    for (int group = firstOpen; group < TCluster.Value; group++) ThreadCluster.Send<TCluster>(ref open[place], group, item, ref barriers[FusedLayout.ListBarrier]);
                 }
                 place++;
             }
         }
-        bool many = count > FusedLayout.MaxOpen;
         // zeros, which rank behind everything, up to whole steps
         if (!many && Group.IdxX < SetFilter.OpenPadding) open[count + Group.IdxX] = 0ul;
         if (many || keepsScores != 0)
@@ -109,12 +110,13 @@ internal struct ClusterSelect
             int token = staged[i];
             entry = last.EarlierBefore + i;
             int owner = ClusterShares.Owner<TCluster>(entry, Budget), own = entry - ClusterShares.First<TCluster>(owner, Budget);
-            ThreadCluster.Store<TCluster>(ref Own.List[own], owner, token);
+            ThreadCluster.Send<TCluster>(ref Own.List[own], owner, token, ref barriers[FusedLayout.ListBarrier]);
             if (own < ahead) KvRows.Ask<THead>(cache, TensorDecodeKernel.Locate(cache, attention, Grid.IdxZ, KvHead, token));
         }
-        ThreadCluster.Sync<TCluster>(ref counts[0]);
+        ThreadCluster.AwaitSent<TCluster>(ref barriers[FusedLayout.ListBarrier]);
         if (many)
         {
+            ThreadCluster.Sync<TCluster>(ref counts[0]);
             // that many equal scores are rare: one group does it, from memory
             if (rank == 0) WholeSet.Select(select, range, Number, counts, Group.DimX);
             ThreadCluster.Sync<TCluster>(ref counts[0]);

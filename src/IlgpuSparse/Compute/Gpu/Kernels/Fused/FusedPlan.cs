@@ -38,7 +38,7 @@ internal readonly record struct FusedPlan(int Clusters, int Span, int Most, int 
     };
 
     /// <summary>Dynamic shared memory of a group in bytes.</summary>
-    public static int SharedBytes(FusedArgs args) => 16 * (FusedLayout.List + args.ListRoom / 4 + args.WorkUnits);
+    public static int SharedBytes(FusedArgs args, int headDim, int groups) => 16 * (FusedLayout.List(headDim, groups) + args.ListRoom / 4 + args.WorkUnits);
 
     /// <summary>
     /// Groups of a cluster, one of <paramref name="sizes"/> in ascending order, or 0 for kernels one after another. <paramref name="active"/> says for a size how many clusters with this plan's memory the device runs at once, none where there

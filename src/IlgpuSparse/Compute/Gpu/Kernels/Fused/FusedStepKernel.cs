@@ -88,9 +88,13 @@ internal static class FusedStepKernel
     {
         var memory = SharedMemory.GetDynamic<U4>();
         var counts = memory.SubView(0, FusedLayout.Counts).Cast<uint>();
-        var open = memory.SubView(FusedLayout.Counts, FusedLayout.List - FusedLayout.Counts).Cast<ulong>();
-        var list = memory.SubView(FusedLayout.List, args.ListRoom >> 2).Cast<int>();
-        var work = memory.SubView(FusedLayout.List + (args.ListRoom >> 2), args.WorkUnits);
+        var open = memory.SubView(FusedLayout.Counts, FusedLayout.Barriers - FusedLayout.Counts).Cast<ulong>();
+        var barriers = memory.SubView(FusedLayout.Barriers, FusedLayout.Outputs - FusedLayout.Barriers).Cast<ulong>();
+        var outputs = memory.SubView(FusedLayout.Outputs, FusedLayout.Bins(THead.Channels) - FusedLayout.Outputs).Cast<float>();
+        var sent = memory.SubView(FusedLayout.Bins(THead.Channels), TCluster.Value * ClusterBins.Units).Cast<uint>();
+        int behind = FusedLayout.List(THead.Channels, TCluster.Value);
+        var list = memory.SubView(behind, args.ListRoom >> 2).Cast<int>();
+        var work = memory.SubView(behind + (args.ListRoom >> 2), args.WorkUnits);
         var fragments = SharedMemory.Allocate<U2>(SliceScores.Fragments<TProduct, KernelCounts.N1>(TTiles.Slots));
         var columns = SharedMemory.Allocate<float>(3 * TTiles.Slots * ScoreKernel.TileHeads);
         var totals = SharedMemory.Allocate<uint>(GroupScan.MaxWarps);
@@ -104,9 +108,15 @@ internal static class FusedStepKernel
         // What follows is kept there, or found out again from what is there, and not in registers while the scores are made.
         if (Group.IdxX == 0)
         {
+            if (TCluster.Value > 1)
+            {
+                for (int i = 0; i < 4; i++) BulkCopy.Make(ref barriers[i]);
+                ClusterBins.Expect<TCluster>(barriers.SubView(FusedLayout.BinBarrier, 2));
+            }
             known[0] = range.Budget(select, number);
             known[1] = range.Last;
         }
+        ThreadCluster.Begin<TCluster>(ref counts[0]);
         var slice = SetSlice.Of(range, unit, TCluster.Value);
         var queries = QuerySet.Of(labels, score, row, set);
         // as far as the loop that scores them does not ask for them itself
@@ -117,9 +127,13 @@ internal static class FusedStepKernel
         DependentLaunch.LetNextStart();
         // Beside those who prepare the queries. Scores of this token may be of a label that is half there: it is in the set without.
         if (keys.Length != 0 && Grid.IdxX == 0 && Group.IdxX >> 5 == (Group.DimX >> 5) - 1 && queries.FirstHead == queries.KvHead * score.GroupSize) TProduct.WriteOwn(labels, queries, keys, score.HeadDim);
-        // Likewise, by another group. The cluster attends to the row after two of its barriers, by which what is written before is seen in all of its groups (release and acquire are not of shared memory alone), and copies it from the
-        // second-level cache (cp.async.cg), past what a first-level cache may hold. No cluster relies on another: where several have sets of the kv head each writes the row.
-        if (own.AreMissing && Grid.IdxX == TCluster.Value - 1 && Group.IdxX >> 5 == (Group.DimX >> 5) - 2) own.Write(row, queries.KvHead, range.Last);
+        // Likewise, by another group. The cluster attends to the row when all of its groups have been sent this one's counts, before which it is in memory, and copies it from the second-level cache (cp.async.cg), past what a first-level
+        // cache may hold. No cluster relies on another: where several have sets of the kv head each writes the row.
+        if (own.AreMissing && Grid.IdxX == TCluster.Value - 1 && Group.IdxX >> 5 == (Group.DimX >> 5) - 2)
+        {
+            own.Write(row, queries.KvHead, range.Last);
+            ThreadCluster.Publish<TCluster>();
+        }
         // by yet another warp, for all of the group
         if (Group.IdxX >> 5 == (Group.DimX >> 5) - 3) PreparedQueries.Prepare<TElement, THead>(q, prepared, attention, row, queries.FirstHead, score.HeadsPerSet);
         var scores = work.Cast<float>();
@@ -151,13 +165,13 @@ internal static class FusedStepKernel
         selection.Own.First = ClusterShares.First<TCluster>(Grid.IdxX, budget);
         selection.Own.Count = ClusterShares.First<TCluster>(Grid.IdxX + 1, budget) - selection.Own.First;
         var masks = work.SubView(slice.Length >> 2, args.WorkUnits - (slice.Length >> 2)).Cast<uint>();
-        selection.Run<TCluster, THead>(select, range, cache, attention, counts, open, scores, masks, totals, args.KeepsScores);
+        selection.Run<TCluster, THead>(select, range, cache, attention, counts, sent, open, barriers, scores, masks, totals, args.KeepsScores);
 
         place.Begin = 0;
         place.End = (selection.Own.Count + TensorDecodeKernel.TileTokens - 1) >> 4;
         cache.Tokens = list.SubView(0, selection.Own.Count);
         TensorDecodeKernel.Attend<TElement, THead, TPipeline, ListedTokens, PreparedQueries>(work, cache, default, q, prepared, attention, ListedTokens.Range(cache, attention, row, set), set, place);
-        ClusterMerge.Run<THead, TPipeline, TCluster>(work.Cast<float>(), counts.Cast<float>(), y, attention, place);
+        ClusterMerge.Run<THead, TPipeline, TCluster>(work.Cast<float>(), outputs, ref barriers[FusedLayout.OutputBarrier], y, attention, place);
         Tell<TCluster>(select, list, known[0]);
     }
 

@@ -63,7 +63,7 @@ internal sealed class GpuFusedStep(GpuDevice device, bool tensorCores, ProductCh
         var variant = Variant(choice.Labels, queries, cache.Format, shape.HeadDim, groups);
         long floats = (long)batch.Rows * shape.Heads * shape.HeadDim;
         device.Kernels.Load<Launcher>(variant)(stream,
-            new KernelConfig(new Index3D(groups, choice.Scores.Sets, batch.Rows), new Index3D(variant.GroupSize, 1, 1), SharedMemoryConfig.RequestDynamic<byte>(FusedPlan.SharedBytes(args))),
+            new KernelConfig(new Index3D(groups, choice.Scores.Sets, batch.Rows), new Index3D(variant.GroupSize, 1, 1), SharedMemoryConfig.RequestDynamic<byte>(FusedPlan.SharedBytes(args, shape.HeadDim, groups))),
             GpuLabels.View(choice.Shape, choice.Labels, batch), score, select, AttentionLaunch.View(cache, batch, choice.Sets),
             GpuLabels.Keys(choice, batch), AttentionLaunch.View(own, shape, cache, batch), GpuBuffer.View<float>(q, floats), GpuBuffer.View<float>(y, floats), attention, args);
         Launches++;
@@ -84,7 +84,7 @@ internal sealed class GpuFusedStep(GpuDevice device, bool tensorCores, ProductCh
     // Clusters that shared memory has room for, at most; none where a slice is too long. On the CPU accelerator, which has no others, the one that it can.
     private ClusterRoom Room(FusedPlan plan, int groups, int unit, int headDim)
     {
-        int shared = FusedPlan.SharedBytes(plan.Args(groups, unit, headDim, _tuning));
+        int shared = FusedPlan.SharedBytes(plan.Args(groups, unit, headDim, _tuning), headDim, groups);
         if (plan.Slice(groups, unit) > SetSlice.MaxTokens || shared > FusedStepKernel.MaxSharedBytes) return default;
         if (!device.IsCuda) return groups == 1 || plan.Clusters == 1 ? new(plan.Clusters, plan.Clusters) : default;
         return new(device.Multiprocessors * (TensorDecodeKernel.HopperSharedBytes / shared) / groups, device.Multiprocessors / groups);
@@ -94,7 +94,7 @@ internal sealed class GpuFusedStep(GpuDevice device, bool tensorCores, ProductCh
     private ClusterRoom Active(FusedPlan plan, int groups, int unit, int queries, AttentionShape shape, KvLayer cache, LabelChoice choice)
     {
         if (!device.IsCuda) return Room(plan, groups, unit, shape.HeadDim);
-        var key = (Variant(choice.Labels, queries, cache.Format, shape.HeadDim, groups), FusedPlan.SharedBytes(plan.Args(groups, unit, shape.HeadDim, _tuning)));
+        var key = (Variant(choice.Labels, queries, cache.Format, shape.HeadDim, groups), FusedPlan.SharedBytes(plan.Args(groups, unit, shape.HeadDim, _tuning), shape.HeadDim, groups));
         if (!_active.TryGetValue(key, out var active))
             // as much memory as leaves no room for a second group
             _active[key] = active = new(device.Kernels.ActiveClusters(key.Item1, key.Item2), device.Kernels.ActiveClusters(key.Item1, FusedStepKernel.MaxSharedBytes));

@@ -83,9 +83,16 @@ internal static class ScoreBins
         int lane = Group.IdxX & 31;
         for (int group = Group.IdxX >> 5; group < Bins / GroupBins; group += Group.DimX >> 5)
         {
-            uint sum = GroupScan.WarpSum(counts[group * GroupBins + lane] + counts[group * GroupBins + lane + 32]);
+            uint sum = SumGroup(counts, group);
             if (lane == 0) counts[Bins + group] = sum;
         }
+    }
+
+    /// <summary>The count of a group of bins, for each lane of a warp.</summary>
+    public static uint SumGroup(ArrayView<uint> counts, int group)
+    {
+        int bin = group * GroupBins + (Group.IdxX & 31);
+        return GroupScan.WarpSum(counts[bin] + counts[bin + 32]);
     }
 
     /// <summary>
