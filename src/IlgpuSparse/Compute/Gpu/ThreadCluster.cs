@@ -80,14 +80,14 @@ internal static class ThreadCluster
         else Send(ref own, rank, value, ref barrier);
     }
 
-    /// <summary>Waits until all bytes have been sent that <paramref name="barrier"/> was told to expect; for a single group its barrier.</summary>
+    /// <summary>Waits until all bytes have been sent that <paramref name="barrier"/> was told to expect. One warp asks and the others sleep: another group of the multiprocessor may be at work.</summary>
     public static void AwaitSent<TCluster>(ref ulong barrier) where TCluster : struct, IKernelCount
     {
-        if (TCluster.Value == 1) Group.Barrier();
-        else
+        if (TCluster.Value > 1 && Group.IdxX < 32)
         {
             while (BulkCopy.IsSent(ref barrier) == 0) { }
         }
+        Group.Barrier();
     }
 
     [IntrinsicImplementation, PtxOp("barrier.cluster.arrive.release;")]
