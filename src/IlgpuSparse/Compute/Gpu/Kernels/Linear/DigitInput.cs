@@ -9,10 +9,16 @@ namespace IlgpuSparse.Compute.Gpu.Kernels.Linear;
 /// </summary>
 internal readonly struct DigitInput : IInputForm
 {
-    // The digits of 256 columns, eight a lane: lane t of four has a quarter of a block of 32.
-    public static void Split(ArrayView<U4> memory, int x, int scales, int sums, int piece, int lane, F4 first, F4 second)
+    public static void Split(ArrayView<U4> memory, int x, int scales, int sums, int piece, int lane, F4 a, F4 b, F4 c, F4 d)
     {
-        uint largest = InputParts.Largest(first, second);
+        uint largest = InputParts.Largest(a, b), nextLargest = InputParts.Largest(c, d);
+        Split(memory, x, scales, sums, piece, lane, a, b, largest);
+        Split(memory, x, scales, sums, piece + 1, lane, c, d, nextLargest);
+    }
+
+    // The digits of 256 columns, eight a lane: lane t of four has a quarter of a block of 32.
+    private static void Split(ArrayView<U4> memory, int x, int scales, int sums, int piece, int lane, F4 first, F4 second, uint largest)
+    {
         // the largest number becomes one of 2^Bits to 2^(Bits + 1), and 2^Shift times as much where that is wanted
         int exponent = IntrinsicMath.Min(254 + Q4_KDigits.Bits - (int)(largest >> 23), 253 - Q4_KDigits.Shift);
         int t = lane & 3, member = lane >> 2 & 1, odd = lane >> 3 & 1, shift = (1 - member) * Q4_KDigits.Shift;

@@ -12,13 +12,13 @@ namespace IlgpuSparse.Compute.Gpu.Kernels.Linear;
 /// </remarks>
 internal static class InputParts
 {
-    /// <summary>The warp's part of <paramref name="pieces"/> pieces, with norm weights on their way, which no kernel writes: nothing has to come before.</summary>
+    /// <summary>The warp's part of <paramref name="pieces"/> pieces, an even number, with norm weights on their way, which no kernel writes: nothing has to come before.</summary>
     public static InputPart Of(LinearArgs args, int pieces)
     {
         int warp = Group.IdxX >> 5, warps = Group.DimX >> 5;
         InputPart part = default;
-        part.First = pieces * warp / warps;
-        part.End = pieces * (warp + 1) / warps;
+        part.First = (pieces >> 1) * warp / warps * 2;
+        part.End = (pieces >> 1) * (warp + 1) / warps * 2;
         return Gains(args, part, part.First);
     }
 
@@ -60,25 +60,25 @@ internal static class InputParts
         for (int piece = part.First; piece < part.End; piece += 2)
         {
             int quad = piece * 64 + 2 * lane, at = x + quad;
-            bool two = piece + 1 < part.End;
             F4 a = default, b = default, c = default, d = default;
             if (quad < quads) a = numbers[at];
             if (quad + 1 < quads) b = numbers[at + 1];
-            if (two && quad + 64 < quads) c = numbers[at + 64];
-            if (two && quad + 65 < quads) d = numbers[at + 65];
+            if (quad + 64 < quads) c = numbers[at + 64];
+            if (quad + 65 < quads) d = numbers[at + 65];
             // what they become takes their place
             TensorOps.WarpSync();
             if (args.NormFormat != 0)
             {
-                if (piece > part.First) part = Gains(args, part, piece);
+                // not over the ones before: as a rule there are none, and then nothing is copied about
+                var gains = part;
+                if (piece > part.First) gains = Gains(args, part, piece);
                 sum += Squares(a) + Squares(b) + (Squares(c) + Squares(d));
-                a = Times(a, LinearInput.Gain(args, part.GainA));
-                b = Times(b, LinearInput.Gain(args, part.GainB));
-                c = Times(c, LinearInput.Gain(args, part.GainC));
-                d = Times(d, LinearInput.Gain(args, part.GainD));
+                a = Times(a, LinearInput.Gain(args, gains.GainA));
+                b = Times(b, LinearInput.Gain(args, gains.GainB));
+                c = Times(c, LinearInput.Gain(args, gains.GainC));
+                d = Times(d, LinearInput.Gain(args, gains.GainD));
             }
-            TForm.Split(memory, x, scales, sums, piece, lane, a, b);
-            if (two) TForm.Split(memory, x, scales, sums, piece + 1, lane, c, d);
+            TForm.Split(memory, x, scales, sums, piece, lane, a, b, c, d);
         }
         if (args.NormFormat != 0)
         {
@@ -143,7 +143,7 @@ internal static class InputParts
     }
 
     /// <summary>The bits of the largest size of the warp's numbers; what is no number is larger than all.</summary>
-    public static uint Largest(F4 first, F4 second) => LinearOps.WarpMax(Interop.FloatAsInt(Largest(first, Largest(second, 0f))));
+    public static uint Largest(F4 first, F4 second) => LinearOps.WarpMax(Interop.FloatAsInt(LinearOps.Larger(Largest(first), Largest(second))));
 
-    private static float Largest(F4 v, float largest) => LinearOps.Larger(LinearOps.Larger(LinearOps.Larger(LinearOps.Larger(largest, v.X), v.Y), v.Z), v.W);
+    private static float Largest(F4 v) => LinearOps.Larger(LinearOps.Larger(LinearOps.Larger(0f, v.X), v.Y), LinearOps.Larger(LinearOps.Larger(0f, v.Z), v.W));
 }

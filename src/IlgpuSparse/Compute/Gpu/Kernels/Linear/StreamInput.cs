@@ -8,11 +8,18 @@ namespace IlgpuSparse.Compute.Gpu.Kernels.Linear;
 /// </summary>
 internal readonly struct StreamInput : IInputForm
 {
+    public static void Split(ArrayView<U4> memory, int x, int scales, int sums, int piece, int lane, F4 a, F4 b, F4 c, F4 d)
+    {
+        uint largest = InputParts.Largest(a, b), nextLargest = InputParts.Largest(c, d);
+        Split(memory, x, scales, piece, lane, a, b, largest);
+        Split(memory, x, scales, piece + 1, lane, c, d, nextLargest);
+    }
+
     // To where the codecs read them: a lane's first four columns and its second 32 units apart (IStreamCodec.Quads).
-    public static void Split(ArrayView<U4> memory, int x, int scales, int sums, int piece, int lane, F4 first, F4 second)
+    private static void Split(ArrayView<U4> memory, int x, int scales, int piece, int lane, F4 first, F4 second, uint largest)
     {
         // the largest number becomes one of 2^14 to 2^15
-        int exponent = IntrinsicMath.Min(268 - (int)(InputParts.Largest(first, second) >> 23), 253);
+        int exponent = IntrinsicMath.Min(268 - (int)(largest >> 23), 253);
         float factor = Interop.IntAsFloat((uint)exponent << 23);
         int at = x + piece * 64 + lane;
         memory[at] = Limbs(first, factor);
