@@ -80,7 +80,7 @@ internal static class ThreadCluster
         else Send(ref own, rank, value, ref barrier);
     }
 
-    /// <summary>Waits until all bytes have been sent that <paramref name="barrier"/> was told to expect. One warp asks and the others sleep: another group of the multiprocessor may be at work.</summary>
+    /// <summary>Waits until all bytes have been sent that <paramref name="barrier"/> was told to expect; for a single group its barrier. One warp asks and the others sleep: another group of the multiprocessor may be at work.</summary>
     public static void AwaitSent<TCluster>(ref ulong barrier) where TCluster : struct, IKernelCount
     {
         if (TCluster.Value > 1 && Group.IdxX < 32)
