@@ -1,4 +1,3 @@
-using ILGPU.Runtime.Cuda;
 using IlgpuSparse.Compute;
 using IlgpuSparse.Compute.Gpu;
 using IlgpuSparse.Compute.Gpu.Kernels.Fused;
@@ -155,7 +154,7 @@ public sealed class CudaFusedStepTests(Accelerators accelerators)
     private void Run(int? groups, AttentionShape shape, KvFormat format, string settings, Action<FusedStepCase> check, int? residentGroups, int[] lengths)
     {
         var device = accelerators.Open(GpuKind.Cuda);
-        Assert.SkipWhen(device.Accelerator is CudaAccelerator { Architecture.Major: int major } && !ThreadCluster.IsKnownTo(major), $"{device.Report} has no thread-block clusters");
+        Assert.SkipUnless(device.HasClusters, $"{device.Report} has no thread-block clusters");
         using var backend = GpuBackend.Create(device, leaveOpen: true);
         backend.Fused.Groups = groups;
         backend.Resident.Groups = residentGroups;

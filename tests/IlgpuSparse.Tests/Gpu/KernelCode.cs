@@ -67,10 +67,13 @@ internal static partial class KernelCode
         return names.SelectMany(name => folders.Select(folder => Path.Combine(folder, OperatingSystem.IsWindows() ? name + ".exe" : name))).FirstOrDefault(File.Exists);
     }
 
-    private static string Generate(KernelVariant variant, int major, int minor) => InContext(context =>
+    /// <summary>PTX of a version that a driver knows, for sm_90.</summary>
+    public static string PtxOf(KernelVariant variant, CudaInstructionSet version) => Generate(variant, 9, 0, version);
+
+    private static string Generate(KernelVariant variant, int major, int minor, CudaInstructionSet? version = null) => InContext(context =>
     {
         var architecture = new CudaArchitecture(major, minor);
-        using var backend = new PTXBackend(context, new CudaCapabilityContext(architecture), architecture, PTXCodeGenerator.SupportedInstructionSets.First(), null);
+        using var backend = new PTXBackend(context, new CudaCapabilityContext(architecture), architecture, version ?? PTXCodeGenerator.SupportedInstructionSets.First(), null);
         return ((PTXCompiledKernel)variant.Compile(backend)).PTXAssembly;
     });
 

@@ -1,6 +1,7 @@
 using System.Collections.Concurrent;
 using System.Diagnostics;
 using System.Text.RegularExpressions;
+using ILGPU.Runtime.Cuda;
 using IlgpuSparse.Compute;
 using IlgpuSparse.Compute.Gpu;
 using IlgpuSparse.Compute.Gpu.Kernels;
@@ -331,6 +332,16 @@ public sealed class KernelCodeTests
             Assert.DoesNotContain("st.async", before, StringComparison.Ordinal);
             Assert.Throws<NotSupportedException>(() => KernelCode.Ptx(variant, 8, 0));
         });
+    }
+
+    [Fact]
+    public void ClustersAreForDriversThatKnowHowTheySend()
+    {
+        var variant = KernelCatalog.All.First(variant => variant.ClusterSize > 1);
+        Assert.Contains("PTX 8.0", Assert.Throws<NotSupportedException>(() => KernelCode.PtxOf(variant, CudaInstructionSet.ISA_80)).Message, StringComparison.Ordinal);
+        string ptx = KernelCode.PtxOf(variant, CudaInstructionSet.ISA_81);
+        Assert.Contains(".version 8.1", ptx, StringComparison.Ordinal);
+        Assert.Contains("st.async", ptx, StringComparison.Ordinal);
     }
 
     [Fact]

@@ -24,6 +24,7 @@ public sealed class GpuDevice : IDisposable
         Stream = Accelerator.CreateStream();
         if (kind == GpuKind.Cuda) Staging = new PinnedStaging(this);
         CopiesInBulk = Accelerator is not CudaAccelerator || BulkCopy.IsKnownTo((PTXBackend)Accelerator.GetBackend());
+        HasClusters = Accelerator is CudaAccelerator ? ThreadCluster.IsKnownTo((PTXBackend)Accelerator.GetBackend()) : kind == GpuKind.CpuAccelerator;
         StartsKernelsEarly = Accelerator is CudaAccelerator { Architecture.Major: int major } && DependentLaunch.IsKnownTo(major) && CudaDriver.Version() >= DependentLaunch.LeastDriver;
         MaxSharedBytes = Accelerator is CudaAccelerator cuda ? CudaDriver.MaxSharedBytes(cuda.DeviceId) : Math.Min(Accelerator.MaxSharedMemoryPerGroup, 48 * 1024);
     }
@@ -60,6 +61,9 @@ public sealed class GpuDevice : IDisposable
 
     /// <summary>Whether kernels may have the copy engine bring what they read: see <see cref="BulkCopy"/>.</summary>
     internal bool CopiesInBulk { get; set; }
+
+    /// <summary>Whether kernels may have clusters of groups, or what stands for them on the CPU accelerator: see <see cref="ThreadCluster"/>.</summary>
+    internal bool HasClusters { get; }
 
     /// <summary>Whether kernels of a <see cref="CudaGraph"/> start before their predecessors have finished: see <see cref="DependentLaunch"/>.</summary>
     internal bool StartsKernelsEarly { get; set; }

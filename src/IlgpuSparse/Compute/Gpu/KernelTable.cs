@@ -47,7 +47,7 @@ internal sealed class KernelTable(GpuDevice device) : IDisposable
     /// <summary>Clusters of <paramref name="variant"/> with so much dynamic shared memory a group that the device runs at once; 0 where it has none.</summary>
     public int ActiveClusters(KernelVariant variant, int dynamicSharedBytes)
     {
-        if (Accelerator is not CudaAccelerator { Architecture.Major: int major } || !ThreadCluster.IsKnownTo(major) || Get(variant).Kernel is not CudaKernel kernel) return 0;
+        if (!device.IsCuda || !device.HasClusters || Get(variant).Kernel is not CudaKernel kernel) return 0;
         Accelerator.Bind();
         return CudaDriver.ActiveClusters(kernel.FunctionPtr, variant.ClusterSize, variant.GroupSize, dynamicSharedBytes);
     }

@@ -56,11 +56,11 @@ internal sealed record KernelVariant(MethodInfo Method, int GroupSize)
         new(kernel.GetMethod(method, BindingFlags.Static | BindingFlags.Public)!.MakeGenericMethod(typeArguments), groupSize);
 
     /// <summary>Generates the code for <paramref name="backend"/>.</summary>
-    /// <exception cref="NotSupportedException">A kernel of clusters or warpgroups, for a device that has none.</exception>
+    /// <exception cref="NotSupportedException">A kernel of clusters or warpgroups, for a device that has none, or a driver that does not know them.</exception>
     public CompiledKernel Compile(Backend backend)
     {
-        if (backend is PTXBackend { Architecture: var architecture } && !RunsOn(architecture.Major, architecture.Minor))
-            throw new NotSupportedException($"{Name}: {(HasWarpgroups ? "products of warpgroups" : $"clusters of {ClusterSize} groups")} are unknown to {architecture}");
+        if (backend is PTXBackend { Architecture: var architecture } ptx && !(RunsOn(architecture.Major, architecture.Minor) && (ClusterSize == 1 || ThreadCluster.IsKnownTo(ptx))))
+            throw new NotSupportedException($"{Name}: {(HasWarpgroups ? "products of warpgroups" : $"clusters of {ClusterSize} groups")} are unknown to {architecture} with PTX {ptx.InstructionSet}");
         var compiled = backend.Compile(
             EntryPointDescription.FromExplicitlyGroupedKernel(Method),
             new KernelSpecialization(GroupSize, MinGroups == 0 ? null : MinGroups),

@@ -1,5 +1,7 @@
 using ILGPU;
+using ILGPU.Backends.PTX;
 using ILGPU.IR.Intrinsics;
+using ILGPU.Runtime.Cuda;
 using IlgpuSparse.Compute.Gpu.Kernels.Selection;
 
 namespace IlgpuSparse.Compute.Gpu;
@@ -20,6 +22,9 @@ internal static class ThreadCluster
 
     /// <summary>Whether devices of this compute capability have clusters.</summary>
     public static bool IsKnownTo(int major) => major >= 9;
+
+    /// <summary>Whether code of <paramref name="backend"/> may have them: it sends with PTX 8.1, which drivers know from CUDA 12.1 on.</summary>
+    public static bool IsKnownTo(PTXBackend backend) => IsKnownTo(backend.Architecture.Major) && backend.InstructionSet >= CudaInstructionSet.ISA_81;
 
     /// <summary>The text of a kernel with clusters of <paramref name="size"/> groups.</summary>
     public static string Declare(string ptx, int size)

@@ -1,6 +1,5 @@
 using ILGPU;
 using ILGPU.Runtime;
-using ILGPU.Runtime.Cuda;
 using IlgpuSparse.Compute.Gpu.Kernels.Attention;
 using IlgpuSparse.Compute.Gpu.Kernels.Linear;
 using IlgpuSparse.Compute.Gpu.Kernels.Selection;
@@ -73,7 +72,7 @@ internal sealed class GpuFusedStep(GpuDevice device, bool tensorCores, ProductCh
 
     // What there are kernels for. Selection by mass needs sums of all weights, K and V in host memory are brought between selection and attention.
     private bool Serves(AttentionShape shape, KvLayer cache, StepBatch batch, LabelChoice choice) =>
-        tensorCores && (device.Accelerator is CudaAccelerator { Architecture.Major: var major } ? ThreadCluster.IsKnownTo(major) && device.MaxSharedBytes >= TensorDecodeKernel.HopperSharedBytes : device.Kind == GpuKind.CpuAccelerator)
+        tensorCores && device.HasClusters && (!device.IsCuda || device.MaxSharedBytes >= TensorDecodeKernel.HopperSharedBytes)
         && batch is { IsPrefill: false, Rows: > 0 }
         && cache is { Format: KvFormat.F16 or KvFormat.BF16, Offload: null, Table: null }
         && (device.IsCuda ? FusedStepKernel.HeadDims : HeadSizes.All).Contains(shape.HeadDim)
