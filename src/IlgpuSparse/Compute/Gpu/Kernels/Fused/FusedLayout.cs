@@ -21,8 +21,11 @@ internal static class FusedLayout
     /// <summary>Numbers of those words: of tokens, of outputs, and two of histograms.</summary>
     public const int ListBarrier = 0, OutputBarrier = 1, BinBarrier = 2;
 
+    /// <summary>How many there are, of eight bytes each.</summary>
+    public const int BarrierCount = BinBarrier + 2;
+
     /// <summary>Where what the groups send of the outputs begins. Each thing that is sent has a place of its own: nobody waits until a group has read what came before.</summary>
-    public const int Outputs = Barriers + 2;
+    public const int Outputs = Barriers + BarrierCount / 2;
 
     /// <summary>Where what they send of their histograms begins, behind the outputs, for heads of <paramref name="channels"/>: those of eight query heads in shares that are rounded up, and two numbers for each of sixteen groups' heads (<see cref="ClusterMerge"/>).</summary>
     public static int Bins(int channels) => Outputs + (TensorDecodeKernel.MaxSlots * channels + FusedStepKernel.MaxGroups + 2 * FusedStepKernel.MaxGroups * TensorDecodeKernel.MaxSlots) / 4;

@@ -110,7 +110,7 @@ internal static class FusedStepKernel
         {
             if (TCluster.Value > 1)
             {
-                for (int i = 0; i < 4; i++) BulkCopy.Make(ref barriers[i]);
+                for (int i = 0; i < FusedLayout.BarrierCount; i++) BulkCopy.Make(ref barriers[i]);
                 ClusterBins.Expect<TCluster>(barriers.SubView(FusedLayout.BinBarrier, 2));
             }
             known[0] = range.Budget(select, number);
