@@ -15,6 +15,14 @@ public sealed class FusedPlanTests
 
     private static ClusterRoom Room(int groups) => new(264 / groups, 132 / groups);
 
+    // a group has a multiprocessor to itself where its scores take more than half of the shared memory, and no place where they take more than all
+    private static Func<int, ClusterRoom> Fitting(FusedPlan plan) => groups => FusedPlan.SharedBytes(plan.Args(groups, 128, 128, FusedStepKernel.Tuning), 128, groups) switch
+    {
+        > FusedStepKernel.MaxSharedBytes => default,
+        > 113 * 1024 => Active(groups) with { AtOnce = Active(groups).Alone },
+        _ => Active(groups),
+    };
+
     [Theory]
     [InlineData(32, 4096, 4)]
     // two clusters of four would share eight multiprocessors, so all may as well share, in smaller parts
@@ -33,6 +41,20 @@ public sealed class FusedPlanTests
     [InlineData(512, 4096, 1)]
     public void SetsGetTheGroupsThatAreDoneSoonest(int sets, int context, int groups) => Assert.Equal(groups, Plan(sets, context).Groups(FusedSteps.On, FusedStepKernel.Groups, Room, Active));
 
+    // the fastest sizes of batches, timed with each
+    [Theory]
+    [InlineData(64, 32_768, 2)]
+    [InlineData(64, 65_536, 2)]
+    [InlineData(128, 16_384, 2)]
+    [InlineData(128, 32_768, 2)]
+    [InlineData(256, 4096, 1)]
+    [InlineData(256, 16_384, 1)]
+    [InlineData(256, 32_768, 2)]
+    [InlineData(256, 65_536, 4)]
+    [InlineData(512, 4096, 1)]
+    [InlineData(512, 16_384, 1)]
+    public void BatchesGetTheGroupsThatWereFastest(int sets, int context, int groups) => Assert.Equal(groups, Plan(sets, context).Groups(FusedSteps.Auto, FusedStepKernel.Groups, Room, Fitting(Plan(sets, context))));
+
     [Fact]
     public void WhatADeviceCannotRunIsNotChosen()
     {
@@ -47,6 +69,7 @@ public sealed class FusedPlanTests
     [InlineData(32, 32_768, true)]
     [InlineData(32, 65_536, true)]
     [InlineData(64, 65_536, true)]
+    [InlineData(256, 32_768, true)]
     // two waves of clusters, where kernels apart keep their scores; and four, where they do not
     [InlineData(128, 65_536, false)]
     [InlineData(256, 65_536, true)]
@@ -59,15 +82,8 @@ public sealed class FusedPlanTests
     public void FusedIsWhatIsDoneSooner(int sets, int context, bool fused)
     {
         var plan = Plan(sets, context);
-        // a group has a multiprocessor to itself where its scores take more than half of the shared memory, and no place where they take more than all
-        ClusterRoom Fitting(int groups) => FusedPlan.SharedBytes(plan.Args(groups, 128, 128, FusedStepKernel.Tuning), 128, groups) switch
-        {
-            > FusedStepKernel.MaxSharedBytes => default,
-            > 113 * 1024 => Active(groups) with { AtOnce = Active(groups).Alone },
-            _ => Active(groups),
-        };
-        Assert.Equal(fused, plan.Groups(FusedSteps.Auto, FusedStepKernel.Groups, Room, Fitting) > 0);
-        Assert.True(plan.Groups(FusedSteps.On, FusedStepKernel.Groups, Room, Fitting) > 0);
+        Assert.Equal(fused, plan.Groups(FusedSteps.Auto, FusedStepKernel.Groups, Room, Fitting(plan)) > 0);
+        Assert.True(plan.Groups(FusedSteps.On, FusedStepKernel.Groups, Room, Fitting(plan)) > 0);
     }
 
     [Fact]

@@ -13,15 +13,21 @@ namespace IlgpuSparse.Compute.Gpu.Kernels.Fused;
 /// <param name="Resident">Whether there would be a <see cref="ResidentStepKernel"/> otherwise, and not kernels one after another.</param>
 internal readonly record struct FusedPlan(int Clusters, int Span, int Most, int Budget, int LabelBytes, int KvBytes, bool Resident)
 {
-    // As measured on an H100 with K and V of 16 bits. Microseconds of a step that has nothing to read, what each group of a cluster adds, what each pair, as all wait for all, and what it costs where
-    // groups share multiprocessors, or clusters do not run at once.
-    private const float Latency = 8f, GroupLatency = 0.15f, PairLatency = 0.025f, SharedLatency = 0.8f, WaveLatency = 2f;
+    // As measured on an H100 with K and V of 16 bits. Microseconds of a step that has nothing to read, what each group of a cluster adds, what each pair, as all wait for all, what it costs where groups share multiprocessors, and that
+    // clusters follow others.
+    private const float Latency = 6.7f, GroupLatency = 0.215f, PairLatency = 0.012f, SharedLatency = 0.3f, WaveLatency = 2f;
 
-    // Bytes a microsecond: of a group with a multiprocessor of its own, of one where some share, and of all together.
-    private const float AloneRate = 20_500f, SharedRate = 15_000f, FusedRate = 2_500_000f;
+    // Bytes a microsecond: of a group with a multiprocessor of its own, and of one where some share.
+    private const float AloneRate = 25_000f, SharedRate = 16_500f;
 
-    // The same of what reads with sixteen warps a multiprocessor and waits by way of memory: of the one kernel whose groups are all on the device, and of kernels one after another.
-    private const float ResidentLatency = 20.5f, ResidentRate = 2_600_000f, ApartLatency = 19.5f, ApartRate = 2_300_000f;
+    // Of all together: of groups with a multiprocessor each; of two on each, one of which reads while the other waits; and where clusters are so large that they do not find room evenly.
+    private const float AloneRates = 2_550_000f, SharedRates = 2_750_000f, UnevenRates = 2_400_000f;
+
+    // The largest clusters of which multiprocessors get as many as others.
+    private const int EvenGroups = 2;
+
+    // The same of what reads with sixteen warps a multiprocessor and waits by way of memory: of the one kernel whose groups are all on the device (13 µs by itself; in a decode step it begins when queries are made, and clusters before), and of kernels one after another.
+    private const float ResidentLatency = 17f, ResidentRate = 2_630_000f, ApartLatency = 19.5f, ApartRate = 2_300_000f;
 
     private float Apart => Resident ? ResidentLatency + Clusters * SetBytes / ResidentRate : ApartLatency + Clusters * SetBytes / ApartRate;
 
@@ -59,13 +65,16 @@ internal readonly record struct FusedPlan(int Clusters, int Span, int Most, int 
         return chosen;
     }
 
-    // When all are, in microseconds: clusters that do not run at once run one after another, and where some have no multiprocessors of their own all wait for those.
+    // When all are, in microseconds. Clusters that do not run at once follow others: where two groups have a multiprocessor, what one waits for is the other's time to read, and where one has it, nobody's. What follows last is not done
+    // before its own groups have read what is theirs.
     private float Done(int groups, ClusterRoom room)
     {
         if (room.AtOnce == 0) return float.PositiveInfinity;
-        int waves = (Clusters + room.AtOnce - 1) / room.AtOnce;
-        bool shared = Clusters > room.Alone;
-        float reading = Math.Max(SetBytes / groups / (shared ? SharedRate : AloneRate), Clusters * SetBytes / waves / FusedRate);
-        return waves * (Latency + (GroupLatency + PairLatency * groups) * groups + (shared ? SharedLatency : 0f) + (waves > 1 ? WaveLatency : 0f) + reading);
+        int earlier = (Clusters - 1) / room.AtOnce, last = Clusters - earlier * room.AtOnce;
+        bool shared = room.AtOnce > room.Alone && Clusters > room.Alone;
+        float rates = !shared ? AloneRates : groups > EvenGroups ? UnevenRates : SharedRates;
+        float latency = Latency + (GroupLatency + PairLatency * groups) * groups + (shared ? SharedLatency : 0f);
+        float before = earlier * (room.AtOnce * SetBytes / rates + WaveLatency + (shared ? 0f : latency));
+        return before + latency + Math.Max(SetBytes / groups / (shared && last > room.Alone ? SharedRate : AloneRate), last * SetBytes / rates);
     }
 }
