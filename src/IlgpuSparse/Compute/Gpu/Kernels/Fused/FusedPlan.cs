@@ -14,13 +14,13 @@ namespace IlgpuSparse.Compute.Gpu.Kernels.Fused;
 internal readonly record struct FusedPlan(int Clusters, int Span, int Most, int Budget, int LabelBytes, int KvBytes, bool Resident)
 {
     // As measured on an H100 with K and V of 16 bits. Microseconds of a step that has nothing to read, what each group of a cluster adds, what each pair, as all wait for all, what it costs where groups share multiprocessors, and that
-    // clusters follow others.
-    private const float Latency = 6.7f, GroupLatency = 0.215f, PairLatency = 0.012f, SharedLatency = 0.3f, WaveLatency = 2f;
+    // clusters follow others: more where all groups of large ones have to find room at once.
+    private const float Latency = 6.7f, GroupLatency = 0.215f, PairLatency = 0.012f, SharedLatency = 0.3f, WaveLatency = 2f, UnevenWaveLatency = 7f;
 
     // Bytes a microsecond: of a group with a multiprocessor of its own, and of one where some share.
     private const float AloneRate = 25_000f, SharedRate = 16_500f;
 
-    // Of all together: of groups with a multiprocessor each; of two on each, one of which reads while the other waits; and where clusters are so large that they do not find room evenly.
+    // Of all together: of groups with a multiprocessor each; of two on each, one of which reads while the other waits; and of those at the end where clusters are so large that they do not find room evenly.
     private const float AloneRates = 2_550_000f, SharedRates = 2_750_000f, UnevenRates = 2_400_000f;
 
     // The largest clusters of which multiprocessors get as many as others.
@@ -71,10 +71,10 @@ internal readonly record struct FusedPlan(int Clusters, int Span, int Most, int 
     {
         if (room.AtOnce == 0) return float.PositiveInfinity;
         int earlier = (Clusters - 1) / room.AtOnce, last = Clusters - earlier * room.AtOnce;
-        bool shared = room.AtOnce > room.Alone && Clusters > room.Alone;
-        float rates = !shared ? AloneRates : groups > EvenGroups ? UnevenRates : SharedRates;
+        bool shared = room.AtOnce > room.Alone && Clusters > room.Alone, even = groups <= EvenGroups;
+        float rates = shared ? SharedRates : AloneRates;
         float latency = Latency + (GroupLatency + PairLatency * groups) * groups + (shared ? SharedLatency : 0f);
-        float before = earlier * (room.AtOnce * SetBytes / rates + WaveLatency + (shared ? 0f : latency));
-        return before + latency + Math.Max(SetBytes / groups / (shared && last > room.Alone ? SharedRate : AloneRate), last * SetBytes / rates);
+        float before = earlier * (room.AtOnce * SetBytes / rates + (even ? WaveLatency : UnevenWaveLatency) + (shared ? 0f : latency));
+        return before + latency + Math.Max(SetBytes / groups / (shared && last > room.Alone ? SharedRate : AloneRate), last * SetBytes / (shared && !even ? UnevenRates : rates));
     }
 }
