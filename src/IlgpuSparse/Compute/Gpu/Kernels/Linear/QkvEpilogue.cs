@@ -64,26 +64,31 @@ internal struct QkvEpilogue : ILinearEpilogue
     public readonly EpilogueTerms Ahead(int tile, int g, int row)
     {
         EpilogueTerms terms = default;
-        terms.Position = Cache.Positions[row];
+        int position = Cache.Positions[row];
+        // it comes from memory, and nothing is made of it here, which would wait
+        if (tile >= KeyTile && CacheBytes != 0) terms.Block = Cache.Blocks[row * TableStep + (position >> KvLayer.BlockShift)];
+        terms.First = Row(tile, g);
+        terms.Second = Row(tile, g + 8);
         if (tile < ValueTile)
         {
             int pair = (tile < KeyTile ? tile : tile - KeyTile) * 8 + g;
-            float angle = RopeKernel.Angle(Frequencies[pair % Pairs], terms.Position);
+            float angle = RopeKernel.Angle(Frequencies[pair % Pairs], position);
             terms.Cos = XMath.Cos(angle);
             terms.Sin = XMath.Sin(angle);
         }
-        if (tile >= KeyTile && CacheBytes != 0) terms.Block = Cache.Blocks[row * TableStep + (terms.Position >> KvLayer.BlockShift)];
+        terms.InBlockFirst = InBlock(position, terms.First);
+        terms.InBlockSecond = InBlock(position, terms.Second);
         return terms;
     }
 
     public readonly void Finish(int tile, int g, int row, float upper, float lower, EpilogueTerms terms)
     {
-        int first = Row(tile, g), second = Row(tile, g + 8);
+        int first = terms.First, second = terms.Second;
         if (tile >= ValueTile)
         {
             int channel = (tile - ValueTile) * LinearKernel.TileRows + g;
-            if (channel < KvHeads * Pairs * 2) Store(V, Cache.V, row, channel, upper + MatMulEpilogue.Bias(VBias, VBiasFormat, channel), terms);
-            if (channel + 8 < KvHeads * Pairs * 2) Store(V, Cache.V, row, channel + 8, lower + MatMulEpilogue.Bias(VBias, VBiasFormat, channel + 8), terms);
+            if (channel < KvHeads * Pairs * 2) Store(V, Cache.V, row, first, upper + MatMulEpilogue.Bias(VBias, VBiasFormat, first), terms.Block, terms.InBlockFirst);
+            if (channel + 8 < KvHeads * Pairs * 2) Store(V, Cache.V, row, second, lower + MatMulEpilogue.Bias(VBias, VBiasFormat, second), terms.Block, terms.InBlockSecond);
         }
         else
         {
@@ -102,8 +107,8 @@ internal struct QkvEpilogue : ILinearEpilogue
                 }
                 else
                 {
-                    Store(K, Cache.K, row, first, x, terms);
-                    Store(K, Cache.K, row, second, y, terms);
+                    Store(K, Cache.K, row, first, x, terms.Block, terms.InBlockFirst);
+                    Store(K, Cache.K, row, second, y, terms.Block, terms.InBlockSecond);
                 }
             }
         }
@@ -111,16 +116,21 @@ internal struct QkvEpilogue : ILinearEpilogue
 
     private readonly int Channel(int i, int member) => Interleaved != 0 ? 2 * i + member : i + member * Pairs;
 
-    private readonly void Store(ArrayView<float> target, ArrayView<uint> cache, int row, int channel, float value, EpilogueTerms terms)
+    // Where in a block of the cache a channel of a position lies.
+    private readonly int InBlock(int position, int channel)
+    {
+        int head = channel / (Pairs * 2);
+        return ((head << KvLayer.BlockShift) + (position & (KvLayer.BlockTokens - 1))) * (Pairs * 2) + (channel - head * Pairs * 2);
+    }
+
+    private readonly void Store(ArrayView<float> target, ArrayView<uint> cache, int row, int channel, float value, int block, int inBlock)
     {
         target[(long)row * KvHeads * Pairs * 2 + channel] = value;
         if (CacheBytes != 0)
         {
-            int head = channel / (Pairs * 2);
-            long token = ((long)(terms.Block * KvHeads + head) << KvLayer.BlockShift) + (terms.Position & (KvLayer.BlockTokens - 1));
-            long at = token * (Pairs * 2) + (channel - head * Pairs * 2);
-            if (CacheBytes == 4) cache[at] = Interop.FloatAsInt(value);
-            else cache.Cast<ushort>()[at] = (ushort)(CacheBrain != 0 ? KvBits.Brain(value) : KvBits.Half(value));
+            long cached = (long)block * ((KvHeads << KvLayer.BlockShift) * (Pairs * 2)) + inBlock;
+            if (CacheBytes == 4) cache[cached] = Interop.FloatAsInt(value);
+            else cache.Cast<ushort>()[cached] = (ushort)(CacheBrain != 0 ? KvBits.Brain(value) : KvBits.Half(value));
         }
     }
 }
