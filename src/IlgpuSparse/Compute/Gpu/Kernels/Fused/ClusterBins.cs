@@ -67,14 +67,7 @@ internal static class ClusterBins
                 sum.Y += pair[other].Y;
             }
         }
-        upTo = before + GroupScan.WarpInclusive(sum.X + sum.Y);
-        uint start = upTo - sum.X - sum.Y;
-        isMine = start < wanted && wanted <= upTo;
-        bool isHigh = wanted > start + sum.X;
-        SetBin result;
-        result.Bin = (int)GroupScan.WarpSum(isMine ? (uint)low + (isHigh ? 1u : 0u) : 0u);
-        result.Before = (int)GroupScan.WarpSum(isMine ? isHigh ? start + sum.X : start : 0u);
-        result.Open = (int)GroupScan.WarpSum(isMine ? isHigh ? sum.Y : sum.X : 0u);
+        var result = SetBin.Of(low, sum.X, sum.Y, before, wanted);
 
         // the same of the groups before this one, from the same counts
         uint earlierBefore = 0, earlierOpen = 0;

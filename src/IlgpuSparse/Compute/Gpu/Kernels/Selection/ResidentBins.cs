@@ -43,13 +43,7 @@ internal static class ResidentBins
     {
         int low = 2 * (Group.IdxX & 31);
         var sum = Sum(histograms, place, groups, own, first + Math.Min(low, bins - 2), low < bins ? 1u : 0u, sums);
-        uint upTo = before + GroupScan.WarpInclusive(sum.X + sum.Y), start = upTo - sum.X - sum.Y;
-        // one lane alone has the rank
-        bool isMine = start < wanted && wanted <= upTo, isHigh = wanted > start + sum.X;
-        SetBin result;
-        result.Bin = (int)GroupScan.WarpSum(isMine ? (uint)low + (isHigh ? 1u : 0u) : 0u);
-        result.Before = (int)GroupScan.WarpSum(isMine ? isHigh ? start + sum.X : start : 0u);
-        result.Open = (int)GroupScan.WarpSum(isMine ? isHigh ? sum.Y : sum.X : 0u);
+        var result = SetBin.Of(low, sum.X, sum.Y, before, wanted);
         result.EarlierBefore = (int)GroupScan.WarpSum((low < result.Bin ? sum.Z : 0u) + (low + 1 < result.Bin ? sum.W : 0u));
         result.EarlierOpen = (int)GroupScan.WarpSum((low == result.Bin ? sum.Z : 0u) + (low + 1 == result.Bin ? sum.W : 0u));
         return result;
