@@ -21,6 +21,9 @@ internal struct DigitMemory
     /// <summary>Start of the device addresses of the group's weight rows, eight bytes each.</summary>
     public int Rows;
 
+    /// <summary>Start of the epilogue's terms (<see cref="EpilogueTerms"/>), if it has any.</summary>
+    public int Terms;
+
     /// <summary>All of it.</summary>
     public int Total;
 
@@ -33,10 +36,11 @@ internal struct DigitMemory
         m.Sums = m.X + 64 * blocks;
         m.Scales = m.Sums + 2 * blocks;
         m.Squares = m.Scales + (blocks + 3 >> 2);
-        m.Products = m.Squares + RowRing.MaxWarps / 2;
+        m.Products = m.Squares + InputParts.SquareUnits;
         // with room for what a warp writes before it has any product
         m.Rows = m.Products + eights * 2 * warps + 1;
-        m.Total = m.Rows + eights * 4;
+        m.Terms = m.Rows + eights * 4;
+        m.Total = m.Terms + eights * 4 * EpilogueTerms.Units;
         return m;
     }
 

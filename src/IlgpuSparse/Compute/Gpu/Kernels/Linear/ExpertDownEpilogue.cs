@@ -14,6 +14,8 @@ internal struct ExpertDownEpilogue : ILinearEpilogue
     /// <summary>Rows of the matrix.</summary>
     public int Outputs;
 
+    public static bool HasTerms => false;
+
     public readonly LinearArgs Bind(LinearArgs args)
     {
         args.Weight0 = Slots.Address(2);

@@ -15,6 +15,8 @@ internal struct ExpertGateUpEpilogue : ILinearEpilogue
     /// <summary>Rows of each matrix.</summary>
     public int Outputs;
 
+    public static bool HasTerms => false;
+
     public readonly LinearArgs Bind(LinearArgs args)
     {
         args.Weight0 = Slots.Address(0);

@@ -216,6 +216,7 @@ internal sealed class GpuLinear(GpuDevice device, bool tensorCores)
         var data = GpuBuffer.View<ushort>(weight.Data);
         int stages = plan.Codec.RowStages(weight.Columns), sliceStages = input.SliceStages(stages), firstStage = input.Slice * sliceStages;
         int firstColumn = firstStage * plan.Codec.StageColumns;
+        int early = device.CopiesInBulk ? plan.Depth / 2 : plan.Depth;
         var args = new LinearArgs
         {
             Weight0 = GpuBuffer.Address(weight.Data),
@@ -236,7 +237,8 @@ internal sealed class GpuLinear(GpuDevice device, bool tensorCores)
             Rows = input.Rows,
             RowStages = plan.Steps > 0 ? plan.Steps : Math.Min(stages - firstStage, sliceStages),
             Tiles = tiles,
-            EarlyStages = device.CopiesInBulk ? plan.Depth / 2 : plan.Depth,
+            EarlyStages = early,
+            NextStages = (plan.Depth - early) / 2,
             BulkInput = device.CopiesInBulk ? 1 : 0,
             StartsNext = typeof(TEpilogue) == typeof(QkvEpilogue) && !Chain.MayStartAttention ? 0 : 1,
         };
@@ -247,7 +249,7 @@ internal sealed class GpuLinear(GpuDevice device, bool tensorCores)
         int shared = plan.SharedBytes;
         // more than half of a multiprocessor's, of which the driver keeps 1 KB for itself of each group
         if (device.IsCuda && plan.RowsPerShare > 0 && slots == 1) shared = Math.Max(shared, (SharedLimit + 1024) / 2 - 1024 + 128);
-        Load<TEpilogue>(plan, weight.Format)(stream, new KernelConfig(new Index3D(groups, slots, 1), new Index3D(plan.Warps * 32, 1, 1), SharedMemoryConfig.RequestDynamic<byte>(shared)), args, epilogue);
+        Load<TEpilogue>(plan, weight.Format)(stream, new KernelConfig(new Index3D(groups, slots, 1), new Index3D((plan.Warps + (plan.RowsPerShare > 0 ? RowRing.Beside<TEpilogue>() : 0)) * 32, 1, 1), SharedMemoryConfig.RequestDynamic<byte>(shared)), args, epilogue);
     }
 
     // The plan's kernel, compiled at first use.

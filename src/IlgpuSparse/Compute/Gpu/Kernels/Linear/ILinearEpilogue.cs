@@ -5,6 +5,9 @@ namespace IlgpuSparse.Compute.Gpu.Kernels.Linear;
 /// </summary>
 internal interface ILinearEpilogue
 {
+    /// <summary>Whether there is anything that <see cref="Finish"/> needs from <see cref="Ahead"/>.</summary>
+    static abstract bool HasTerms { get; }
+
     /// <summary>The operands of this group, where they are known on the device alone.</summary>
     LinearArgs Bind(LinearArgs args);
 

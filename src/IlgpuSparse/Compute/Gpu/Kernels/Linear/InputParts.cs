@@ -12,13 +12,16 @@ namespace IlgpuSparse.Compute.Gpu.Kernels.Linear;
 /// </remarks>
 internal static class InputParts
 {
-    /// <summary>The warp's part of <paramref name="pieces"/> pieces, an even number, with norm weights on their way, which no kernel writes: nothing has to come before.</summary>
-    public static InputPart Of(LinearArgs args, int pieces)
+    /// <summary>Units of 16 bytes for a sum of squares, or a barrier, of each warp: also of one that has no part.</summary>
+    public const int SquareUnits = RowRing.MaxWarps + 2 >> 1;
+
+    /// <summary>The warp's part of <paramref name="pieces"/> pieces, an even number, that the first <paramref name="warps"/> share, with norm weights on their way, which no kernel writes: nothing has to come before.</summary>
+    public static InputPart Of(LinearArgs args, int pieces, int warps)
     {
-        int warp = Group.IdxX >> 5, warps = Group.DimX >> 5;
+        int warp = IntrinsicMath.Min(Group.IdxX >> 5, warps);
         InputPart part = default;
         part.First = (pieces >> 1) * warp / warps * 2;
-        part.End = (pieces >> 1) * (warp + 1) / warps * 2;
+        part.End = (pieces >> 1) * IntrinsicMath.Min(warp + 1, warps) / warps * 2;
         return Gains(args, part, part.First);
     }
 
@@ -49,7 +52,7 @@ internal static class InputParts
         }
     }
 
-    /// <summary>Makes of what <see cref="Bring"/> has asked for its <typeparamref name="TForm"/>, with the norm's weights applied, at the places that <see cref="IInputForm.Split"/> names, and ends with a barrier. <paramref name="squares"/> is where the norm's sums of squares lie.</summary>
+    /// <summary>Makes of what <see cref="Bring"/> has asked for its <typeparamref name="TForm"/>, with the norm's weights applied, at the places that <see cref="IInputForm.Split"/> names; a barrier has to follow. <paramref name="squares"/> is where the norm's sums of squares lie.</summary>
     public static void Prepare<TForm>(ArrayView<U4> memory, LinearArgs args, InputPart part, int x, int scales, int sums, int squares)
         where TForm : struct, IInputForm
     {
@@ -85,10 +88,9 @@ internal static class InputParts
             sum = LinearInput.WarpSum(sum);
             if (lane == 0) memory.Cast<float>()[(squares * 2 + (Group.IdxX >> 5)) * 2] = sum;
         }
-        Group.Barrier();
     }
 
-    /// <summary>The norm's factor, for the products; after <see cref="Prepare"/>.</summary>
+    /// <summary>The norm's factor, for the products; after the barrier behind <see cref="Prepare"/>.</summary>
     public static float Factor(ArrayView<U4> memory, LinearArgs args, int squares)
     {
         float factor = 1f;

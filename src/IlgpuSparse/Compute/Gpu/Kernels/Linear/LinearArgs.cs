@@ -53,8 +53,14 @@ internal struct LinearArgs
     /// <summary>1 where the next kernel may start at once and not when this one's groups are at their end, see <see cref="DependentLaunch"/>.</summary>
     public int StartsNext;
 
-    /// <summary>Stages of a warp's ring that are asked for before earlier kernels have ended; the others are when the activations have been asked for, which would come behind them.</summary>
+    /// <summary>Stages of a warp's ring that are asked for before earlier kernels have ended: what activations stand behind.</summary>
     public int EarlyStages;
+
+    /// <summary>
+    /// Stages that are asked for when the activations have been. Those that are left are when the warp has made its part of them ready: copies that wait for their turn are in the way of everything that the multiprocessor
+    /// asks its shared memory for, which makes that part take twice as long.
+    /// </summary>
+    public int NextStages;
 
     /// <summary>1 where the copy engine brings the activations of one row, see <see cref="BulkCopy"/>.</summary>
     public int BulkInput;

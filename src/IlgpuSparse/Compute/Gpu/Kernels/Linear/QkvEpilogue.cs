@@ -48,6 +48,8 @@ internal struct QkvEpilogue : ILinearEpilogue
     /// <summary>First tile of the keys, and of the values.</summary>
     public int KeyTile, ValueTile;
 
+    public static bool HasTerms => true;
+
     public readonly LinearArgs Bind(LinearArgs args) => args;
 
     public readonly int Matrix(int tile, int slot) => tile < KeyTile ? 0 : tile < ValueTile ? 1 : 2;

@@ -18,7 +18,7 @@ internal static class RowDigitKernel
     public static int[] Depths => [5, 4, 2];
 
     /// <summary>The variant for one of the depths and what becomes of the products.</summary>
-    public static KernelVariant Variant(int depth, Type epilogue) => KernelVariant.Of(typeof(RowDigitKernel), nameof(Run), RowRing.MaxWarps * 32, KernelCounts.Of(depth), epilogue) with
+    public static KernelVariant Variant(int depth, Type epilogue) => KernelVariant.Of(typeof(RowDigitKernel), nameof(Run), (RowRing.MaxWarps + RowRing.Beside(epilogue)) * 32, KernelCounts.Of(depth), epilogue) with
     {
         CudaOnly = true,
         MinGroups = 2,
@@ -42,12 +42,15 @@ internal static class RowDigitKernel
         if (args.StartsNext != 0) DependentLaunch.LetNextStart();
         var memory = SharedMemory.GetDynamic<U4>();
         args = epilogue.Bind(args);
-        int lane = Group.IdxX & 31, warp = Group.IdxX >> 5, warps = Group.DimX >> 5;
+        int lane = Group.IdxX & 31, warp = Group.IdxX >> 5, warps = (Group.DimX >> 5) - RowRing.Beside<TEpilogue>();
         ulong policy = Loads.EvictFirst();
         int firstEight = args.FirstShare, eights = args.Shares;
         var places = DigitMemory.Of(RingUnits<TDepth>(), warps, args.RowStages * Q4_KDigits.Octs, eights);
         int stepEights = warps / args.RowStages, stepStages = warps - stepEights * args.RowStages;
-        int eight = warp / args.RowStages, stage = warp - eight * args.RowStages, last = (args.RowUnits >> 3) / Q4_KDigits.Units;
+        int eight = warp / args.RowStages, stage = warp - eight * args.RowStages;
+        // who is there for the epilogue's terms has none of them
+        if (warp == warps) eight = eights;
+        int last = (args.RowUnits >> 3) / Q4_KDigits.Units;
         int ring = warp * RingUnits<TDepth>(), end = ring + RingUnits<TDepth>();
         var next = new DigitCursor { Eight = eight, Stage = stage };
         // which of eight rows, and which bytes of its stage, the lane's copies are of
@@ -60,7 +63,7 @@ internal static class RowDigitKernel
             copyBytes[i] = (32 * i + lane - copyRows[i] * Q4_KDigits.Units) * 16;
         }
         // in loops that are not unrolled: instructions that have not been met before come from memory
-        int early = ring + args.EarlyStages * 8 * Q4_KDigits.Units;
+        int early = ring + args.EarlyStages * 8 * Q4_KDigits.Units, late = early + args.NextStages * 8 * Q4_KDigits.Units;
         for (int at = ring; at < early; at += 8 * Q4_KDigits.Units)
         {
             // their rows are not in the table yet, for which all would wait
@@ -72,17 +75,22 @@ internal static class RowDigitKernel
         var rows = memory.Cast<long>();
         for (int i = Group.IdxX; i < eights * 8; i += Group.DimX) rows[places.Rows * 2 + i] = Row(args, epilogue, firstEight + (i >> 3), i & 7);
         Group.Barrier();
-        var input = InputParts.Of(args, DigitMemory.Blocks(args.RowStages * Q4_KDigits.Octs));
+        var input = InputParts.Of(args, DigitMemory.Blocks(args.RowStages * Q4_KDigits.Octs), warps);
         InputParts.Expect(memory, args, input, places.Squares);
-        EpilogueTerms terms = default;
-        if (Group.IdxX < eights * 4) terms = Ahead(epilogue, firstEight, Group.IdxX);
         var results = memory.Cast<float>();
         for (int i = Group.IdxX; i < eights * 8 * warps; i += Group.DimX) results[places.Products * 4 + i] = 0f;
 
         DependentLaunch.AwaitEarlier();
         InputParts.Bring(memory, args, input, places.X + input.First * 64, places.Squares);
-        for (int at = early; at < end; at += 8 * Q4_KDigits.Units) next = AskNext(memory, at, next, args, places, eights, stepEights, stepStages, last, copyRows, copyBytes, lane, policy);
+        for (int at = early; at < late; at += 8 * Q4_KDigits.Units) next = AskNext(memory, at, next, args, places, eights, stepEights, stepStages, last, copyRows, copyBytes, lane, policy);
         InputParts.Prepare<DigitInput>(memory, args, input, places.X, places.Scales, places.Sums, places.Squares);
+        for (int at = late; at < end; at += 8 * Q4_KDigits.Units) next = AskNext(memory, at, next, args, places, eights, stepEights, stepStages, last, copyRows, copyBytes, lane, policy);
+        Group.Barrier();
+
+        if (TEpilogue.HasTerms && warp == warps)
+        {
+            for (int i = lane; i < eights * 4; i += 32) epilogue.Ahead(Part(firstEight, i) >> 1, Slot(firstEight, i), 0).Store(memory, places.Terms + i * EpilogueTerms.Units);
+        }
 
         // digits 2 and 3 are those of odd lanes
         float sum = 0f, done = 0f, weight = 1 + (lane & 1) * 65535;
@@ -112,7 +120,6 @@ internal static class RowDigitKernel
         Group.Barrier();
         for (int i = Group.IdxX; i < eights * 4; i += Group.DimX)
         {
-            int part = firstEight + (i >> 2);
             float upper = 0f, lower = 0f;
             for (int w = 0; w < RowRing.MaxWarps; w++)
             {
@@ -122,21 +129,19 @@ internal static class RowDigitKernel
                     lower += results[places.Products * 4 + DigitMemory.Product(i >> 2, w, (i & 3) + 4, warps)];
                 }
             }
-            // as a rule a thread has one at most
-            if (i >= Group.DimX) terms = Ahead(epilogue, firstEight, i);
-            epilogue.Finish(part >> 1, (part & 1) * 4 + (i & 3), 0, upper * factor, lower * factor, terms);
+            EpilogueTerms terms = default;
+            if (TEpilogue.HasTerms) terms = EpilogueTerms.Load(memory, places.Terms + i * EpilogueTerms.Units);
+            epilogue.Finish(Part(firstEight, i) >> 1, Slot(firstEight, i), 0, upper * factor, lower * factor, terms);
         }
     }
 
     /// <summary>What the lane's half of the columns has of a result: of its upper or of its lower rows.</summary>
     public static int Own(int upper, int lower, int half) => upper ^ (upper ^ lower) & -half;
 
-    private static EpilogueTerms Ahead<TEpilogue>(TEpilogue epilogue, int firstEight, int i)
-        where TEpilogue : struct, ILinearEpilogue
-    {
-        int part = firstEight + (i >> 2);
-        return epilogue.Ahead(part >> 1, (part & 1) * 4 + (i & 3), 0);
-    }
+    // Which eight rows number `i` of four times as many results belongs to, and which of their tile's slots.
+    private static int Part(int firstEight, int i) => firstEight + (i >> 2);
+
+    private static int Slot(int firstEight, int i) => (Part(firstEight, i) & 1) * 4 + (i & 3);
 
     // The address of row `i` of eight, of which 0 to 3 and 4 to 7 are slots that end in one thread.
     private static long Row<TEpilogue>(LinearArgs args, TEpilogue epilogue, int eight, int i)

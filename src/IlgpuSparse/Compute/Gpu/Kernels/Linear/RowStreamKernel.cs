@@ -25,7 +25,7 @@ internal static class RowStreamKernel
     public static KernelVariant Variant(WeightFormat format, int depth, Type epilogue)
     {
         var codec = StreamCodec.Of(format) ?? throw new ArgumentOutOfRangeException(nameof(format), format, "no codec");
-        return KernelVariant.Of(typeof(RowStreamKernel), nameof(Run), RowRing.MaxWarps * 32, codec.Type, KernelCounts.Of(depth), epilogue) with
+        return KernelVariant.Of(typeof(RowStreamKernel), nameof(Run), (RowRing.MaxWarps + RowRing.Beside(epilogue)) * 32, codec.Type, KernelCounts.Of(depth), epilogue) with
         {
             CudaOnly = true,
             MinGroups = 2,
@@ -50,27 +50,31 @@ internal static class RowStreamKernel
         if (args.StartsNext != 0) DependentLaunch.LetNextStart();
         var memory = SharedMemory.GetDynamic<U4>();
         args = epilogue.Bind(args);
-        int lane = Group.IdxX & 31, warp = Group.IdxX >> 5, warps = Group.DimX >> 5;
+        int lane = Group.IdxX & 31, warp = Group.IdxX >> 5, warps = (Group.DimX >> 5) - RowRing.Beside<TEpilogue>();
         ulong policy = Loads.EvictFirst();
         int firstPair = args.FirstShare, pairs = args.Shares;
         var places = StreamMemory.Of(TDepth.Value, warps, TCodec.Units, args.RowStages, TCodec.Quads, pairs);
-        int stages = pairs * args.RowStages, from = stages * warp / warps, to = stages * (warp + 1) / warps;
+        int stages = pairs * args.RowStages, from = stages * warp / warps, to = IntrinsicMath.Min(stages * (warp + 1) / warps, stages);
         int pair = from / args.RowStages, stage = from - pair * args.RowStages, start = stage;
         var next = Locate(new StreamCursor { Left = to - from, Pair = firstPair + pair, Stage = stage }, args, epilogue);
-        int ring = warp * TDepth.Value * 2 * TCodec.Units, end = ring + TDepth.Value * 2 * TCodec.Units, early = ring + args.EarlyStages * 2 * TCodec.Units;
+        int ring = warp * TDepth.Value * 2 * TCodec.Units, end = ring + TDepth.Value * 2 * TCodec.Units, early = ring + args.EarlyStages * 2 * TCodec.Units, late = early + args.NextStages * 2 * TCodec.Units;
         // in loops that are not unrolled: instructions that have not been met before come from memory
         for (int at = ring; at < early; at += 2 * TCodec.Units) next = Ask<TCodec, TEpilogue>(memory, at, next, args, epilogue, lane, policy);
         // what else need not wait, behind the weights, for which the memory has been idle
-        var input = InputParts.Of(args, args.RowStages * (TCodec.Quads / 64));
+        var input = InputParts.Of(args, args.RowStages * (TCodec.Quads / 64), warps);
         InputParts.Expect(memory, args, input, places.Squares);
-        EpilogueTerms terms = default;
-        if (Group.IdxX < pairs) terms = epilogue.Ahead(firstPair + Group.IdxX >> 3, firstPair + Group.IdxX & 7, 0);
 
         DependentLaunch.AwaitEarlier();
         InputParts.Bring(memory, args, input, places.X + input.First * 64, places.Squares);
-        for (int at = early; at < end; at += 2 * TCodec.Units) next = Ask<TCodec, TEpilogue>(memory, at, next, args, epilogue, lane, policy);
+        for (int at = early; at < late; at += 2 * TCodec.Units) next = Ask<TCodec, TEpilogue>(memory, at, next, args, epilogue, lane, policy);
         InputParts.Prepare<StreamInput>(memory, args, input, places.X, places.Scales, default, places.Squares);
+        for (int at = late; at < end; at += 2 * TCodec.Units) next = Ask<TCodec, TEpilogue>(memory, at, next, args, epilogue, lane, policy);
+        Group.Barrier();
 
+        if (TEpilogue.HasTerms && warp == warps)
+        {
+            for (int i = lane; i < pairs; i += 32) epilogue.Ahead(firstPair + i >> 3, firstPair + i & 7, 0).Store(memory, places.Terms + i * EpilogueTerms.Units);
+        }
         var results = memory.Cast<F2>();
         int slot = ring;
         // the lanes with their own segment's column of the result, which is the even or the odd one of theirs
@@ -102,8 +106,8 @@ internal static class RowStreamKernel
         for (int i = Group.IdxX; i < pairs; i += Group.DimX)
         {
             var sum = Sum(results, places.Products * 2, i * args.RowStages, args.RowStages, stages, warps);
-            // as a rule a thread has one pair at most
-            if (i >= Group.DimX) terms = epilogue.Ahead(firstPair + i >> 3, firstPair + i & 7, 0);
+            EpilogueTerms terms = default;
+            if (TEpilogue.HasTerms) terms = EpilogueTerms.Load(memory, places.Terms + i * EpilogueTerms.Units);
             epilogue.Finish(firstPair + i >> 3, firstPair + i & 7, 0, sum.X * factor, sum.Y * factor, terms);
         }
     }

@@ -14,6 +14,8 @@ internal struct StoreEpilogue : ILinearEpilogue
     /// <summary>Outputs, bias format and whether to add.</summary>
     public MatMulShape Shape;
 
+    public static bool HasTerms => false;
+
     public readonly LinearArgs Bind(LinearArgs args) => args;
 
     public readonly int Matrix(int tile, int slot) => 0;

@@ -15,6 +15,9 @@ internal struct StreamMemory
     /// <summary>Start of the products <c>[pair, stage]</c>, as pairs of floats: each at the first stage of those that a warp has summed; nothing lies at the others.</summary>
     public int Products;
 
+    /// <summary>Start of the epilogue's terms (<see cref="EpilogueTerms"/>), if it has any.</summary>
+    public int Terms;
+
     /// <summary>All of it.</summary>
     public int Total;
 
@@ -25,8 +28,9 @@ internal struct StreamMemory
         m.X = warps * depth * 2 * units;
         m.Scales = m.X + rowStages * quads;
         m.Squares = m.Scales + (rowStages * quads / 64 + 3 >> 2);
-        m.Products = m.Squares + RowRing.MaxWarps / 2;
-        m.Total = m.Products + (pairs * rowStages + 1 >> 1);
+        m.Products = m.Squares + InputParts.SquareUnits;
+        m.Terms = m.Products + (pairs * rowStages + 1 >> 1);
+        m.Total = m.Terms + pairs * EpilogueTerms.Units;
         return m;
     }
 }

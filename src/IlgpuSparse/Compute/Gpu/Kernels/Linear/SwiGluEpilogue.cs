@@ -18,6 +18,8 @@ internal struct SwiGluEpilogue : ILinearEpilogue
     /// <summary>Rows of each matrix.</summary>
     public int Outputs;
 
+    public static bool HasTerms => false;
+
     public readonly LinearArgs Bind(LinearArgs args) => args;
 
     public readonly int Matrix(int tile, int slot) => slot >> 3;
