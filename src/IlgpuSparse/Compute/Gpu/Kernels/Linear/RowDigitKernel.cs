@@ -79,18 +79,17 @@ internal static class RowDigitKernel
         InputParts.Expect(memory, args, input, places.Squares);
         var results = memory.Cast<float>();
         for (int i = Group.IdxX; i < eights * 8 * warps; i += Group.DimX) results[places.Products * 4 + i] = 0f;
-
+        // no kernel but the step's last writes what it reads
+        if (TEpilogue.HasTerms && warp == warps)
+        {
+            for (int i = lane; i < eights * 4; i += 32) epilogue.Ahead(Part(firstEight, i) >> 1, Slot(firstEight, i), 0).Store(memory, places.Terms + i * EpilogueTerms.Units);
+        }
         DependentLaunch.AwaitEarlier();
         InputParts.Bring(memory, args, input, places.X + input.First * 64, places.Squares);
         for (int at = early; at < late; at += 8 * Q4_KDigits.Units) next = AskNext(memory, at, next, args, places, eights, stepEights, stepStages, last, copyRows, copyBytes, lane, policy);
         InputParts.Prepare<DigitInput>(memory, args, input, places.X, places.Scales, places.Sums, places.Squares);
         for (int at = late; at < end; at += 8 * Q4_KDigits.Units) next = AskNext(memory, at, next, args, places, eights, stepEights, stepStages, last, copyRows, copyBytes, lane, policy);
         Group.Barrier();
-
-        if (TEpilogue.HasTerms && warp == warps)
-        {
-            for (int i = lane; i < eights * 4; i += 32) epilogue.Ahead(Part(firstEight, i) >> 1, Slot(firstEight, i), 0).Store(memory, places.Terms + i * EpilogueTerms.Units);
-        }
 
         // digits 2 and 3 are those of odd lanes
         float sum = 0f, done = 0f, weight = 1 + (lane & 1) * 65535;

@@ -6,7 +6,7 @@ internal static class RowRing
     /// <summary>Most warps a group, and how many it has on CUDA: two of whose registers a multiprocessor has enough for.</summary>
     public const int MaxWarps = 8;
 
-    /// <summary>Warps of a group beside those with rings: one where an epilogue has terms (<see cref="ILinearEpilogue.Ahead"/>), which it works out while the others multiply. What they take, loads one after another behind copies of weights and rotations, would keep everybody waiting for the warps that had to do it.</summary>
+    /// <summary>Warps of a group beside those with rings: one where an epilogue has terms (<see cref="ILinearEpilogue.Ahead"/>), which it works out while the others wait for activations and prepare them. Loads one after another behind copies of weights, and rotations, make the warps that do it late, and all wait for those.</summary>
     public static int Beside<TEpilogue>()
         where TEpilogue : struct, ILinearEpilogue => TEpilogue.HasTerms ? 1 : 0;
 

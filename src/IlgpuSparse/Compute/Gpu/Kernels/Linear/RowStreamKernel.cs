@@ -63,7 +63,11 @@ internal static class RowStreamKernel
         // what else need not wait, behind the weights, for which the memory has been idle
         var input = InputParts.Of(args, args.RowStages * (TCodec.Quads / 64), warps);
         InputParts.Expect(memory, args, input, places.Squares);
-
+        // no kernel but the step's last writes what it reads
+        if (TEpilogue.HasTerms && warp == warps)
+        {
+            for (int i = lane; i < pairs; i += 32) epilogue.Ahead(firstPair + i >> 3, firstPair + i & 7, 0).Store(memory, places.Terms + i * EpilogueTerms.Units);
+        }
         DependentLaunch.AwaitEarlier();
         InputParts.Bring(memory, args, input, places.X + input.First * 64, places.Squares);
         for (int at = early; at < late; at += 2 * TCodec.Units) next = Ask<TCodec, TEpilogue>(memory, at, next, args, epilogue, lane, policy);
@@ -71,10 +75,6 @@ internal static class RowStreamKernel
         for (int at = late; at < end; at += 2 * TCodec.Units) next = Ask<TCodec, TEpilogue>(memory, at, next, args, epilogue, lane, policy);
         Group.Barrier();
 
-        if (TEpilogue.HasTerms && warp == warps)
-        {
-            for (int i = lane; i < pairs; i += 32) epilogue.Ahead(firstPair + i >> 3, firstPair + i & 7, 0).Store(memory, places.Terms + i * EpilogueTerms.Units);
-        }
         var results = memory.Cast<F2>();
         int slot = ring;
         // the lanes with their own segment's column of the result, which is the even or the odd one of theirs
