@@ -200,11 +200,11 @@ public sealed class KernelCodeTests
         int depth = RowStreamKernel.Depths(format)[number];
         string ptx = KernelCode.Ptx(RowStreamKernel.Variant(format, depth, typeof(StoreEpilogue)), 9), entry = KernelCode.Entry(ptx);
         Assert.Contains(".target sm_90", ptx, StringComparison.Ordinal);
-        // a stage in the loop that asks before anything is awaited, one in the loop that asks for the rest of the ring, and one in the loop that multiplies; the next kernel is sent off at the beginning
+        // a stage in the loop that asks before anything is awaited, one in each of the loops that ask for the rest of the ring when activations have been asked for and when they are prepared, and one in the loop that multiplies; the next kernel is sent off at the beginning
         string early = EarlyCode.Of(entry);
         int copies = (2 * StreamCodec.Of(format)!.Units + 31) / 32;
         Assert.Equal(copies, Regex.Count(early, @"cp\.async\.cg\.shared\.global\.L2::cache_hint"));
-        Assert.Equal(3 * copies, Regex.Count(entry, @"cp\.async\.cg\.shared\.global\.L2::cache_hint"));
+        Assert.Equal(4 * copies, Regex.Count(entry, @"cp\.async\.cg\.shared\.global\.L2::cache_hint"));
         Assert.Contains($"cp.async.wait_group {depth - 1};", entry, StringComparison.Ordinal);
         Assert.DoesNotContain("cp.async.wait_group", early, StringComparison.Ordinal);
         AssertSingleRow(entry, early);
@@ -223,11 +223,11 @@ public sealed class KernelCodeTests
     {
         int depth = RowDigitKernel.Depths[number];
         string ptx = KernelCode.Ptx(RowDigitKernel.Variant(depth, typeof(StoreEpilogue)), 9), entry = KernelCode.Entry(ptx);
-        // a stage in the loop that asks before the wait, one in the loop that asks for the rest of the ring, and one in the loop that multiplies; each for whole stages and for the rest of a row
+        // a stage in the loop that asks before the wait, one in each of the loops that ask for the rest of the ring when activations have been asked for and when they are prepared, and one in the loop that multiplies; each for whole stages and for the rest of a row
         string early = EarlyCode.Of(entry);
         const int copies = 2 * ((Q4_KDigits.Units + 3) / 4);
         Assert.Equal(copies, Regex.Count(early, @"cp\.async\.cg\.shared\.global\.L2::cache_hint"));
-        Assert.Equal(3 * copies, Regex.Count(entry, @"cp\.async\.cg\.shared\.global\.L2::cache_hint"));
+        Assert.Equal(4 * copies, Regex.Count(entry, @"cp\.async\.cg\.shared\.global\.L2::cache_hint"));
         Assert.Contains($"cp.async.wait_group {depth - 1};", entry, StringComparison.Ordinal);
         Assert.DoesNotContain("cp.async.wait_group", early, StringComparison.Ordinal);
         AssertSingleRow(entry, early);
@@ -237,6 +237,20 @@ public sealed class KernelCodeTests
         // for the rows' addresses, for the activations, and before the parts of the products are summed
         Assert.Equal(3, KernelCode.Count(ptx, "bar.sync"));
         Assert.Contains(".minnctapersm 2", ptx, StringComparison.Ordinal);
+    }
+
+    [Fact]
+    public void AWarpByItselfWorksOutWhatTheEpilogueNeeds()
+    {
+        foreach (var with in (Func<Type, KernelVariant>[])[epilogue => RowStreamKernel.Variant(WeightFormat.F16, 8, epilogue), epilogue => RowDigitKernel.Variant(5, epilogue)])
+        {
+            string ptx = KernelCode.Ptx(with(typeof(QkvEpilogue)), 9, 0), entry = KernelCode.Entry(ptx);
+            Assert.Contains($".maxntid {32 * RowRing.MaxWarps + 32},", ptx, StringComparison.Ordinal);
+            // rotations, while everything before may still run
+            Assert.Equal(1, Regex.Count(EarlyCode.Of(entry), @"sin\.approx"));
+            Assert.Equal(1, Regex.Count(entry, @"sin\.approx"));
+            Assert.Contains($".maxntid {32 * RowRing.MaxWarps},", KernelCode.Ptx(with(typeof(StoreEpilogue)), 9, 0), StringComparison.Ordinal);
+        }
     }
 
     // The next kernel is sent off at the beginning; activations come by the copy engine (and on devices without one through registers), and what is added to is not read.
