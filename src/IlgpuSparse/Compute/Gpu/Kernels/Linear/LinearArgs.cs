@@ -53,7 +53,7 @@ internal struct LinearArgs
     /// <summary>1 where the next kernel may start at once and not when this one's groups are at their end, see <see cref="DependentLaunch"/>.</summary>
     public int StartsNext;
 
-    /// <summary>Stages of a warp's ring that are asked for before earlier kernels have ended: what activations stand behind.</summary>
+    /// <summary>Stages of a warp's ring that are asked for before earlier kernels have ended; the activations would come behind what more there were.</summary>
     public int EarlyStages;
 
     /// <summary>

@@ -11,5 +11,5 @@ internal static class RowRing
         where TEpilogue : struct, ILinearEpilogue => TEpilogue.HasTerms ? 1 : 0;
 
     /// <summary>The same for a type that is known at run time.</summary>
-    public static int Beside(Type epilogue) => epilogue == typeof(QkvEpilogue) ? 1 : 0;
+    public static int Beside(Type epilogue) => (bool)epilogue.GetProperty(nameof(ILinearEpilogue.HasTerms))!.GetValue(null)! ? 1 : 0;
 }
