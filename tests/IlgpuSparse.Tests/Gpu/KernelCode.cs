@@ -1,6 +1,7 @@
 using System.Collections.Concurrent;
 using System.Text.RegularExpressions;
 using ILGPU;
+using ILGPU.Backends;
 using ILGPU.Backends.OpenCL;
 using ILGPU.Backends.PTX;
 using ILGPU.Runtime.Cuda;
@@ -14,11 +15,22 @@ internal static partial class KernelCode
 {
     // a context compiles one kernel at a time: one for each thread that does
     private static readonly ConcurrentBag<Context> s_contexts = [];
-    private static readonly ConcurrentDictionary<(KernelVariant Variant, int Major, int Minor), Lazy<string>> s_known = new();
+    private static readonly ConcurrentDictionary<KernelVariant, Lazy<string>> s_known = new();
+    private static readonly CudaArchitecture s_newest = new(9, 0);
 
-    /// <summary>PTX for an architecture, e.g. 8, 0.</summary>
-    public static string Ptx(KernelVariant variant, int major = 8, int minor = 0) =>
-        s_known.GetOrAdd((variant, major, minor), key => new Lazy<string>(() => Generate(key.Variant, key.Major, key.Minor))).Value;
+    /// <summary>PTX for an architecture, e.g. 8, 0. What ILGPU makes is made once, and completed for each: it is the same but for the target's name (<see cref="KernelCodeTests.PtxIsTheSameForAllArchitectures"/>).</summary>
+    /// <exception cref="NotSupportedException">The architecture does not have what the kernel needs.</exception>
+    public static string Ptx(KernelVariant variant, int major = 8, int minor = 0)
+    {
+        var architecture = new CudaArchitecture(major, minor);
+        if (!variant.RunsOn(major, minor)) return InContext(context => InBackend(context, architecture, Versions[0], variant.Compile));
+        string ptx = s_known.GetOrAdd(variant, key => new Lazy<string>(() => InContext(context => InBackend(context, s_newest, Versions[0], key.Generate)))).Value;
+        if (major < s_newest.Major) ptx = Target().Replace(ptx, $".target sm_{major}{minor}", 1);
+        return variant.Complete(ptx, architecture, Versions[0]);
+    }
+
+    /// <summary>What ILGPU makes for architectures, side by side: declarations do not stand in the same order in every context.</summary>
+    public static string[] Texts(KernelVariant variant, params CudaArchitecture[] architectures) => InContext(context => architectures.Select(architecture => InBackend(context, architecture, Versions[0], variant.Generate)).ToArray());
 
     /// <summary>OpenCL C for a vendor that ILGPU has no shuffles for.</summary>
     public static string OpenCl(KernelVariant variant) => InContext(context =>
@@ -68,22 +80,27 @@ internal static partial class KernelCode
     }
 
     /// <summary>PTX of a version that a driver knows, for sm_90.</summary>
-    public static string PtxOf(KernelVariant variant, CudaInstructionSet version) => Generate(variant, 9, 0, version);
+    public static string PtxOf(KernelVariant variant, CudaInstructionSet version) => InContext(context => InBackend(context, s_newest, version, variant.Compile));
 
-    private static string Generate(KernelVariant variant, int major, int minor, CudaInstructionSet? version = null) => InContext(context =>
+    // the newest first
+    private static IReadOnlyList<CudaInstructionSet> Versions { get; } = [.. PTXCodeGenerator.SupportedInstructionSets];
+
+    private static string InBackend(Context context, CudaArchitecture architecture, CudaInstructionSet version, Func<Backend, CompiledKernel> compile)
     {
-        var architecture = new CudaArchitecture(major, minor);
-        using var backend = new PTXBackend(context, new CudaCapabilityContext(architecture), architecture, version ?? PTXCodeGenerator.SupportedInstructionSets.First(), null);
-        return ((PTXCompiledKernel)variant.Compile(backend)).PTXAssembly;
-    });
+        using var backend = new PTXBackend(context, new CudaCapabilityContext(architecture), architecture, version, null);
+        return ((PTXCompiledKernel)compile(backend)).PTXAssembly;
+    }
 
-    private static string InContext(Func<Context, string> generate)
+    private static T InContext<T>(Func<Context, T> generate)
     {
         if (!s_contexts.TryTake(out var context)) context = GpuContext.Create();
-        string code = generate(context);
+        var code = generate(context);
         s_contexts.Add(context);
         return code;
     }
+
+    [GeneratedRegex(@"^\.target sm_\d+", RegexOptions.Multiline)]
+    private static partial Regex Target();
 
     [GeneratedRegex(@"^.*\.local\s.*$", RegexOptions.Multiline)]
     private static partial Regex Local();

@@ -15,7 +15,7 @@ using IlgpuSparse.Model;
 namespace IlgpuSparse.Tests.Gpu;
 
 /// <summary>The generated code of every kernel variant, read instead of run: needs no GPU.</summary>
-public sealed class KernelCodeTests
+public sealed partial class KernelCodeTests
 {
     [Theory]
     [InlineData(8, 0)]
@@ -26,6 +26,20 @@ public sealed class KernelCodeTests
         KernelCode.Each(KernelCatalog.All.Where(variant => variant.RunsOn(major, minor)), variant =>
         {
             foreach (string fault in KernelCode.Faults(KernelCode.Ptx(variant, major, minor))) faults.Add($"{variant.Name}: {fault}");
+        });
+        Assert.True(faults.IsEmpty, string.Join(Environment.NewLine, faults));
+    }
+
+    // One of each kernel: for all of them it would take as long as all other tests of the code do.
+    [Fact]
+    public void PtxIsTheSameForAllArchitectures()
+    {
+        var faults = new ConcurrentBag<string>();
+        KernelCode.Each(KernelCatalog.All.Where(variant => variant.RunsOn(8, 0)).GroupBy(variant => variant.Method.DeclaringType).Select(variants => variants.Last()), variant =>
+        {
+            string[] texts = [.. KernelCode.Texts(variant, new CudaArchitecture(8, 0), new CudaArchitecture(9, 0)).Select(text => Numbers().Replace(text, ""))];
+            Assert.Contains(".entry", texts[0], StringComparison.Ordinal);
+            if (texts[0] != texts[1]) faults.Add(variant.Name);
         });
         Assert.True(faults.IsEmpty, string.Join(Environment.NewLine, faults));
     }
@@ -366,6 +380,10 @@ public sealed class KernelCodeTests
         Assert.Contains("cvt.rn.f32.s32", ptx, StringComparison.Ordinal);
         Assert.DoesNotContain("cvt.rn.f32.u32", ptx, StringComparison.Ordinal);
     }
+
+    // of the target, and of declared names, which go on counting from one kernel of a context to the next
+    [GeneratedRegex(@"_\d+\b")]
+    private static partial Regex Numbers();
 
     // the numbers that type arguments of the score kernel stand for
     private static int Product(Type[] counts) => counts.Aggregate(1, (product, count) => product * (int)count.GetProperty(nameof(IKernelCount.Value))!.GetValue(null)!);

@@ -18,8 +18,11 @@ internal static unsafe partial class BulkCopy
     // what the word is on the CPU accelerator until it is known how many bytes come, of which some may have
     private const ulong Unsaid = 1ul << 62;
 
-    /// <summary>Whether code of <paramref name="backend"/> may have it: compute capability 9.0, and PTX 8.0, which drivers know from CUDA 12.0 on.</summary>
-    public static bool IsKnownTo(PTXBackend backend) => backend.Architecture.Major >= 9 && backend.InstructionSet >= CudaInstructionSet.ISA_80;
+    /// <summary>Whether code of <paramref name="backend"/> may have it.</summary>
+    public static bool IsKnownTo(PTXBackend backend) => IsKnownTo(backend.Architecture, backend.InstructionSet);
+
+    /// <summary>Whether code for an architecture in a version of PTX may have it: compute capability 9.0, and PTX 8.0, which drivers know from CUDA 12.0 on.</summary>
+    public static bool IsKnownTo(CudaArchitecture architecture, CudaInstructionSet set) => architecture.Major >= 9 && set >= CudaInstructionSet.ISA_80;
 
     /// <summary>The kernel's text for a device that does not have it, on which nothing of it may be reached.</summary>
     public static string Remove(string ptx) => Instruction().Replace(ptx, "");

@@ -26,8 +26,9 @@ internal static class GpuContext
     /// <summary>A context with the devices of <paramref name="kind"/>, or with none: enough to generate code. The CPU accelerator runs <paramref name="groups"/> groups at once.</summary>
     public static Context Create(GpuKind? kind = null, int groups = 1) => Context.Create(builder =>
     {
-        // the verifier looks at a kernel after every pass, for about 15 ms in all: better none than one that computes something else
-        builder.Optimize(OptimizationLevel.O1).EnableAlgorithms().Verify();
+        builder.Optimize(OptimizationLevel.O1).EnableAlgorithms();
+        // The verifier looks at a kernel after every pass: better none than one that computes something else. The CPU accelerator runs the C# itself, and takes from what is looked at nothing but sizes.
+        if (kind != GpuKind.CpuAccelerator) builder.Verify();
         PtxIntrinsics.Register(builder);
         switch (kind)
         {

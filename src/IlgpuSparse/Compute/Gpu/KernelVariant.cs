@@ -5,6 +5,7 @@ using ILGPU.Backends.EntryPoints;
 using ILGPU.Backends.OpenCL;
 using ILGPU.Backends.PTX;
 using ILGPU.Runtime;
+using ILGPU.Runtime.Cuda;
 using IlgpuSparse.Compute.Gpu.Kernels.Products;
 
 namespace IlgpuSparse.Compute.Gpu;
@@ -61,17 +62,11 @@ internal sealed record KernelVariant(MethodInfo Method, int GroupSize)
     {
         if (backend is PTXBackend { Architecture: var architecture } ptx && !(RunsOn(architecture.Major, architecture.Minor) && (ClusterSize == 1 || ThreadCluster.IsKnownTo(ptx))))
             throw new NotSupportedException($"{Name}: {(HasWarpgroups ? "products of warpgroups" : $"clusters of {ClusterSize} groups")} are unknown to {architecture} with PTX {ptx.InstructionSet}");
-        var compiled = backend.Compile(
-            EntryPointDescription.FromExplicitlyGroupedKernel(Method),
-            new KernelSpecialization(GroupSize, MinGroups == 0 ? null : MinGroups),
-            new KernelPasses(Unroll));
-        if (compiled is PTXCompiledKernel cuda)
+        var compiled = Generate(backend);
+        if (compiled is PTXCompiledKernel cuda && backend is PTXBackend cudaBackend)
         {
             ref string assembly = ref AssemblyOf(cuda);
-            assembly = DependentLaunch.IsKnownTo(((PTXBackend)backend).Architecture.Major) ? DependentLaunch.Complete(assembly, HoldsNext) : DependentLaunch.Remove(assembly);
-            if (!BulkCopy.IsKnownTo((PTXBackend)backend)) assembly = BulkCopy.Remove(assembly);
-            if (HasWarpgroups) assembly = WarpgroupOps.Complete(assembly);
-            if (ClusterSize > 1) assembly = ThreadCluster.Declare(assembly, ClusterSize);
+            assembly = Complete(assembly, cudaBackend.Architecture, cudaBackend.InstructionSet);
         }
         if (compiled is CLCompiledKernel openCl)
         {
@@ -80,6 +75,21 @@ internal sealed record KernelVariant(MethodInfo Method, int GroupSize)
             source = source.Replace("work_group_barrier ( CLK_GLOBAL_MEM_FENCE )", "work_group_barrier ( CLK_LOCAL_MEM_FENCE | CLK_GLOBAL_MEM_FENCE )", StringComparison.Ordinal);
         }
         return compiled;
+    }
+
+    /// <summary>The code as ILGPU makes it. PTX is the same for every architecture that has tensor cores, but for the name of its target and what <see cref="Complete"/> makes of it.</summary>
+    internal CompiledKernel Generate(Backend backend) => backend.Compile(
+        EntryPointDescription.FromExplicitlyGroupedKernel(Method),
+        new KernelSpecialization(GroupSize, MinGroups == 0 ? null : MinGroups),
+        new KernelPasses(Unroll));
+
+    /// <summary>PTX for a device: with early starts, copies in bulk, clusters and products of warpgroups where it has them, and without elsewhere.</summary>
+    internal string Complete(string ptx, CudaArchitecture architecture, CudaInstructionSet set)
+    {
+        ptx = DependentLaunch.IsKnownTo(architecture.Major) ? DependentLaunch.Complete(ptx, HoldsNext) : DependentLaunch.Remove(ptx);
+        if (!BulkCopy.IsKnownTo(architecture, set)) ptx = BulkCopy.Remove(ptx);
+        if (HasWarpgroups) ptx = WarpgroupOps.Complete(ptx);
+        return ClusterSize > 1 ? ThreadCluster.Declare(ptx, ClusterSize) : ptx;
     }
 
     // without a setter, and the constructor takes what only ILGPU has
