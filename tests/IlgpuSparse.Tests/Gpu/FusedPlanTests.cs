@@ -8,7 +8,7 @@ namespace IlgpuSparse.Tests.Gpu;
 public sealed class FusedPlanTests
 {
     // labels of 128 bits, K and V of 128 channels in 16 bits; kernels apart keep scores where they are made if 264 groups can
-    private static FusedPlan Plan(int sets, int context) => new(sets, context, (context + 15) / 16, (context + 15) / 16, 16, 512, Resident: sets <= 264 && context <= 264 / sets * SetSlice.MaxTokens);
+    private static FusedPlan Plan(int sets, int context) => new(sets, context, (context + 15) / 16, (context + 15) / 16, false, 512, Resident: sets <= 264 && context <= 264 / sets * SetSlice.MaxTokens);
 
     // a device of 132 multiprocessors with room for two groups each, eighteen, sixteen or eight of which can be a cluster
     private static ClusterRoom Active(int groups) => groups switch { 1 => new(264, 132), 2 => new(132, 66), 4 => new(66, 30), 6 => new(43, 21), 8 => new(30, 15), 16 => new(15, 7), _ => default };
@@ -84,6 +84,18 @@ public sealed class FusedPlanTests
         var plan = Plan(sets, context);
         Assert.Equal(fused, plan.Groups(FusedSteps.Auto, FusedStepKernel.Groups, Room, Fitting(plan)) > 0);
         Assert.True(plan.Groups(FusedSteps.On, FusedStepKernel.Groups, Room, Fitting(plan)) > 0);
+    }
+
+    // as they were timed: sets of four queries have no use for short labels, those of one have
+    [Theory]
+    [InlineData(8, 65_536, false, true)]
+    [InlineData(8, 262_144, false, false)]
+    [InlineData(32, 65_536, true, true)]
+    [InlineData(32, 262_144, true, false)]
+    public void LabelsOfHalfTheLengthAreFusedWhereThatIsDoneSooner(int sets, int context, bool narrow, bool fused)
+    {
+        var plan = Plan(sets, context) with { Most = context / 64, Budget = context / 64, Narrow = narrow };
+        Assert.Equal(fused, plan.Groups(FusedSteps.Auto, FusedStepKernel.Groups, Room, Fitting(plan)) > 0);
     }
 
     [Fact]

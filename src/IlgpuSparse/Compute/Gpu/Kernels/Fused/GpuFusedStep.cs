@@ -47,7 +47,7 @@ internal sealed class GpuFusedStep(GpuDevice device, bool tensorCores, ProductCh
             shape.Window > 0 ? Math.Min(batch.GridLength, shape.Window + unit - 1) : batch.GridLength,
             Math.Min(choice.Sets.Factors is null ? choice.Rule.Budget(visible) : visible, choice.Sets.Capacity),
             Math.Min(choice.Rule.Budget(visible), choice.Sets.Capacity),
-            choice.Labels.Words * sizeof(uint),
+            narrow,
             2 * shape.HeadDim * cache.Format.ElementBytes(),
             resident.Serves(shape, cache, batch, choice));
         int groups = plan.Groups(Steps, Sizes, size => Room(plan, size, unit, shape.HeadDim), size => Active(plan, size, unit, queries, shape, cache, choice));
