@@ -71,7 +71,7 @@ public sealed class FusedStepTests(Accelerators accelerators)
     [InlineData(3, 8, 256, KvFormat.F16, "tokens=70,channels=64,bits=2", 0, 200, false)]
     // labels two beside each other
     [InlineData(3, 1, 64, KvFormat.F16, "tokens=1/4,channels=32,bits=2", 0, 401, false)]
-    [InlineData(6, 8, 64, KvFormat.F16, "tokens=1/4,channels=64,bits=2", 0, 90, false)]
+    [InlineData(6, 8, 256, KvFormat.F16, "tokens=1/4,channels=64,bits=2", 0, 90, false)]
     public void ClustersOfSeveralGroups(int groups, int heads, int headDim, KvFormat format, string settings, int window, int length, bool equal) =>
         Run(accelerators.OpenEmulatingClusters(groups), new(heads, 1, headDim, window), format, settings, (test, random) => test.Check(random, equal), length);
 

@@ -77,7 +77,7 @@ internal sealed record KernelVariant(MethodInfo Method, int GroupSize)
         return compiled;
     }
 
-    /// <summary>The code as ILGPU makes it. PTX is the same for every architecture that has tensor cores, but for the name of its target and what <see cref="Complete"/> makes of it.</summary>
+    /// <summary>The code as ILGPU makes it. PTX is the same for sm_80 and for sm_90, but for the name of its target and what <see cref="Complete"/> makes of it.</summary>
     internal CompiledKernel Generate(Backend backend) => backend.Compile(
         EntryPointDescription.FromExplicitlyGroupedKernel(Method),
         new KernelSpecialization(GroupSize, MinGroups == 0 ? null : MinGroups),
