@@ -69,7 +69,7 @@ public sealed partial class KernelCodeTests
     [Fact]
     public void WeightsAreAskedForBeforeEarlierKernelsHaveFinished()
     {
-        foreach (var variant in (Func<Type, KernelVariant>[])[LinearRowKernel.Variant, epilogue => RowStreamKernel.Variant(WeightFormat.F16, RowStreamKernel.Depths(WeightFormat.F16)[0], epilogue), epilogue => RowStreamKernel.Variant(WeightFormat.Q8_0, RowStreamKernel.Depths(WeightFormat.Q8_0)[1], epilogue), epilogue => RowDigitKernel.Variant(RowDigitKernel.Depths[0], epilogue)])
+        foreach (var variant in (Func<Type, KernelVariant>[])[LinearRowKernel.Variant, epilogue => RowStreamKernel.Variant(WeightFormat.F16, RowStreamKernel.Depths(WeightFormat.F16)[0], epilogue), epilogue => RowStreamKernel.Variant(WeightFormat.Q8_0, RowStreamKernel.Depths(WeightFormat.Q8_0)[1], epilogue), epilogue => RowDigitKernel.Variant(RowDigitKernel.Depths[0], false, epilogue)])
         {
             string row = KernelCode.Entry(KernelCode.Ptx(variant(typeof(StoreEpilogue)), 9, 0));
             Assert.Contains("L2::cache_hint", EarlyCode.Of(row), StringComparison.Ordinal);
@@ -236,7 +236,7 @@ public sealed partial class KernelCodeTests
     public void CodesOfASingleRowAreMultipliedAsTheyAreStored(int number)
     {
         int depth = RowDigitKernel.Depths[number];
-        string ptx = KernelCode.Ptx(RowDigitKernel.Variant(depth, typeof(StoreEpilogue)), 9), entry = KernelCode.Entry(ptx);
+        string ptx = KernelCode.Ptx(RowDigitKernel.Variant(depth, false, typeof(StoreEpilogue)), 9), entry = KernelCode.Entry(ptx);
         // a stage in the loop that asks before the wait, one in each of the loops that ask for the rest of the ring when activations have been asked for and when they are prepared, and one in the loop that multiplies; each for whole stages and for the rest of a row
         string early = EarlyCode.Of(entry);
         const int copies = 2 * ((Q4_KDigits.Units + 3) / 4);
@@ -253,10 +253,36 @@ public sealed partial class KernelCodeTests
         Assert.Contains(".minnctapersm 2", ptx, StringComparison.Ordinal);
     }
 
+    [Theory]
+    [InlineData(0)]
+    [InlineData(1)]
+    public void StagesOfASingleRowAreRequestsOfTheCopyEngine(int number)
+    {
+        var variant = RowDigitKernel.Variant(RowDigitKernel.Depths[number], true, typeof(StoreEpilogue));
+        Assert.False(variant.RunsOn(8, 9));
+        string ptx = KernelCode.Ptx(variant, 9), entry = KernelCode.Entry(ptx), early = EarlyCode.Of(entry);
+        // one in the loop that asks before the wait, one in each of those that ask for the rest of the ring, one in the loop that multiplies
+        const string request = @"cp\.async\.bulk\.tensor\.5d\.shared::cluster\.global\.mbarrier::complete_tx::bytes\.L2::cache_hint";
+        Assert.Equal(1, Regex.Count(early, request));
+        Assert.Equal(4, Regex.Count(entry, request));
+        Assert.Equal(4, Regex.Count(entry, $@"mbarrier\.arrive\.expect_tx\.shared\.b64 _, \[\w+\], {StageMap.Bytes};"));
+        Assert.Equal(1, Regex.Count(early, @"prefetch\.tensormap"));
+        Assert.Equal(2, Regex.Count(early, @"mbarrier\.init"));
+        Assert.DoesNotContain("cp.async.cg", entry, StringComparison.Ordinal);
+        Assert.DoesNotContain("cp.async.wait_group", entry, StringComparison.Ordinal);
+        // a stage's, whose parity changes, and that of the activations
+        Assert.Equal(2, Regex.Count(entry, @"mbarrier\.try_wait\.parity\.shared\.b64"));
+        Assert.Equal(1, Regex.Count(entry, @"mbarrier\.try_wait\.parity\.shared\.b64 done, \[\w+\], %r\d+;"));
+        Assert.Equal(9, Regex.Count(entry, @"mma\.sync\.aligned\.m16n8k32"));
+        // for the activations, and before the parts of the products are summed: there is no table of rows
+        Assert.Equal(2, KernelCode.Count(ptx, "bar.sync"));
+        Assert.Contains(".minnctapersm 2", ptx, StringComparison.Ordinal);
+    }
+
     [Fact]
     public void AWarpByItselfWorksOutWhatTheEpilogueNeeds()
     {
-        foreach (var with in (Func<Type, KernelVariant>[])[epilogue => RowStreamKernel.Variant(WeightFormat.F16, 8, epilogue), epilogue => RowDigitKernel.Variant(5, epilogue)])
+        foreach (var with in (Func<Type, KernelVariant>[])[epilogue => RowStreamKernel.Variant(WeightFormat.F16, 8, epilogue), epilogue => RowDigitKernel.Variant(5, false, epilogue)])
         {
             string ptx = KernelCode.Ptx(with(typeof(QkvEpilogue)), 9, 0), entry = KernelCode.Entry(ptx);
             Assert.Contains($".maxntid {32 * RowRing.MaxWarps + 32},", ptx, StringComparison.Ordinal);
@@ -282,7 +308,7 @@ public sealed partial class KernelCodeTests
     [Fact]
     public void OlderDevicesHaveNoCopyEngine()
     {
-        foreach (var variant in (KernelVariant[])[RowStreamKernel.Variant(WeightFormat.F16, RowStreamKernel.Depths(WeightFormat.F16)[0], typeof(SwiGluEpilogue)), RowDigitKernel.Variant(RowDigitKernel.Depths[0], typeof(QkvEpilogue))])
+        foreach (var variant in (KernelVariant[])[RowStreamKernel.Variant(WeightFormat.F16, RowStreamKernel.Depths(WeightFormat.F16)[0], typeof(SwiGluEpilogue)), RowDigitKernel.Variant(RowDigitKernel.Depths[0], false, typeof(QkvEpilogue))])
         {
             Assert.Contains("mbarrier", KernelCode.Ptx(variant, 9, 0), StringComparison.Ordinal);
             string old = KernelCode.Ptx(variant, 8, 0);

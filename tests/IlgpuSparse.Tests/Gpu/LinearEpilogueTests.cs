@@ -34,7 +34,7 @@ public sealed class LinearEpilogueTests(Accelerators accelerators)
         using var input = Upload(backend, x);
         using var output = Upload(backend, [.. Enumerable.Repeat(float.NaN, rows * outputs)]);
         var weights = new GateUpWeights(gate.Loaded, up.Loaded, gateBias?.Loaded, upBias?.Loaded);
-        Assert.True(new GpuLinear(device, tensorCores: true).TryGateUp(weights, new LinearInputs(input, rows, norm.Loaded, 1e-6f), output, device.Stream));
+        Assert.True(new GpuLinear(device, tensorCores: true, maps: null).TryGateUp(weights, new LinearInputs(input, rows, norm.Loaded, 1e-6f), output, device.Stream));
         float[] result = ((DeviceSpan)output).ToArray<float>(rows * outputs);
         for (int row = 0; row < rows; row++)
         {
@@ -98,7 +98,7 @@ public sealed class LinearEpilogueTests(Accelerators accelerators)
         using var ks = Upload(backend, Poison(rows * kvHeads * headDim));
         using var vs = Upload(backend, Poison(rows * kvHeads * headDim));
 
-        var linear = new GpuLinear(device, tensorCores: true);
+        var linear = new GpuLinear(device, tensorCores: true, maps: null);
         var kernels = new List<string>();
         device.Before = kernels.Add;
         bool appended;
@@ -177,7 +177,7 @@ public sealed class LinearEpilogueTests(Accelerators accelerators)
         using var table = backend.Allocate(3 * experts * sizeof(long), "test");
         ((DeviceSpan)table).Upload<long>([.. gate.Concat(up).Concat(down).Select(w => GpuBuffer.Address(w.Loaded.Data))]);
         var slots = new ExpertSlots { Table = GpuBuffer.View<long>(table), Chosen = GpuBuffer.View<int>(choice), Experts = experts, Active = active };
-        Assert.True(new GpuLinear(device, tensorCores: true).TryExperts(weights, slots, rows, input, between, output, device.Stream));
+        Assert.True(new GpuLinear(device, tensorCores: true, maps: null).TryExperts(weights, slots, rows, input, between, output, device.Stream));
         float[] hiddens = ((DeviceSpan)between).ToArray<float>(rows * active * intermediate), result = ((DeviceSpan)output).ToArray<float>(rows * active * hidden);
         for (int slot = 0; slot < rows * active; slot++)
         {

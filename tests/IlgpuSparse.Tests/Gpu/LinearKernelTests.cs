@@ -61,7 +61,7 @@ public sealed class LinearKernelTests(Accelerators accelerators)
         if (!accumulate) Array.Fill(y, float.NaN);
         using var input = Upload(backend, x);
         using var output = Upload(backend, y);
-        var linear = new GpuLinear(device, tensorCores: true);
+        var linear = new GpuLinear(device, tensorCores: true, maps: null);
         Assert.True(linear.TryProduct(weights.Loaded, new LinearInputs(input, rows, norm?.Loaded, 1e-5f), output, bias?.Loaded, accumulate, device.Stream));
         float[] result = ((DeviceSpan)output).ToArray<float>(y.Length);
         for (int row = 0; row < rows; row++)
@@ -98,7 +98,7 @@ public sealed class LinearKernelTests(Accelerators accelerators)
         using var odd = new LoadedWeights(random, backend, WeightFormat.F16, 4, 36);
         using var good = new LoadedWeights(random, backend, WeightFormat.F16, 4, 32);
         bool Try(LoadedWeights weights, int rows, bool tensorCores = true) =>
-            new GpuLinear(device, tensorCores).TryProduct(weights.Loaded, new LinearInputs(buffer, rows), buffer, null, false, device.Stream);
+            new GpuLinear(device, tensorCores, maps: null).TryProduct(weights.Loaded, new LinearInputs(buffer, rows), buffer, null, false, device.Stream);
         Assert.False(Try(single, 1)); // no exact 16-bit form
         Assert.False(Try(odd, 1)); // rows of 72 bytes
         Assert.False(Try(good, 17)); // more rows than column tiles

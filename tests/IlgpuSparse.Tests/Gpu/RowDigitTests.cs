@@ -53,7 +53,7 @@ public sealed class RowDigitTests(Accelerators accelerators)
         {
             float[] x = RandomWeights.Normals(new Random(_seed), Inputs);
             x[_seed % Inputs] = value;
-            Assert.All(Product(new GpuLinear(device, tensorCores: true), device, backend, weights.Loaded, x, filled: 0f), y => Assert.False(float.IsFinite(y), $"{value} at {_seed % Inputs}: {y}"));
+            Assert.All(Product(new GpuLinear(device, tensorCores: true, maps: null), device, backend, weights.Loaded, x, filled: 0f), y => Assert.False(float.IsFinite(y), $"{value} at {_seed % Inputs}: {y}"));
         }
     }
 
@@ -71,7 +71,7 @@ public sealed class RowDigitTests(Accelerators accelerators)
             float[] Run(bool copies)
             {
                 device.CopiesInBulk = copies;
-                return Product(new GpuLinear(device, tensorCores: true), device, backend, weights.Loaded, x, filled: float.NaN);
+                return Product(new GpuLinear(device, tensorCores: true, maps: null), device, backend, weights.Loaded, x, filled: float.NaN);
             }
             float[] expected = Run(bulk);
             Assert.All(expected, y => Assert.True(float.IsFinite(y)));
@@ -98,7 +98,7 @@ public sealed class RowDigitTests(Accelerators accelerators)
             terms[b / blocks] = Math.Max(terms[b / blocks], Largest(format, bytes));
         }
         using var matrix = weights.Load(backend);
-        var linear = new GpuLinear(device, tensorCores: true);
+        var linear = new GpuLinear(device, tensorCores: true, maps: null);
         foreach (var (name, x) in rows)
         {
             float[] result = Product(linear, device, backend, matrix, x, filled: float.NaN);

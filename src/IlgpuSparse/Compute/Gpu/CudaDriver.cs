@@ -136,6 +136,17 @@ internal static unsafe partial class CudaDriver
 
     public static void CopyToHost(void* host, IntPtr device, long bytes, IntPtr stream) => Check(cuMemcpyDtoHAsync_v2(host, device, (nuint)bytes, stream));
 
+    /// <summary>Writes the tensor map of <paramref name="map"/>, <see cref="StageMap.Size"/> bytes at a multiple of 64: numbers of two bytes, four rows, their halves, parts and blocks. Drivers know it from CUDA 12.0 on.</summary>
+    public static void EncodeStageMap(StageMap map, void* target)
+    {
+        const int sixteenBits = 1, lines128 = 2; // CU_TENSOR_MAP_DATA_TYPE_UINT16, CU_TENSOR_MAP_L2_PROMOTION_L2_128B
+        var counts = stackalloc ulong[] { (ulong)map.RowBytes / 2, 4, 2, (ulong)map.Parts, (ulong)map.Blocks };
+        var steps = stackalloc ulong[] { (ulong)map.Row, (ulong)map.Half, (ulong)map.Part, (ulong)map.Block };
+        var box = stackalloc uint[] { StageMap.Bytes / 16, 4, 2, 1, 1 };
+        var ones = stackalloc uint[] { 1, 1, 1, 1, 1 };
+        Check(cuTensorMapEncodeTiled(target, sixteenBits, 5, (void*)map.Address, counts, steps, box, ones, 0, 0, lines128, 0));
+    }
+
     public static IntPtr CreateEvent(bool timing)
     {
         const uint disableTiming = 2;
@@ -224,6 +235,9 @@ internal static unsafe partial class CudaDriver
 
     [LibraryImport(Library)]
     private static partial int cuMemcpyDtoHAsync_v2(void* host, IntPtr device, nuint bytes, IntPtr stream);
+
+    [LibraryImport(Library)]
+    private static partial int cuTensorMapEncodeTiled(void* map, int type, uint rank, void* address, ulong* counts, ulong* steps, uint* box, uint* elementSteps, int interleave, int swizzle, int promotion, int fill);
 
     [LibraryImport(Library)]
     private static partial int cuEventCreate(IntPtr* handle, uint flags);

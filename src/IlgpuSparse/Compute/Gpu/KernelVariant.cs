@@ -33,8 +33,11 @@ internal sealed record KernelVariant(MethodInfo Method, int GroupSize)
     /// <summary>Whether it has products of whole warpgroups, which only one compute capability knows: see <see cref="WarpgroupOps"/>.</summary>
     public bool HasWarpgroups { get; init; }
 
+    /// <summary>Whether it has stages of weights copied by maps: see <see cref="TensorCopy"/>.</summary>
+    public bool HasTensorCopies { get; init; }
+
     /// <summary>Whether there is code for devices of compute capability <paramref name="major"/>.<paramref name="minor"/>.</summary>
-    public bool RunsOn(int major, int minor) => (ClusterSize == 1 || ThreadCluster.IsKnownTo(major)) && (!HasWarpgroups || WarpgroupProductKernel.IsKnownTo(major, minor));
+    public bool RunsOn(int major, int minor) => (ClusterSize == 1 || ThreadCluster.IsKnownTo(major)) && (!HasWarpgroups || WarpgroupProductKernel.IsKnownTo(major, minor)) && (!HasTensorCopies || TensorCopy.IsKnownTo(major));
 
     /// <summary>Largest trip count of constant loops that is unrolled.</summary>
     public int Unroll { get; init; } = 32;
@@ -57,11 +60,11 @@ internal sealed record KernelVariant(MethodInfo Method, int GroupSize)
         new(kernel.GetMethod(method, BindingFlags.Static | BindingFlags.Public)!.MakeGenericMethod(typeArguments), groupSize);
 
     /// <summary>Generates the code for <paramref name="backend"/>.</summary>
-    /// <exception cref="NotSupportedException">A kernel of clusters or warpgroups, for a device that has none, or a driver that does not know them.</exception>
+    /// <exception cref="NotSupportedException">A kernel of clusters, warpgroups or tensor maps, for a device that has none, or a driver that does not know them.</exception>
     public CompiledKernel Compile(Backend backend)
     {
         if (backend is PTXBackend { Architecture: var architecture } ptx && !(RunsOn(architecture.Major, architecture.Minor) && (ClusterSize == 1 || ThreadCluster.IsKnownTo(ptx))))
-            throw new NotSupportedException($"{Name}: {(HasWarpgroups ? "products of warpgroups" : $"clusters of {ClusterSize} groups")} are unknown to {architecture} with PTX {ptx.InstructionSet}");
+            throw new NotSupportedException($"{Name}: {(HasWarpgroups ? "products of warpgroups" : HasTensorCopies ? "copies by tensor maps" : $"clusters of {ClusterSize} groups")} are unknown to {architecture} with PTX {ptx.InstructionSet}");
         var compiled = Generate(backend);
         if (compiled is PTXCompiledKernel cuda && backend is PTXBackend cudaBackend)
         {

@@ -15,9 +15,12 @@ internal sealed class GpuProducts : IDisposable
     private const int LargestChunk = 4096;
     private const long LargestActivations = 1L << 30;
 
+    private readonly StageMaps? _maps;
+
     public GpuProducts(GpuDevice device, MemoryLedger ledger, bool tensorCores, ProductPrecision precision)
     {
-        Linear = new GpuLinear(device, tensorCores);
+        if (tensorCores && device.CopiesInBulk) _maps = new StageMaps(device, ledger);
+        Linear = new GpuLinear(device, tensorCores, _maps);
         if (tensorCores) Tensor = new GpuTensorMatMul(device, ledger, precision);
         MatMul = new GpuMatMul(device, Tensor);
     }
@@ -94,5 +97,9 @@ internal sealed class GpuProducts : IDisposable
 
     private static LinearInputs Inputs(NormedInput input, int rows) => new(input.X, rows, input.Norm, input.Epsilon);
 
-    public void Dispose() => Tensor?.Dispose();
+    public void Dispose()
+    {
+        _maps?.Dispose();
+        Tensor?.Dispose();
+    }
 }

@@ -1,3 +1,5 @@
+using ILGPU;
+
 namespace IlgpuSparse.Compute.Gpu.Kernels.Linear;
 
 /// <summary>Shared memory of a <see cref="RowDigitKernel"/> group, in units of 16 bytes, after the warps' rings.</summary>
@@ -18,7 +20,7 @@ internal struct DigitMemory
     /// <summary>Start of the products <c>[eight rows, warp, row]</c>, as floats; see <see cref="Product"/>.</summary>
     public int Products;
 
-    /// <summary>Start of the device addresses of the group's weight rows, eight bytes each.</summary>
+    /// <summary>Start of the device addresses of the group's weight rows, or of the barrier words of the warps' rings (<see cref="MapCopies"/>), eight bytes each.</summary>
     public int Rows;
 
     /// <summary>Start of the epilogue's terms (<see cref="EpilogueTerms"/>), if it has any.</summary>
@@ -39,7 +41,7 @@ internal struct DigitMemory
         m.Products = m.Squares + InputParts.SquareUnits;
         // with room for what a warp writes before it has any product
         m.Rows = m.Products + eights * 2 * warps + 1;
-        m.Terms = m.Rows + eights * 4;
+        m.Terms = m.Rows + IntrinsicMath.Max(eights * 4, warps * (ring / (8 * Q4_KDigits.Units)) + 1 >> 1);
         m.Total = m.Terms + eights * 4 * EpilogueTerms.Units;
         return m;
     }

@@ -12,7 +12,8 @@ namespace IlgpuSparse.Compute.Gpu.Kernels.Linear;
 /// </summary>
 /// <param name="device">The device.</param>
 /// <param name="tensorCores">Whether there are tensor cores, or an emulation of them.</param>
-internal sealed class GpuLinear(GpuDevice device, bool tensorCores)
+/// <param name="maps">Maps of weights, where kernels may copy by them; null where they may not.</param>
+internal sealed class GpuLinear(GpuDevice device, bool tensorCores, StageMaps? maps)
 {
     /// <summary>Warps a group on the CPU accelerator, where each thread is one of the operating system.</summary>
     private const int EmulatedWarps = 2;
@@ -23,7 +24,7 @@ internal sealed class GpuLinear(GpuDevice device, bool tensorCores)
     /// <summary>Most slices of columns; a launch each.</summary>
     private const int MaxSlices = 16;
 
-    private readonly Dictionary<(WeightFormat Format, int Tiles, int Depth, Type Epilogue), Delegate> _kernels = [];
+    private readonly Dictionary<(WeightFormat Format, int Tiles, int Depth, bool ByMaps, Type Epilogue), Delegate> _kernels = [];
 
     private delegate void Launcher<TEpilogue>(AcceleratorStream stream, KernelConfig config, LinearArgs args, TEpilogue epilogue);
 
@@ -87,8 +88,6 @@ internal sealed class GpuLinear(GpuDevice device, bool tensorCores)
         int pairs = shape.HeadDim / 2, keyTile = LaunchShapes.Groups((long)shape.Heads * pairs, 8), valueTile = keyTile + LaunchShapes.Groups((long)shape.KvHeads * pairs, 8);
         int tiles = valueTile + LaunchShapes.Groups(2L * shape.KvHeads * pairs, LinearKernel.TileRows);
         if (Plan(input, tiles, 1, Chain.LeavesRoom, weights.Q, weights.K, weights.V) is not { } plan) return false;
-        // With room for attention or without depends on the attention before, and may be otherwise while a graph is recorded, when nothing can be loaded.
-        if (Plan(input, tiles, 1, !Chain.LeavesRoom, weights.Q, weights.K, weights.V) is { } other) Load<QkvEpilogue>(other, weights.Q.Format);
         AttentionLaunch.Check(shape, cache);
         var (qBias, qFormat) = Bias(weights.QBias, weights.Q);
         var (kBias, kFormat) = Bias(weights.KBias, weights.K);
@@ -117,6 +116,8 @@ internal sealed class GpuLinear(GpuDevice device, bool tensorCores)
             KeyTile = keyTile,
             ValueTile = valueTile,
         };
+        // With room for attention or without depends on the attention before, and may be otherwise while a graph is recorded, when nothing can be loaded.
+        if (Plan(input, tiles, 1, !Chain.LeavesRoom, weights.Q, weights.K, weights.V) is { } other) Load<QkvEpilogue>(other, weights.Q.Format, Layout(other, epilogue, 1, weights.Q, weights.K, weights.V) is not null);
         Launch(plan, input, tiles, epilogue, stream, 1, weights.Q, weights.K, weights.V);
         return true;
     }
@@ -210,6 +211,10 @@ internal sealed class GpuLinear(GpuDevice device, bool tensorCores)
         return Math.Min(plan switch { { Steps: 0 } => pairs / 8, { RowsPerShare: > 0 } => 2 * pairs / plan.RowsPerShare, _ => LaunchShapes.Groups(pairs, plan.Warps) }, most);
     }
 
+    // How maps describe the weights of a launch; null where they are copied otherwise.
+    private StageLayout? Layout<TEpilogue>(LinearPlan plan, TEpilogue epilogue, int slots, params ReadOnlySpan<WeightMatrix> weights)
+        where TEpilogue : struct, ILinearEpilogue => maps is not null && plan.RowsPerShare == 8 && slots == 1 ? StageLayout.Of(epilogue, weights) : null;
+
     private void Launch<TEpilogue>(LinearPlan plan, LinearInputs input, int tiles, TEpilogue epilogue, AcceleratorStream stream, int slots, params ReadOnlySpan<WeightMatrix> weights) where TEpilogue : struct, ILinearEpilogue
     {
         var weight = weights[0];
@@ -242,6 +247,12 @@ internal sealed class GpuLinear(GpuDevice device, bool tensorCores)
             BulkInput = device.CopiesInBulk ? 1 : 0,
             StartsNext = typeof(TEpilogue) == typeof(QkvEpilogue) && !Chain.MayStartAttention ? 0 : 1,
         };
+        var layout = Layout(plan, epilogue, slots, weights);
+        if (layout is { } described)
+        {
+            args.Maps = maps!.Of(described);
+            (args.SecondEight, args.ThirdEight, args.MapShift, args.ThirdMapShift) = (described.SecondEight, described.ThirdEight, described.Shift, described.ThirdShift);
+        }
         int groups = Groups(plan, 8 * tiles, slots);
         int shares = plan.RowsPerShare > 0 ? LinearKernel.TileRows * tiles / plan.RowsPerShare : 0;
         args.GroupShare = shares / groups;
@@ -249,19 +260,19 @@ internal sealed class GpuLinear(GpuDevice device, bool tensorCores)
         int shared = plan.SharedBytes;
         // more than half of a multiprocessor's, of which the driver keeps 1 KB for itself of each group
         if (device.IsCuda && plan.RowsPerShare > 0 && slots == 1) shared = Math.Max(shared, (SharedLimit + 1024) / 2 - 1024 + 128);
-        Load<TEpilogue>(plan, weight.Format)(stream, new KernelConfig(new Index3D(groups, slots, 1), new Index3D((plan.Warps + (plan.RowsPerShare > 0 ? RowRing.Beside<TEpilogue>() : 0)) * 32, 1, 1), SharedMemoryConfig.RequestDynamic<byte>(shared)), args, epilogue);
+        Load<TEpilogue>(plan, weight.Format, layout is not null)(stream, new KernelConfig(new Index3D(groups, slots, 1), new Index3D((plan.Warps + (plan.RowsPerShare > 0 ? RowRing.Beside<TEpilogue>() : 0)) * 32, 1, 1), SharedMemoryConfig.RequestDynamic<byte>(shared)), args, epilogue);
     }
 
     // The plan's kernel, compiled at first use.
-    private Launcher<TEpilogue> Load<TEpilogue>(LinearPlan plan, WeightFormat format) where TEpilogue : struct, ILinearEpilogue
+    private Launcher<TEpilogue> Load<TEpilogue>(LinearPlan plan, WeightFormat format, bool byMaps) where TEpilogue : struct, ILinearEpilogue
     {
-        var key = (format, plan.Tiles, plan.Depth, typeof(TEpilogue));
+        var key = (format, plan.Tiles, plan.Depth, byMaps, typeof(TEpilogue));
         if (!_kernels.TryGetValue(key, out var kernel))
         {
             var method = plan switch
             {
                 { Steps: 0 } => LinearKernel.Variant(format, plan.Tiles, typeof(TEpilogue)),
-                { RowsPerShare: 8 } => RowDigitKernel.Variant(plan.Depth, typeof(TEpilogue)),
+                { RowsPerShare: 8 } => RowDigitKernel.Variant(plan.Depth, byMaps, typeof(TEpilogue)),
                 { RowsPerShare: 2 } => RowStreamKernel.Variant(format, plan.Depth, typeof(TEpilogue)),
                 _ => LinearRowKernel.Variant(typeof(TEpilogue)),
             };

@@ -62,6 +62,12 @@ internal struct LinearArgs
     /// </summary>
     public int NextStages;
 
+    /// <summary>Device address of the weights' maps (<see cref="StageMaps"/>); 0 where they are not copied by them.</summary>
+    public long Maps;
+
+    /// <summary>The layout's first eights of the second and the third map, and parts a block of the first two maps and of the third, as powers of two: see <see cref="StageLayout"/>.</summary>
+    public int SecondEight, ThirdEight, MapShift, ThirdMapShift;
+
     /// <summary>1 where the copy engine brings the activations of one row, see <see cref="BulkCopy"/>.</summary>
     public int BulkInput;
 

@@ -17,26 +17,30 @@ internal static class RowDigitKernel
     /// <summary>Depths of rings (<see cref="RowRing"/>), the best first: what is under way keeps the memory at work while activations are awaited and prepared. The others leave room for another kernel's groups, or find room on devices that have less.</summary>
     public static int[] Depths => [5, 4, 2];
 
-    /// <summary>The variant for one of the depths and what becomes of the products.</summary>
-    public static KernelVariant Variant(int depth, Type epilogue) => KernelVariant.Of(typeof(RowDigitKernel), nameof(Run), (RowRing.MaxWarps + RowRing.Beside(epilogue)) * 32, KernelCounts.Of(depth), epilogue) with
-    {
-        CudaOnly = true,
-        MinGroups = 2,
-        DynamicSharedBytes = TensorDecodeKernel.HopperSharedBytes,
-    };
+    /// <summary>The variant for one of the depths and what becomes of the products, with weights copied by maps or by lanes.</summary>
+    public static KernelVariant Variant(int depth, bool byMaps, Type epilogue) =>
+        KernelVariant.Of(typeof(RowDigitKernel), nameof(Run), (RowRing.MaxWarps + RowRing.Beside(epilogue)) * 32, KernelCounts.Of(depth), byMaps ? typeof(MapCopies) : typeof(LaneCopies), epilogue) with
+        {
+            CudaOnly = true,
+            MinGroups = 2,
+            DynamicSharedBytes = TensorDecodeKernel.HopperSharedBytes,
+            HasTensorCopies = byMaps,
+        };
 
-    /// <summary>All variants.</summary>
+    /// <summary>All variants; maps are for what <see cref="StageLayout"/> describes.</summary>
     public static IEnumerable<KernelVariant> Variants =>
         from depth in Depths
-        from epilogue in LinearKernel.AllEpilogues
-        select Variant(depth, epilogue);
+        from byMaps in new[] { false, true }
+        from epilogue in byMaps ? LinearKernel.AllEpilogues[..3] : LinearKernel.AllEpilogues
+        select Variant(depth, byMaps, epilogue);
 
     /// <summary>16-byte units of a group's shared memory for a row of <paramref name="stages"/> stages and <paramref name="eights"/> times eight weight rows.</summary>
     public static int Units(int depth, int warps, int stages, int eights) => DigitMemory.Of(depth * 8 * Q4_KDigits.Units, warps, stages * Q4_KDigits.Octs, eights).Total;
 
     /// <summary>Grid of any number of groups; a multiple of 32 threads each. <see cref="LinearArgs.RowStages"/> are stages of this kernel, and <typeparamref name="TDepth"/> is how many of them a warp has under way.</summary>
-    public static void Run<TDepth, TEpilogue>(LinearArgs args, TEpilogue epilogue)
+    public static void Run<TDepth, TCopies, TEpilogue>(LinearArgs args, TEpilogue epilogue)
         where TDepth : struct, IKernelCount
+        where TCopies : struct, IStageCopies
         where TEpilogue : struct, ILinearEpilogue
     {
         if (args.StartsNext != 0) DependentLaunch.LetNextStart();
@@ -50,31 +54,35 @@ internal static class RowDigitKernel
         int eight = warp / args.RowStages, stage = warp - eight * args.RowStages;
         // who is there for the epilogue's terms has none of them
         if (warp == warps) eight = eights;
-        int last = (args.RowUnits >> 3) / Q4_KDigits.Units;
         int ring = warp * RingUnits<TDepth>(), end = ring + RingUnits<TDepth>();
         var next = new DigitCursor { Eight = eight, Stage = stage };
-        // which of eight rows, and which bytes of its stage, the lane's copies are of
-        var copyRows = new int[Copies];
-        var copyBytes = new int[Copies];
-        for (int i = 0; i < Copies; i++)
-        {
-            // by 18, exactly for the units that there are
-            copyRows[i] = (32 * i + lane) * 57 >> 10;
-            copyBytes[i] = (32 * i + lane - copyRows[i] * Q4_KDigits.Units) * 16;
-        }
+        var copyRows = new int[LaneCopies.Count];
+        var copyBytes = new int[LaneCopies.Count];
+        // the barrier words of the warp's ring lie where the rows' addresses do not
+        int words = places.Rows * 2 + warp * TDepth.Value, word = words;
+        if (TCopies.ByMaps) MapCopies.Make(memory, words, warp < warps ? TDepth.Value : 0, args, lane);
+        else LaneCopies.Place(copyRows, copyBytes, lane);
         // in loops that are not unrolled: instructions that have not been met before come from memory
         int early = ring + args.EarlyStages * 8 * Q4_KDigits.Units, late = early + args.NextStages * 8 * Q4_KDigits.Units;
         for (int at = ring; at < early; at += 8 * Q4_KDigits.Units)
         {
-            // their rows are not in the table yet, for which all would wait
-            if (next.Eight < eights) AskByRow(memory, at, Row(args, epilogue, firstEight + next.Eight, lane >> 2), next, args, last, lane, policy);
-            TensorOps.Commit();
+            if (next.Eight < eights)
+            {
+                if (TCopies.ByMaps) MapCopies.Ask(memory, at, word, firstEight + next.Eight, next.Stage, args, lane, policy);
+                // their rows are not in the table yet, for which all would wait
+                else LaneCopies.AskByRow(memory, at, Row(args, epilogue, firstEight + next.Eight, lane >> 2), next, args, lane, policy);
+            }
+            if (!TCopies.ByMaps) TensorOps.Commit();
+            word++;
             next = Step(next, args, stepEights, stepStages);
         }
         // what else need not wait, behind the weights, for which the memory has been idle
-        var rows = memory.Cast<long>();
-        for (int i = Group.IdxX; i < eights * 8; i += Group.DimX) rows[places.Rows * 2 + i] = Row(args, epilogue, firstEight + (i >> 3), i & 7);
-        Group.Barrier();
+        if (!TCopies.ByMaps)
+        {
+            var rows = memory.Cast<long>();
+            for (int i = Group.IdxX; i < eights * 8; i += Group.DimX) rows[places.Rows * 2 + i] = Row(args, epilogue, firstEight + (i >> 3), i & 7);
+            Group.Barrier();
+        }
         var input = InputParts.Of(args, DigitMemory.Blocks(args.RowStages * Q4_KDigits.Octs), warps);
         InputParts.Expect(memory, args, input, places.Squares);
         var results = memory.Cast<float>();
@@ -86,26 +94,41 @@ internal static class RowDigitKernel
         }
         DependentLaunch.AwaitEarlier();
         InputParts.Bring(memory, args, input, places.X + input.First * 64, places.Squares);
-        for (int at = early; at < late; at += 8 * Q4_KDigits.Units) next = AskNext(memory, at, next, args, places, eights, stepEights, stepStages, last, copyRows, copyBytes, lane, policy);
+        for (int at = early; at < late; at += 8 * Q4_KDigits.Units, word++) next = AskNext<TCopies>(memory, at, word, next, args, places, firstEight, eights, stepEights, stepStages, copyRows, copyBytes, lane, policy);
         InputParts.Prepare<DigitInput>(memory, args, input, places.X, places.Scales, places.Sums, places.Squares);
-        for (int at = late; at < end; at += 8 * Q4_KDigits.Units) next = AskNext(memory, at, next, args, places, eights, stepEights, stepStages, last, copyRows, copyBytes, lane, policy);
+        for (int at = late; at < end; at += 8 * Q4_KDigits.Units, word++) next = AskNext<TCopies>(memory, at, word, next, args, places, firstEight, eights, stepEights, stepStages, copyRows, copyBytes, lane, policy);
         Group.Barrier();
 
         // digits 2 and 3 are those of odd lanes
         float sum = 0f, done = 0f, weight = 1 + (lane & 1) * 65535;
         int target = places.Products * 4 + 8 * warps * eights;
         var now = new DigitCursor { Eight = eight, Stage = stage };
-        int slot = ring;
+        int slot = ring, parity = 0;
+        word = words;
         while (now.Eight < eights)
         {
-            TensorOps.WaitGroup(TDepth.Value - 1);
-            TensorOps.WarpSync();
+            if (TCopies.ByMaps)
+            {
+                MapCopies.Await(memory, word, parity);
+            }
+            else
+            {
+                TensorOps.WaitGroup(TDepth.Value - 1);
+                TensorOps.WarpSync();
+            }
             // The lanes' parts of the eight before, which have nothing to do with this one's: its instructions fill the time that these take to come.
             Put(results, target, done * weight, lane);
             sum = Q4_KDigits.Multiply(memory, slot, places.X + now.Stage * 2 * Q4_KDigits.Octs, places.Sums * 2 + now.Stage * (Q4_KDigits.Octs >> 3), places.Scales * 4 + now.Stage * (Q4_KDigits.Octs >> 5), lane, sum);
             TensorOps.WarpSync();
-            next = AskNext(memory, slot, next, args, places, eights, stepEights, stepStages, last, copyRows, copyBytes, lane, policy);
-            slot = slot + 8 * Q4_KDigits.Units == end ? ring : slot + 8 * Q4_KDigits.Units;
+            next = AskNext<TCopies>(memory, slot, word, next, args, places, firstEight, eights, stepEights, stepStages, copyRows, copyBytes, lane, policy);
+            slot += 8 * Q4_KDigits.Units;
+            word++;
+            if (slot == end)
+            {
+                slot = ring;
+                word = words;
+                parity ^= 1;
+            }
             target = places.Products * 4 + DigitMemory.Product(now.Eight, warp, lane >> 2, warps);
             int before = now.Eight;
             now = Step(now, args, stepEights, stepStages);
@@ -114,7 +137,7 @@ internal static class RowDigitKernel
             sum = now.Eight == before ? sum : 0f;
         }
         Put(results, target, done * weight, lane);
-        TensorOps.WaitGroup(0);
+        if (!TCopies.ByMaps) TensorOps.WaitGroup(0);
         float factor = InputParts.Factor(memory, args, places.Squares);
         Group.Barrier();
         for (int i = Group.IdxX; i < eights * 4; i += Group.DimX)
@@ -150,9 +173,6 @@ internal static class RowDigitKernel
         return WeightRing.Address(args, epilogue.Matrix(tile, own)) + epilogue.Row(tile, own) * (2L * args.RowUnits);
     }
 
-    // of a lane for a stage
-    private const int Copies = 8 * Q4_KDigits.Units + 31 >> 5;
-
     private static int RingUnits<TDepth>()
         where TDepth : struct, IKernelCount => TDepth.Value * 8 * Q4_KDigits.Units;
 
@@ -176,56 +196,16 @@ internal static class RowDigitKernel
         if ((lane & 3) == 0) results[target] = sum;
     }
 
-    // Asks for the cursor's stage, if the group has it, and moves the cursor on. Always ends a group of copies.
-    private static DigitCursor AskNext(ArrayView<U4> memory, int at, DigitCursor next, LinearArgs args, DigitMemory places, int eights, int stepEights, int stepStages, int last, int[] copyRows, int[] copyBytes, int lane, ulong policy)
+    // Asks for the cursor's stage, if the group has it, and moves the cursor on. By lanes it always ends a group of copies.
+    private static DigitCursor AskNext<TCopies>(ArrayView<U4> memory, int at, int word, DigitCursor next, LinearArgs args, DigitMemory places, int firstEight, int eights, int stepEights, int stepStages, int[] copyRows, int[] copyBytes, int lane, ulong policy)
+        where TCopies : struct, IStageCopies
     {
-        if (next.Eight < eights) Ask(memory, at, memory.Cast<long>(), places.Rows * 2 + next.Eight * 8, next, args, last, copyRows, copyBytes, lane, policy);
-        TensorOps.Commit();
+        if (next.Eight < eights)
+        {
+            if (TCopies.ByMaps) MapCopies.Ask(memory, at, word, firstEight + next.Eight, next.Stage, args, lane, policy);
+            else LaneCopies.Ask(memory, at, memory.Cast<long>(), places.Rows * 2 + next.Eight * 8, next, args, copyRows, copyBytes, lane, policy);
+        }
+        if (!TCopies.ByMaps) TensorOps.Commit();
         return Step(next, args, stepEights, stepStages);
-    }
-
-    // Starts the copies of the cursor's stage, whose rows' addresses begin at number `first` of `rows`: lanes side by side copy units side by side, which is half as many requests as a lane for a row (and 2 % less time for a step of the 7B shape).
-    private static void Ask(ArrayView<U4> memory, int at, ArrayView<long> rows, int first, DigitCursor cursor, LinearArgs args, int last, int[] copyRows, int[] copyBytes, int lane, ulong policy)
-    {
-        int from = cursor.Stage * (Q4_KDigits.Units * 16);
-        if (cursor.Stage < last)
-        {
-            for (int i = 0; i < Copies; i++)
-            {
-                if (32 * i + 31 < 8 * Q4_KDigits.Units || 32 * i + lane < 8 * Q4_KDigits.Units) LinearOps.CopyOnce(ref memory[at + lane], 512 * i, rows[first + copyRows[i]] + (from + copyBytes[i]), policy);
-            }
-        }
-        else
-        {
-            // what the row does not have is zeros
-            int has = args.RowUnits * 2 - from;
-            for (int i = 0; i < Copies; i++)
-            {
-                if (32 * i + 31 < 8 * Q4_KDigits.Units || 32 * i + lane < 8 * Q4_KDigits.Units) LinearOps.CopyOnce(ref memory[at + lane], 512 * i, rows[first + copyRows[i]] + (from + copyBytes[i]), 16 & (copyBytes[i] - has >> 31), policy);
-            }
-        }
-    }
-
-    // The same before that table is there, with the address of one row: each lane copies every fourth unit of it.
-    private static void AskByRow(ArrayView<U4> memory, int at, long row, DigitCursor cursor, LinearArgs args, int last, int lane, ulong policy)
-    {
-        int target = at + (lane >> 2) * Q4_KDigits.Units + (lane & 3);
-        long source = row + (cursor.Stage * Q4_KDigits.Units + (lane & 3)) * 16;
-        if (cursor.Stage < last)
-        {
-            for (int i = 0; i < Q4_KDigits.Units + 3 >> 2; i++)
-            {
-                if (4 * i + 3 < Q4_KDigits.Units || 4 * i + (lane & 3) < Q4_KDigits.Units) LinearOps.CopyOnce(ref memory[target], 64 * i, source + 64L * i, policy);
-            }
-        }
-        else
-        {
-            // what the row does not have is zeros
-            int has = (args.RowUnits >> 3) - cursor.Stage * Q4_KDigits.Units;
-            for (int i = 0; i < Q4_KDigits.Units + 3 >> 2; i++)
-            {
-                if (4 * i + 3 < Q4_KDigits.Units || 4 * i + (lane & 3) < Q4_KDigits.Units) LinearOps.CopyOnce(ref memory[target], 64 * i, source + 64L * i, 16 & (4 * i + (lane & 3) - has >> 31), policy);
-            }
-        }
     }
 }

@@ -1,0 +1,189 @@
+using IlgpuSparse.Compute;
+using IlgpuSparse.Compute.Gpu;
+using IlgpuSparse.Compute.Gpu.Kernels.Linear;
+using IlgpuSparse.Model;
+using IlgpuSparse.Tests.Compute;
+using IlgpuSparse.Tests.Llama;
+using static IlgpuSparse.Tests.Compute.ActivationRows;
+
+namespace IlgpuSparse.Tests.Gpu;
+
+/// <summary>
+/// Products of one row whose weights are copied by maps give the same numbers, to the last bit, as those whose weights are copied by lanes, which other tests compare with double precision: with rows that do not fill a stage, tiles that do not
+/// fill a group, and where matrices begin and end.
+/// </summary>
+[Collection("accelerators")]
+public sealed class StageMapTests(Accelerators accelerators)
+{
+    private readonly int _seed = Random.Shared.Next();
+
+    public static TheoryData<GpuKind> Kinds => [GpuKind.CpuAccelerator, GpuKind.Cuda];
+
+    [Theory]
+    [InlineData(GpuKind.CpuAccelerator, 16, 256)]
+    [InlineData(GpuKind.CpuAccelerator, 48, 1280)]
+    [InlineData(GpuKind.CpuAccelerator, 16, 5888)]
+    [InlineData(GpuKind.Cuda, 16, 256)]
+    [InlineData(GpuKind.Cuda, 4096, 4096)]
+    [InlineData(GpuKind.Cuda, 4096, 11_008)]
+    [InlineData(GpuKind.Cuda, 32_000, 4096)]
+    [InlineData(GpuKind.Cuda, 4112, 1280)]
+    public void OneMatrix(GpuKind kind, int outputs, int inputs)
+    {
+        var random = new Random(_seed);
+        var device = Open(kind);
+        using var backend = GpuBackend.Create(device, leaveOpen: true);
+        using var weights = new LoadedWeights(random, backend, WeightFormat.Q4_K, outputs, inputs);
+        using var input = Upload(backend, RandomWeights.Normals(random, inputs));
+        Compare(device, backend, outputs, (linear, y) => linear.TryProduct(weights.Loaded, new LinearInputs(input, 1), y, null, false, device.Stream));
+    }
+
+    [Theory]
+    [InlineData(GpuKind.CpuAccelerator, 20, 768)]
+    [InlineData(GpuKind.Cuda, 20, 768)]
+    [InlineData(GpuKind.Cuda, 11_008, 4096)]
+    public void GateAndUp(GpuKind kind, int outputs, int inputs)
+    {
+        var random = new Random(_seed);
+        var device = Open(kind);
+        using var backend = GpuBackend.Create(device, leaveOpen: true);
+        // the one is to lie behind the other, as weights of a model do
+        using var room = backend.ReserveWeights([.. Enumerable.Repeat(outputs * (long)inputs / 256 * 144, 2)]);
+        using var gate = new LoadedWeights(random, backend, WeightFormat.Q4_K, outputs, inputs);
+        using var up = new LoadedWeights(random, backend, WeightFormat.Q4_K, outputs, inputs);
+        using var norm = new LoadedWeights(random, backend, WeightFormat.F32, 1, inputs);
+        using var input = Upload(backend, RandomWeights.Normals(random, inputs));
+        bool inOrder = GpuBuffer.Address(up.Loaded.Data) > GpuBuffer.Address(gate.Loaded.Data);
+        if (kind == GpuKind.Cuda) Assert.True(inOrder);
+        var weights = inOrder ? new GateUpWeights(gate.Loaded, up.Loaded, null, null) : new GateUpWeights(up.Loaded, gate.Loaded, null, null);
+        Compare(device, backend, outputs, (linear, y) => linear.TryGateUp(weights, new LinearInputs(input, 1, norm.Loaded, 1e-6f), y, device.Stream));
+    }
+
+    [Theory]
+    [InlineData(GpuKind.CpuAccelerator, RopeStyle.HalfSplit, 3, 16)]
+    [InlineData(GpuKind.CpuAccelerator, RopeStyle.Interleaved, 1, 24)]
+    [InlineData(GpuKind.Cuda, RopeStyle.HalfSplit, 3, 16)]
+    [InlineData(GpuKind.Cuda, RopeStyle.Interleaved, 1, 24)]
+    [InlineData(GpuKind.Cuda, RopeStyle.HalfSplit, 32, 128)]
+    [InlineData(GpuKind.Cuda, RopeStyle.Interleaved, 32, 128)]
+    public void QueriesKeysAndValues(GpuKind kind, RopeStyle style, int heads, int headDim)
+    {
+        var random = new Random(_seed);
+        var device = Open(kind);
+        using var backend = GpuBackend.Create(device, leaveOpen: true);
+        int kvHeads = headDim % 16 == 0 ? 1 : 2, columns = heads > 3 ? 4096 : 768;
+        heads = Math.Max(heads, kvHeads);
+        using var q = new LoadedWeights(random, backend, WeightFormat.Q4_K, heads * headDim, columns);
+        using var k = new LoadedWeights(random, backend, WeightFormat.Q4_K, kvHeads * headDim, columns);
+        using var v = new LoadedWeights(random, backend, WeightFormat.Q4_K, kvHeads * headDim, columns);
+        using var norm = new LoadedWeights(random, backend, WeightFormat.F32, 1, columns);
+        var config = SmallConfig.Of(heads, kvHeads, headDim, 1024) with { HiddenSize = columns, RopeTheta = 10_000f, RopeStyle = style };
+        var shape = new AttentionShape(heads, kvHeads, headDim);
+        using var rope = new RopeTable(backend, config);
+        using var batch = new StepBatch(backend, 1, 1, 2);
+        batch.SetDecode([random.Next(0, 512)], [[1, 0]]);
+        long elements = 2L * kvHeads * KvLayer.BlockTokens * headDim;
+        using var cachedK = backend.Allocate(elements * sizeof(float), "test");
+        using var cachedV = backend.Allocate(elements * sizeof(float), "test");
+        var cache = new KvLayer(KvFormat.F32, cachedK, cachedV, null, null);
+        using var input = Upload(backend, RandomWeights.Normals(random, columns));
+        int queries = heads * headDim, kv = kvHeads * headDim;
+        Compare(device, backend, queries + 2 * kv, (linear, y) =>
+            linear.TryQkv(new QkvWeights(q.Loaded, k.Loaded, v.Loaded, null, null, null), new LinearInputs(input, 1, norm.Loaded, 1e-5f), rope, shape, cache, batch, y, y.SkipFloats(queries), y.SkipFloats(queries + kv), device.Stream, out _));
+    }
+
+    [Theory]
+    [MemberData(nameof(Kinds))]
+    public void WhatNoMapDescribesIsCopiedByLanes(GpuKind kind)
+    {
+        var random = new Random(_seed);
+        var device = Open(kind);
+        using var backend = GpuBackend.Create(device, leaveOpen: true);
+        using var odd = new LoadedWeights(random, backend, WeightFormat.Q4_K, 23, 512);
+        using var other = new LoadedWeights(random, backend, WeightFormat.F16, 32, 512);
+        using var x = Upload(backend, RandomWeights.Normals(random, 512));
+        using var y = Upload(backend, new float[32]);
+        using var maps = new StageMaps(device, backend.Memory);
+        var linear = new GpuLinear(device, tensorCores: true, maps);
+        Assert.True(linear.TryProduct(odd.Loaded, new LinearInputs(x, 1), y, null, false, device.Stream));
+        Assert.True(linear.TryProduct(other.Loaded, new LinearInputs(x, 1), y, null, false, device.Stream));
+        Assert.Equal(0, maps.Layouts);
+    }
+
+    [Theory]
+    [MemberData(nameof(Kinds))]
+    public void MapsAreMadeOnceAndFreed(GpuKind kind)
+    {
+        var device = Open(kind);
+        using var backend = GpuBackend.Create(device, leaveOpen: true);
+        long before = backend.Memory.LiveBytes;
+        using (var maps = new StageMaps(device, backend.Memory))
+        {
+            // more than memory is allocated for at once
+            var layouts = Enumerable.Range(1, 400).Select(i =>
+            {
+                var map = new StageMap(65_536L * i, 2304, 2304, 8 * 2304, 2, 4 * 2304, i, 16 * 2304);
+                return new StageLayout(map, map with { Blocks = i + 1 }, map, 8, 16, 1, 1);
+            }).ToArray();
+            long[] first = [.. layouts.Select(maps.Of)];
+            Assert.Equal(layouts.Length, first.Distinct().Count());
+            if (kind == GpuKind.Cuda) Assert.All(first, address => Assert.Equal(0, address % StageMap.Size));
+            Assert.Equal(first, layouts.Select(maps.Of));
+            Assert.Equal(layouts.Length, maps.Layouts);
+            Assert.InRange(backend.Memory.LiveBytes - before, 400 * 3 * StageMap.Size, 2 * 400 * 3 * StageMap.Size);
+        }
+        Assert.Equal(before, backend.Memory.LiveBytes);
+    }
+
+    [Fact]
+    public void MapsThatCannotBeAllocatedAreNotRemembered()
+    {
+        var device = Open(GpuKind.CpuAccelerator);
+        using var backend = GpuBackend.Create(device, leaveOpen: true);
+        using var maps = new StageMaps(device, backend.Memory);
+        var map = new StageMap(65_536, 2304, 2304, 8 * 2304, 2, 4 * 2304, 1, 16 * 2304);
+        var layout = new StageLayout(map, map, map, int.MaxValue, int.MaxValue, 1, 1);
+        device.Before = what => throw new OverflowException(what);
+        try
+        {
+            Assert.Contains("scratch", Assert.Throws<InsufficientMemoryException>(() => maps.Of(layout)).Message, StringComparison.Ordinal);
+        }
+        finally
+        {
+            device.Before = null;
+        }
+        Assert.Equal(0, maps.Layouts);
+        Assert.NotEqual(0, maps.Of(layout));
+    }
+
+    private GpuDevice Open(GpuKind kind)
+    {
+        var device = accelerators.Open(kind);
+        Assert.SkipUnless(device.CopiesInBulk, "no copy engine before compute capability 9.0");
+        return device;
+    }
+
+    // The outputs by lanes and by maps, and that it was done so.
+    private void Compare(GpuDevice device, GpuBackend backend, int outputs, Func<GpuLinear, DeviceSpan, bool> product)
+    {
+        using var maps = new StageMaps(device, backend.Memory);
+        using var output = backend.Allocate(outputs * sizeof(float), "test");
+        float[] Run(StageMaps? with)
+        {
+            ((DeviceSpan)output).Upload<float>([.. Enumerable.Repeat(float.NaN, outputs)]);
+            Assert.True(product(new GpuLinear(device, tensorCores: true, with), output));
+            return ((DeviceSpan)output).ToArray<float>(outputs);
+        }
+        float[] expected = Run(null);
+        Assert.Equal(0, maps.Layouts);
+        Assert.All(expected, y => Assert.True(float.IsFinite(y)));
+        Assert.Contains(expected, y => y != 0);
+        // again, by maps that are there
+        for (int i = 0; i < 2; i++)
+        {
+            float[] result = Run(maps);
+            for (int n = 0; n < outputs; n++) Assert.True(expected[n] == result[n], $"y[{n}] = {result[n]}, not {expected[n]} (seed {_seed})");
+            Assert.Equal(1, maps.Layouts);
+        }
+    }
+}
