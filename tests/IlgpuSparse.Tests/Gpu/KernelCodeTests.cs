@@ -261,19 +261,21 @@ public sealed partial class KernelCodeTests
         var variant = RowDigitKernel.Variant(RowDigitKernel.Depths[number], true, typeof(StoreEpilogue));
         Assert.False(variant.RunsOn(8, 9));
         string ptx = KernelCode.Ptx(variant, 9), entry = KernelCode.Entry(ptx), early = EarlyCode.Of(entry);
-        // one in the loop that asks before the wait, one in each of those that ask for the rest of the ring, one in the loop that multiplies
+        // one in the loop that asks before the wait, one in each of those that ask for the rest of the ring, one in each of the two loops that multiply
         const string request = @"cp\.async\.bulk\.tensor\.5d\.shared::cluster\.global\.mbarrier::complete_tx::bytes\.L2::cache_hint";
         Assert.Equal(1, Regex.Count(early, request));
-        Assert.Equal(4, Regex.Count(entry, request));
-        Assert.Equal(4, Regex.Count(entry, $@"mbarrier\.arrive\.expect_tx\.shared\.b64 _, \[\w+\], {StageMap.Bytes};"));
+        Assert.Equal(5, Regex.Count(entry, request));
+        Assert.Equal(5, Regex.Count(entry, $@"mbarrier\.arrive\.expect_tx\.shared\.b64 _, \[\w+\], {StageMap.Bytes};"));
         Assert.Equal(1, Regex.Count(early, @"prefetch\.tensormap"));
         Assert.Equal(2, Regex.Count(early, @"mbarrier\.init"));
         Assert.DoesNotContain("cp.async.cg", entry, StringComparison.Ordinal);
         Assert.DoesNotContain("cp.async.wait_group", entry, StringComparison.Ordinal);
-        // a stage's, whose parity changes, and that of the activations
-        Assert.Equal(2, Regex.Count(entry, @"mbarrier\.try_wait\.parity\.shared\.b64"));
-        Assert.Equal(1, Regex.Count(entry, @"mbarrier\.try_wait\.parity\.shared\.b64 done, \[\w+\], %r\d+;"));
-        Assert.Equal(9, Regex.Count(entry, @"mma\.sync\.aligned\.m16n8k32"));
+        // those of stages, whose parity changes, and that of the activations
+        Assert.Equal(3, Regex.Count(entry, @"mbarrier\.try_wait\.parity\.shared\.b64"));
+        Assert.Equal(2, Regex.Count(entry, @"mbarrier\.try_wait\.parity\.shared\.b64 done, \[\w+\], %r\d+;"));
+        // digits are loaded before one of the loops, and in the other
+        Assert.Equal(2 * 9, Regex.Count(entry, @"mma\.sync\.aligned\.m16n8k32"));
+        Assert.Equal(2 * 5, Regex.Count(entry, @"add\.s32 at, \w+, \d+; ld\.shared\.v4\.b32"));
         // for the activations, and before the parts of the products are summed: there is no table of rows
         Assert.Equal(2, KernelCode.Count(ptx, "bar.sync"));
         Assert.Contains(".minnctapersm 2", ptx, StringComparison.Ordinal);

@@ -31,15 +31,12 @@ internal static class Q4_KDigits
     /// <summary>Stages of a row.</summary>
     public static int RowStages(int columns) => (columns / 8 + Octs - 1) / Octs;
 
-    /// <summary>
-    /// Adds the lane's part of a stage's products to <paramref name="sum"/>, in units of the lower of its two digits. <paramref name="at"/> is where the stage's part of the ring begins, <paramref name="x"/> where its
-    /// activations do, <paramref name="totals"/> where their sums do, in units of eight bytes, and <paramref name="scales"/> where their scales do, in units of four.
-    /// </summary>
-    public static float Multiply(ArrayView<U4> memory, int at, int x, int totals, int scales, int lane, float sum)
+    /// <summary>Adds the lane's part of a stage's products to <paramref name="sum"/>, in units of the lower of its two digits. <paramref name="at"/> is where the stage's part of the ring begins, <paramref name="digits"/> are those of its activations.</summary>
+    public static float Multiply(ArrayView<U4> memory, int at, StageDigits digits, int lane, float sum)
     {
         int g = lane >> 2, t = lane & 3, half = t >> 1;
         var pairs = memory.Cast<U2>();
-        int row = at + g * Units, own = row * 2 + t, even = x + (g >> 2) * 64 + ((g & 3) * 4 + t), odd = x + (g >> 2) * 64 + ((g & 3) * 4 + t ^ 4);
+        int row = at + g * Units, own = row * 2 + t;
         // the lane's own half's: scales and minima of six bits, whole for the first four blocks, for the last four in parts
         var header = LinearOps.Load(ref memory[row + half * (Units / 2)], 0);
         uint lowScales = header.Y & 0x3f3f3f3fu, highScales = header.W & 0x0f0f0f0fu | header.Y >> 2 & 0x30303030u;
@@ -48,7 +45,7 @@ internal static class Q4_KDigits
         for (int j = 0; j < 4; j++)
         {
             U2 a = LinearOps.Load(ref pairs[own], 16 + 32 * j), b = LinearOps.Load(ref pairs[own], 160 + 32 * j);
-            var digits = LinearOps.Load(ref memory[(j & 1) == 0 ? even : odd], 256 * j);
+            var x = j == 0 ? digits.First : j == 1 ? digits.Second : j == 2 ? digits.Third : digits.Fourth;
             U4 low, high;
             low.X = a.X & 0x0f0f0f0fu;
             low.Y = b.X & 0x0f0f0f0fu;
@@ -58,8 +55,8 @@ internal static class Q4_KDigits
             high.Y = b.X & 0xf0f0f0f0u;
             high.Z = a.Y & 0xf0f0f0f0u;
             high.W = b.Y & 0xf0f0f0f0u;
-            var lower = TensorCore.Multiply(low, new U2 { X = digits.X, Y = digits.Y }, default);
-            var higher = TensorCore.Multiply(high, new U2 { X = digits.Z, Y = digits.W }, default);
+            var lower = TensorCore.Multiply(low, new U2 { X = x.X, Y = x.Y }, default);
+            var higher = TensorCore.Multiply(high, new U2 { X = x.Z, Y = x.W }, default);
             uint steps = j < 2 ? lowScales : highScales;
             int lowerScale = (int)LinearOps.Permute(steps, 0u, (j & 1) == 0 ? 0x4440u : 0x4442u), higherScale = (int)LinearOps.Permute(steps, 0u, (j & 1) == 0 ? 0x4441u : 0x4443u);
             sums.X += lowerScale * lower.X + higherScale * higher.X;
@@ -67,12 +64,9 @@ internal static class Q4_KDigits
             sums.Z += lowerScale * lower.Z + higherScale * higher.Z;
             sums.W += lowerScale * lower.W + higherScale * higher.W;
         }
-        // minima of a half in the columns of its own lane 0 or 2 alone; what the others have there meets zeros
-        var total = LinearOps.Load(ref pairs[totals + g], 0);
-        uint wanted = (uint)((t ^ g >> 1 & 2) - 1 >> 31);
-        var minima = TensorCore.Multiply(new U4 { X = lowMinima, Y = lowMinima, Z = highMinima, W = highMinima }, new U2 { X = total.X & wanted, Y = total.Y & wanted }, default);
+        var minima = TensorCore.Multiply(new U4 { X = lowMinima, Y = lowMinima, Z = highMinima, W = highMinima }, digits.Totals, default);
         float products = RowDigitKernel.Own(sums.X, sums.Z, half) + 256f * RowDigitKernel.Own(sums.Y, sums.W, half);
         float offsets = RowDigitKernel.Own(minima.X, minima.Z, half) + 256f * RowDigitKernel.Own(minima.Y, minima.W, half);
-        return sum + memory.Cast<float>()[scales + half] * (Ptx.HalfLow(header.X) * 0.0625f * products - Ptx.HalfHigh(header.X) * offsets);
+        return sum + digits.Scale * (Ptx.HalfLow(header.X) * 0.0625f * products - Ptx.HalfHigh(header.X) * offsets);
     }
 }
