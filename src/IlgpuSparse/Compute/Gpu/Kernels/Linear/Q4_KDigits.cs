@@ -31,8 +31,12 @@ internal static class Q4_KDigits
     /// <summary>Stages of a row.</summary>
     public static int RowStages(int columns) => (columns / 8 + Octs - 1) / Octs;
 
-    /// <summary>Adds the lane's part of a stage's products to <paramref name="sum"/>, in units of the lower of its two digits. <paramref name="at"/> is where the stage's part of the ring begins, <paramref name="digits"/> are those of its activations.</summary>
-    public static float Multiply(ArrayView<U4> memory, int at, StageDigits digits, int lane, float sum)
+    /// <summary>
+    /// Adds the lane's part of a stage's products to <paramref name="sum"/>, in units of the lower of its two digits. <paramref name="at"/> is where the stage's part of the ring begins; the activations' digits are
+    /// <paramref name="held"/>, or are loaded when it is their turn (all before, they take longer) from <paramref name="x"/> on, their sums from <paramref name="totals"/> and their scales from <paramref name="scales"/> on, as <see cref="StageDigits.Load"/> does.
+    /// </summary>
+    public static float Multiply<TDigits>(ArrayView<U4> memory, int at, StageDigits held, int x, int totals, int scales, int lane, float sum)
+        where TDigits : struct, IStageDigits
     {
         int g = lane >> 2, t = lane & 3, half = t >> 1;
         var pairs = memory.Cast<U2>();
@@ -45,7 +49,8 @@ internal static class Q4_KDigits
         for (int j = 0; j < 4; j++)
         {
             U2 a = LinearOps.Load(ref pairs[own], 16 + 32 * j), b = LinearOps.Load(ref pairs[own], 160 + 32 * j);
-            var x = j == 0 ? digits.First : j == 1 ? digits.Second : j == 2 ? digits.Third : digits.Fourth;
+            var digits = j == 0 ? held.First : j == 1 ? held.Second : j == 2 ? held.Third : held.Fourth;
+            if (!TDigits.AreHeld) digits = StageDigits.LoadColumns(memory, x, j, lane);
             U4 low, high;
             low.X = a.X & 0x0f0f0f0fu;
             low.Y = b.X & 0x0f0f0f0fu;
@@ -55,8 +60,8 @@ internal static class Q4_KDigits
             high.Y = b.X & 0xf0f0f0f0u;
             high.Z = a.Y & 0xf0f0f0f0u;
             high.W = b.Y & 0xf0f0f0f0u;
-            var lower = TensorCore.Multiply(low, new U2 { X = x.X, Y = x.Y }, default);
-            var higher = TensorCore.Multiply(high, new U2 { X = x.Z, Y = x.W }, default);
+            var lower = TensorCore.Multiply(low, new U2 { X = digits.X, Y = digits.Y }, default);
+            var higher = TensorCore.Multiply(high, new U2 { X = digits.Z, Y = digits.W }, default);
             uint steps = j < 2 ? lowScales : highScales;
             int lowerScale = (int)LinearOps.Permute(steps, 0u, (j & 1) == 0 ? 0x4440u : 0x4442u), higherScale = (int)LinearOps.Permute(steps, 0u, (j & 1) == 0 ? 0x4441u : 0x4443u);
             sums.X += lowerScale * lower.X + higherScale * higher.X;
@@ -64,9 +69,10 @@ internal static class Q4_KDigits
             sums.Z += lowerScale * lower.Z + higherScale * higher.Z;
             sums.W += lowerScale * lower.W + higherScale * higher.W;
         }
-        var minima = TensorCore.Multiply(new U4 { X = lowMinima, Y = lowMinima, Z = highMinima, W = highMinima }, digits.Totals, default);
+        var blockSums = TDigits.AreHeld ? held.Totals : StageDigits.LoadTotals(memory, totals, lane);
+        var minima = TensorCore.Multiply(new U4 { X = lowMinima, Y = lowMinima, Z = highMinima, W = highMinima }, blockSums, default);
         float products = RowDigitKernel.Own(sums.X, sums.Z, half) + 256f * RowDigitKernel.Own(sums.Y, sums.W, half);
         float offsets = RowDigitKernel.Own(minima.X, minima.Z, half) + 256f * RowDigitKernel.Own(minima.Y, minima.W, half);
-        return sum + digits.Scale * (Ptx.HalfLow(header.X) * 0.0625f * products - Ptx.HalfHigh(header.X) * offsets);
+        return sum + (TDigits.AreHeld ? held.Scale : StageDigits.LoadScale(memory, scales, lane)) * (Ptx.HalfLow(header.X) * 0.0625f * products - Ptx.HalfHigh(header.X) * offsets);
     }
 }

@@ -134,8 +134,8 @@ internal static class RowDigitKernel
         // digits 2 and 3 are those of odd lanes
         float sum = 0f, done = 0f, weight = 1 + (lane & 1) * 65535;
         int target = places.Products * 4 + 8 * warps * eights, slot = ring, word = words, parity = 0;
-        StageDigits digits = default;
-        if (TDigits.AreHeld) digits = Digits(memory, places, now.Stage, lane);
+        StageDigits held = default;
+        if (TDigits.AreHeld) held = StageDigits.Load(memory, X(places, now.Stage), Totals(places, now.Stage), Scales(places, now.Stage), lane);
         while (now.Eight < eights)
         {
             if (TCopies.ByMaps)
@@ -149,8 +149,7 @@ internal static class RowDigitKernel
             }
             // The lanes' parts of the eight before, which have nothing to do with this one's: its instructions fill the time that these take to come.
             Put(results, target, done * weight, lane);
-            if (!TDigits.AreHeld) digits = Digits(memory, places, now.Stage, lane);
-            sum = Q4_KDigits.Multiply(memory, slot, digits, lane, sum);
+            sum = Q4_KDigits.Multiply<TDigits>(memory, slot, held, X(places, now.Stage), Totals(places, now.Stage), Scales(places, now.Stage), lane, sum);
             TensorOps.WarpSync();
             next = AskNext<TCopies>(memory, slot, word, next, args, places, firstEight, eights, stepEights, stepStages, copyRows, copyBytes, lane, policy);
             slot += 8 * Q4_KDigits.Units;
@@ -179,8 +178,12 @@ internal static class RowDigitKernel
         Put(results, target, done * weight, lane);
     }
 
-    private static StageDigits Digits(ArrayView<U4> memory, DigitMemory places, int stage, int lane) =>
-        StageDigits.Load(memory, places.X + stage * 2 * Q4_KDigits.Octs, places.Sums * 2 + stage * (Q4_KDigits.Octs >> 3), places.Scales * 4 + stage * (Q4_KDigits.Octs >> 5), lane);
+    // Where a stage's digits, their sums and their scales lie, each in its own units.
+    private static int X(DigitMemory places, int stage) => places.X + stage * 2 * Q4_KDigits.Octs;
+
+    private static int Totals(DigitMemory places, int stage) => places.Sums * 2 + stage * (Q4_KDigits.Octs >> 3);
+
+    private static int Scales(DigitMemory places, int stage) => places.Scales * 4 + stage * (Q4_KDigits.Octs >> 5);
 
     /// <summary>What the lane's half of the columns has of a result: of its upper or of its lower rows.</summary>
     public static int Own(int upper, int lower, int half) => upper ^ (upper ^ lower) & -half;

@@ -14,22 +14,35 @@ internal struct StageDigits
     /// <summary>What digits of the lane's half of the columns are multiples of.</summary>
     public float Scale;
 
-    /// <summary>The digits of the stage whose activations begin at <paramref name="x"/>, their sums at <paramref name="totals"/>, in units of eight bytes, and their scales at <paramref name="scales"/>, in units of four.</summary>
-    public static StageDigits Load(ArrayView<U4> memory, int x, int totals, int scales, int lane)
+    /// <summary>All of a stage, whose activations begin at <paramref name="x"/>, their sums at <paramref name="totals"/>, in units of eight bytes, and their scales at <paramref name="scales"/>, in units of four.</summary>
+    public static StageDigits Load(ArrayView<U4> memory, int x, int totals, int scales, int lane) => new()
     {
-        int g = lane >> 2, t = lane & 3;
-        int even = x + (g >> 2) * 64 + ((g & 3) * 4 + t), odd = x + (g >> 2) * 64 + ((g & 3) * 4 + t ^ 4);
-        StageDigits digits;
-        digits.First = LinearOps.Load(ref memory[even], 0);
-        digits.Second = LinearOps.Load(ref memory[odd], 256);
-        digits.Third = LinearOps.Load(ref memory[even], 512);
-        digits.Fourth = LinearOps.Load(ref memory[odd], 768);
-        // minima of a half in the columns of its own lane 0 or 2 alone; what the others have there meets zeros
-        var total = LinearOps.Load(ref memory.Cast<U2>()[totals + g], 0);
-        uint wanted = (uint)((t ^ g >> 1 & 2) - 1 >> 31);
-        digits.Totals.X = total.X & wanted;
-        digits.Totals.Y = total.Y & wanted;
-        digits.Scale = memory.Cast<float>()[scales + (t >> 1)];
-        return digits;
+        First = LoadColumns(memory, x, 0, lane),
+        Second = LoadColumns(memory, x, 1, lane),
+        Third = LoadColumns(memory, x, 2, lane),
+        Fourth = LoadColumns(memory, x, 3, lane),
+        Totals = LoadTotals(memory, totals, lane),
+        Scale = LoadScale(memory, scales, lane),
+    };
+
+    /// <summary>The digits of 64 columns from number 64 · <paramref name="j"/> on.</summary>
+    public static U4 LoadColumns(ArrayView<U4> memory, int x, int j, int lane)
+    {
+        int g = lane >> 2, own = (g & 3) * 4 + (lane & 3);
+        return LinearOps.Load(ref memory[x + (g >> 2) * 64 + (own ^ (j & 1) * 4)], 256 * j);
     }
+
+    /// <summary>Those of the sums: of a half in the columns of its own lane 0 or 2 alone, what the others have there meets zeros.</summary>
+    public static U2 LoadTotals(ArrayView<U4> memory, int totals, int lane)
+    {
+        int g = lane >> 2;
+        var total = LinearOps.Load(ref memory.Cast<U2>()[totals + g], 0);
+        uint wanted = (uint)((lane & 3 ^ g >> 1 & 2) - 1 >> 31);
+        total.X &= wanted;
+        total.Y &= wanted;
+        return total;
+    }
+
+    /// <summary>The scale of the lane's half.</summary>
+    public static float LoadScale(ArrayView<U4> memory, int scales, int lane) => memory.Cast<float>()[scales + ((lane & 3) >> 1)];
 }
