@@ -237,17 +237,18 @@ public sealed partial class KernelCodeTests
     {
         int depth = RowDigitKernel.Depths[number];
         string ptx = KernelCode.Ptx(RowDigitKernel.Variant(depth, false, typeof(StoreEpilogue)), 9), entry = KernelCode.Entry(ptx);
-        // a stage in the loop that asks before the wait, one in each of the loops that ask for the rest of the ring when activations have been asked for and when they are prepared, and one in the loop that multiplies; each for whole stages and for the rest of a row
+        // a stage in the loop that asks before the wait, one in each of the loops that ask for the rest of the ring when activations have been asked for and when they are prepared, and one in each of the two loops that multiply; each for whole stages and for the rest of a row
         string early = EarlyCode.Of(entry);
         const int copies = 2 * ((Q4_KDigits.Units + 3) / 4);
         Assert.Equal(copies, Regex.Count(early, @"cp\.async\.cg\.shared\.global\.L2::cache_hint"));
-        Assert.Equal(4 * copies, Regex.Count(entry, @"cp\.async\.cg\.shared\.global\.L2::cache_hint"));
+        Assert.Equal(5 * copies, Regex.Count(entry, @"cp\.async\.cg\.shared\.global\.L2::cache_hint"));
         Assert.Contains($"cp.async.wait_group {depth - 1};", entry, StringComparison.Ordinal);
         Assert.DoesNotContain("cp.async.wait_group", early, StringComparison.Ordinal);
         AssertSingleRow(entry, early);
-        Assert.Equal(9, Regex.Count(entry, @"mma\.sync\.aligned\.m16n8k32"));
-        Assert.Equal(5, Regex.Count(entry, @"add\.s32 at, \w+, \d+; ld\.shared\.v4\.b32"));
-        Assert.Equal(9, Regex.Count(entry, @"add\.s32 at, \w+, \d+; ld\.shared\.v2\.b32"));
+        Assert.Equal(2 * 9, Regex.Count(entry, @"mma\.sync\.aligned\.m16n8k32"));
+        // digits are loaded before one of the loops, and in the other
+        Assert.Equal(2 * 5, Regex.Count(entry, @"add\.s32 at, \w+, \d+; ld\.shared\.v4\.b32"));
+        Assert.Equal(2 * 9, Regex.Count(entry, @"add\.s32 at, \w+, \d+; ld\.shared\.v2\.b32"));
         // for the rows' addresses, for the activations, and before the parts of the products are summed
         Assert.Equal(3, KernelCode.Count(ptx, "bar.sync"));
         Assert.Contains(".minnctapersm 2", ptx, StringComparison.Ordinal);
@@ -272,7 +273,10 @@ public sealed partial class KernelCodeTests
         Assert.DoesNotContain("cp.async.wait_group", entry, StringComparison.Ordinal);
         // those of stages, whose parity changes, and that of the activations
         Assert.Equal(3, Regex.Count(entry, @"mbarrier\.try_wait\.parity\.shared\.b64"));
-        Assert.Equal(2, Regex.Count(entry, @"mbarrier\.try_wait\.parity\.shared\.b64 done, \[\w+\], %r\d+;"));
+        var waits = Regex.Matches(entry, @"mbarrier\.try_wait\.parity\.shared\.b64 done, \[\w+\], %r\d+;");
+        Assert.Equal(2, waits.Count);
+        // what depends on the lane alone is worked out before: with a condition of two parts before them ILGPU leaves it in the loops, which takes 2 % longer
+        foreach (Match wait in waits) Assert.DoesNotContain("neg.s32", entry[wait.Index..entry.IndexOf("bar.warp.sync", wait.Index, StringComparison.Ordinal)], StringComparison.Ordinal);
         // digits are loaded before one of the loops, and in the other
         Assert.Equal(2 * 9, Regex.Count(entry, @"mma\.sync\.aligned\.m16n8k32"));
         Assert.Equal(2 * 5, Regex.Count(entry, @"add\.s32 at, \w+, \d+; ld\.shared\.v4\.b32"));

@@ -40,7 +40,7 @@ internal static class Q4_KDigits
     {
         int g = lane >> 2, t = lane & 3, half = t >> 1;
         var pairs = memory.Cast<U2>();
-        int row = at + g * Units, own = row * 2 + t;
+        int row = at + g * Units, own = row * 2 + t, even = StageDigits.Even(x, lane), odd = StageDigits.Odd(x, lane);
         // the lane's own half's: scales and minima of six bits, whole for the first four blocks, for the last four in parts
         var header = LinearOps.Load(ref memory[row + half * (Units / 2)], 0);
         uint lowScales = header.Y & 0x3f3f3f3fu, highScales = header.W & 0x0f0f0f0fu | header.Y >> 2 & 0x30303030u;
@@ -50,7 +50,7 @@ internal static class Q4_KDigits
         {
             U2 a = LinearOps.Load(ref pairs[own], 16 + 32 * j), b = LinearOps.Load(ref pairs[own], 160 + 32 * j);
             var digits = j == 0 ? held.First : j == 1 ? held.Second : j == 2 ? held.Third : held.Fourth;
-            if (!TDigits.AreHeld) digits = StageDigits.LoadColumns(memory, x, j, lane);
+            if (!TDigits.AreHeld) digits = LinearOps.Load(ref memory[(j & 1) == 0 ? even : odd], 256 * j);
             U4 low, high;
             low.X = a.X & 0x0f0f0f0fu;
             low.Y = b.X & 0x0f0f0f0fu;
@@ -69,10 +69,13 @@ internal static class Q4_KDigits
             sums.Z += lowerScale * lower.Z + higherScale * higher.Z;
             sums.W += lowerScale * lower.W + higherScale * higher.W;
         }
-        var blockSums = TDigits.AreHeld ? held.Totals : StageDigits.LoadTotals(memory, totals, lane);
+        var blockSums = held.Totals;
+        if (!TDigits.AreHeld) blockSums = StageDigits.LoadTotals(memory, totals, lane);
         var minima = TensorCore.Multiply(new U4 { X = lowMinima, Y = lowMinima, Z = highMinima, W = highMinima }, blockSums, default);
         float products = RowDigitKernel.Own(sums.X, sums.Z, half) + 256f * RowDigitKernel.Own(sums.Y, sums.W, half);
         float offsets = RowDigitKernel.Own(minima.X, minima.Z, half) + 256f * RowDigitKernel.Own(minima.Y, minima.W, half);
-        return sum + (TDigits.AreHeld ? held.Scale : StageDigits.LoadScale(memory, scales, lane)) * (Ptx.HalfLow(header.X) * 0.0625f * products - Ptx.HalfHigh(header.X) * offsets);
+        float scale = held.Scale;
+        if (!TDigits.AreHeld) scale = memory.Cast<float>()[scales + half];
+        return sum + scale * (Ptx.HalfLow(header.X) * 0.0625f * products - Ptx.HalfHigh(header.X) * offsets);
     }
 }

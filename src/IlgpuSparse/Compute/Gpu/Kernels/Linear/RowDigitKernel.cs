@@ -99,10 +99,47 @@ internal static class RowDigitKernel
         for (int at = late; at < end; at += 8 * Q4_KDigits.Units, word++) next = AskNext<TCopies>(memory, at, word, next, args, places, firstEight, eights, stepEights, stepStages, copyRows, copyBytes, lane, policy);
         Group.Barrier();
 
+        // digits 2 and 3 are those of odd lanes
+        float sum = 0f, done = 0f, weight = 1 + (lane & 1) * 65535;
+        int target = places.Products * 4 + 8 * warps * eights;
         var now = new DigitCursor { Eight = eight, Stage = stage };
-        // by lanes the two loops would be longer, and were not timed
-        if (TCopies.ByMaps && args.RowStages == warps) Multiply<TDepth, TCopies, HeldDigits>(memory, args, places, now, next, firstEight, eights, stepEights, stepStages, copyRows, copyBytes, warp, warps, lane, policy);
-        else Multiply<TDepth, TCopies, LoadedDigits>(memory, args, places, now, next, firstEight, eights, stepEights, stepStages, copyRows, copyBytes, warp, warps, lane, policy);
+        var slot = new RingSlot { At = ring, Word = words };
+        // Two loops, of which this is the shorter one: to ask in a single one whether digits are still the same takes what it saves.
+        if (args.RowStages == warps)
+        {
+            var held = StageDigits.Load(memory, places.X + stage * 2 * Q4_KDigits.Octs, places.Sums * 2 + stage * (Q4_KDigits.Octs >> 3), places.Scales * 4 + stage * (Q4_KDigits.Octs >> 5), lane);
+            while (now.Eight < eights)
+            {
+                Await<TDepth, TCopies>(memory, slot);
+                Put(results, target, done * weight, lane);
+                done = Q4_KDigits.Multiply<HeldDigits>(memory, slot.At, held, 0, 0, 0, lane, 0f);
+                TensorOps.WarpSync();
+                next = AskNext<TCopies>(memory, slot.At, slot.Word, next, args, places, firstEight, eights, stepEights, stepStages, copyRows, copyBytes, lane, policy);
+                slot = slot.Next(ring, end, words);
+                target = places.Products * 4 + DigitMemory.Product(now.Eight, warp, lane >> 2, warps);
+                now.Eight++;
+            }
+        }
+        else
+        {
+            while (now.Eight < eights)
+            {
+                Await<TDepth, TCopies>(memory, slot);
+                // The lanes' parts of the eight before, which have nothing to do with this one's: its instructions fill the time that these take to come.
+                Put(results, target, done * weight, lane);
+                sum = Q4_KDigits.Multiply<LoadedDigits>(memory, slot.At, default, places.X + now.Stage * 2 * Q4_KDigits.Octs, places.Sums * 2 + now.Stage * (Q4_KDigits.Octs >> 3), places.Scales * 4 + now.Stage * (Q4_KDigits.Octs >> 5), lane, sum);
+                TensorOps.WarpSync();
+                next = AskNext<TCopies>(memory, slot.At, slot.Word, next, args, places, firstEight, eights, stepEights, stepStages, copyRows, copyBytes, lane, policy);
+                slot = slot.Next(ring, end, words);
+                target = places.Products * 4 + DigitMemory.Product(now.Eight, warp, lane >> 2, warps);
+                int before = now.Eight;
+                now = Step(now, args, stepEights, stepStages);
+                // what is not whole yet is written, and then written again
+                done = sum;
+                sum = now.Eight == before ? sum : 0f;
+            }
+        }
+        Put(results, target, done * weight, lane);
         if (!TCopies.ByMaps) TensorOps.WaitGroup(0);
         float factor = InputParts.Factor(memory, args, places.Squares);
         Group.Barrier();
@@ -122,68 +159,6 @@ internal static class RowDigitKernel
             epilogue.Finish(Part(firstEight, i) >> 1, Slot(firstEight, i), 0, upper * factor, lower * factor, terms);
         }
     }
-
-    // The warp's stages, from `now` on; `next` is the one to be asked for.
-    private static void Multiply<TDepth, TCopies, TDigits>(ArrayView<U4> memory, LinearArgs args, DigitMemory places, DigitCursor now, DigitCursor next, int firstEight, int eights, int stepEights, int stepStages, int[] copyRows, int[] copyBytes, int warp, int warps, int lane, ulong policy)
-        where TDepth : struct, IKernelCount
-        where TCopies : struct, IStageCopies
-        where TDigits : struct, IStageDigits
-    {
-        var results = memory.Cast<float>();
-        int ring = warp * RingUnits<TDepth>(), words = places.Rows * 2 + warp * TDepth.Value;
-        // digits 2 and 3 are those of odd lanes
-        float sum = 0f, done = 0f, weight = 1 + (lane & 1) * 65535;
-        int target = places.Products * 4 + 8 * warps * eights, slot = ring, word = words, parity = 0;
-        StageDigits held = default;
-        if (TDigits.AreHeld) held = StageDigits.Load(memory, X(places, now.Stage), Totals(places, now.Stage), Scales(places, now.Stage), lane);
-        while (now.Eight < eights)
-        {
-            if (TCopies.ByMaps)
-            {
-                MapCopies.Await(memory, word, parity);
-            }
-            else
-            {
-                TensorOps.WaitGroup(TDepth.Value - 1);
-                TensorOps.WarpSync();
-            }
-            // The lanes' parts of the eight before, which have nothing to do with this one's: its instructions fill the time that these take to come.
-            Put(results, target, done * weight, lane);
-            sum = Q4_KDigits.Multiply<TDigits>(memory, slot, held, X(places, now.Stage), Totals(places, now.Stage), Scales(places, now.Stage), lane, sum);
-            TensorOps.WarpSync();
-            next = AskNext<TCopies>(memory, slot, word, next, args, places, firstEight, eights, stepEights, stepStages, copyRows, copyBytes, lane, policy);
-            slot += 8 * Q4_KDigits.Units;
-            word++;
-            if (slot == ring + RingUnits<TDepth>())
-            {
-                slot = ring;
-                word = words;
-                parity ^= 1;
-            }
-            target = places.Products * 4 + DigitMemory.Product(now.Eight, warp, lane >> 2, warps);
-            // what is not whole yet is written, and then written again
-            done = sum;
-            if (TDigits.AreHeld)
-            {
-                now.Eight++;
-                sum = 0f;
-            }
-            else
-            {
-                int before = now.Eight;
-                now = Step(now, args, stepEights, stepStages);
-                sum = now.Eight == before ? sum : 0f;
-            }
-        }
-        Put(results, target, done * weight, lane);
-    }
-
-    // Where a stage's digits, their sums and their scales lie, each in its own units.
-    private static int X(DigitMemory places, int stage) => places.X + stage * 2 * Q4_KDigits.Octs;
-
-    private static int Totals(DigitMemory places, int stage) => places.Sums * 2 + stage * (Q4_KDigits.Octs >> 3);
-
-    private static int Scales(DigitMemory places, int stage) => places.Scales * 4 + stage * (Q4_KDigits.Octs >> 5);
 
     /// <summary>What the lane's half of the columns has of a result: of its upper or of its lower rows.</summary>
     public static int Own(int upper, int lower, int half) => upper ^ (upper ^ lower) & -half;
@@ -222,6 +197,22 @@ internal static class RowDigitKernel
         sum += Warp.ShuffleXor(sum, 1);
         sum += Warp.ShuffleXor(sum, 2);
         if ((lane & 3) == 0) results[target] = sum;
+    }
+
+    // Waits for the stage of a slot.
+    private static void Await<TDepth, TCopies>(ArrayView<U4> memory, RingSlot slot)
+        where TDepth : struct, IKernelCount
+        where TCopies : struct, IStageCopies
+    {
+        if (TCopies.ByMaps)
+        {
+            MapCopies.Await(memory, slot.Word, slot.Parity);
+        }
+        else
+        {
+            TensorOps.WaitGroup(TDepth.Value - 1);
+            TensorOps.WarpSync();
+        }
     }
 
     // Asks for the cursor's stage, if the group has it, and moves the cursor on. By lanes it always ends a group of copies.

@@ -15,24 +15,26 @@ internal struct StageDigits
     public float Scale;
 
     /// <summary>All of a stage, whose activations begin at <paramref name="x"/>, their sums at <paramref name="totals"/>, in units of eight bytes, and their scales at <paramref name="scales"/>, in units of four.</summary>
-    public static StageDigits Load(ArrayView<U4> memory, int x, int totals, int scales, int lane) => new()
+    public static StageDigits Load(ArrayView<U4> memory, int x, int totals, int scales, int lane)
     {
-        First = LoadColumns(memory, x, 0, lane),
-        Second = LoadColumns(memory, x, 1, lane),
-        Third = LoadColumns(memory, x, 2, lane),
-        Fourth = LoadColumns(memory, x, 3, lane),
-        Totals = LoadTotals(memory, totals, lane),
-        Scale = LoadScale(memory, scales, lane),
-    };
-
-    /// <summary>The digits of 64 columns from number 64 · <paramref name="j"/> on.</summary>
-    public static U4 LoadColumns(ArrayView<U4> memory, int x, int j, int lane)
-    {
-        int g = lane >> 2, own = (g & 3) * 4 + (lane & 3);
-        return LinearOps.Load(ref memory[x + (g >> 2) * 64 + (own ^ (j & 1) * 4)], 256 * j);
+        int even = Even(x, lane), odd = Odd(x, lane);
+        StageDigits digits;
+        digits.First = LinearOps.Load(ref memory[even], 0);
+        digits.Second = LinearOps.Load(ref memory[odd], 256);
+        digits.Third = LinearOps.Load(ref memory[even], 512);
+        digits.Fourth = LinearOps.Load(ref memory[odd], 768);
+        digits.Totals = LoadTotals(memory, totals, lane);
+        digits.Scale = memory.Cast<float>()[scales + ((lane & 3) >> 1)];
+        return digits;
     }
 
-    /// <summary>Those of the sums: of a half in the columns of its own lane 0 or 2 alone, what the others have there meets zeros.</summary>
+    /// <summary>Where the lane's digits of the first 64 columns of a stage lie, whose activations begin at <paramref name="x"/>; those of the third are 512 bytes behind.</summary>
+    public static int Even(int x, int lane) => x + (lane >> 4) * 64 + ((lane >> 2 & 3) * 4 + (lane & 3));
+
+    /// <summary>The same of the second and fourth 64 columns, 256 and 768 bytes behind.</summary>
+    public static int Odd(int x, int lane) => x + (lane >> 4) * 64 + ((lane >> 2 & 3) * 4 + (lane & 3) ^ 4);
+
+    /// <summary>Digits of the sums of blocks: of a half in the columns of its own lane 0 or 2 alone, what the others have there meets zeros.</summary>
     public static U2 LoadTotals(ArrayView<U4> memory, int totals, int lane)
     {
         int g = lane >> 2;
@@ -42,7 +44,4 @@ internal struct StageDigits
         total.Y &= wanted;
         return total;
     }
-
-    /// <summary>The scale of the lane's half.</summary>
-    public static float LoadScale(ArrayView<U4> memory, int scales, int lane) => memory.Cast<float>()[scales + ((lane & 3) >> 1)];
 }

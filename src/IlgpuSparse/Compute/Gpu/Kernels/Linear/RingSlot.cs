@@ -1,0 +1,29 @@
+namespace IlgpuSparse.Compute.Gpu.Kernels.Linear;
+
+/// <summary>Where in a warp's ring the stage lies that it multiplies.</summary>
+internal struct RingSlot
+{
+    /// <summary>First of its units of 16 bytes in shared memory.</summary>
+    public int At;
+
+    /// <summary>Its barrier word, where it is copied by a map.</summary>
+    public int Word;
+
+    /// <summary>Which of two the word is asked for: changes each time round.</summary>
+    public int Parity;
+
+    /// <summary>The next one of a ring from <paramref name="ring"/> to <paramref name="end"/> with words from <paramref name="words"/> on.</summary>
+    public readonly RingSlot Next(int ring, int end, int words)
+    {
+        var next = this;
+        next.At += 8 * Q4_KDigits.Units;
+        next.Word++;
+        if (next.At == end)
+        {
+            next.At = ring;
+            next.Word = words;
+            next.Parity ^= 1;
+        }
+        return next;
+    }
+}
