@@ -405,6 +405,14 @@ public sealed partial class KernelCodeTests
     }
 
     [Fact]
+    public void TensorMapsAreForDriversThatKnowThem()
+    {
+        var variant = RowDigitKernel.Variant(RowDigitKernel.Depths[0], true, typeof(StoreEpilogue));
+        Assert.Contains("PTX 7.8", Assert.Throws<NotSupportedException>(() => KernelCode.PtxOf(variant, CudaInstructionSet.ISA_78)).Message, StringComparison.Ordinal);
+        Assert.Contains("cp.async.bulk.tensor", KernelCode.PtxOf(variant, CudaInstructionSet.ISA_80), StringComparison.Ordinal);
+    }
+
+    [Fact]
     public void RopeAnglesAreSigned()
     {
         // by way of uint the conversion would be cvt.rn.f32.u32, and the angle lose the sign that keeps it near zero

@@ -99,15 +99,51 @@ public sealed class StageMapTests(Accelerators accelerators)
         var random = new Random(_seed);
         var device = Open(kind);
         using var backend = GpuBackend.Create(device, leaveOpen: true);
-        using var odd = new LoadedWeights(random, backend, WeightFormat.Q4_K, 23, 512);
-        using var other = new LoadedWeights(random, backend, WeightFormat.F16, 32, 512);
+        using var weights = new LoadedWeights(random, backend, WeightFormat.Q4_K, 23, 512);
         using var x = Upload(backend, RandomWeights.Normals(random, 512));
-        using var y = Upload(backend, new float[32]);
-        using var maps = new StageMaps(device, backend.Memory);
-        var linear = new GpuLinear(device, tensorCores: true, maps);
-        Assert.True(linear.TryProduct(odd.Loaded, new LinearInputs(x, 1), y, null, false, device.Stream));
-        Assert.True(linear.TryProduct(other.Loaded, new LinearInputs(x, 1), y, null, false, device.Stream));
-        Assert.Equal(0, maps.Layouts);
+        using var y = backend.Allocate(23 * sizeof(float), "test");
+        int before = device.Maps!.Layouts;
+        float[] Run(StageMaps? maps)
+        {
+            Assert.True(new GpuLinear(device, tensorCores: true, maps).TryProduct(weights.Loaded, new LinearInputs(x, 1), y, null, false, device.Stream));
+            return ((DeviceSpan)y).ToArray<float>(23);
+        }
+        Assert.Equal(Run(null), Run(device.Maps));
+        Assert.Equal(before, device.Maps.Layouts);
+    }
+
+    [Fact]
+    public void LayoutsOfRowsThatLieSo()
+    {
+        var device = Open(GpuKind.CpuAccelerator);
+        using var backend = GpuBackend.Create(device, leaveOpen: true);
+        using var memory = backend.Allocate(1 << 20, "test");
+        WeightMatrix Of(int rows) => new("test", WeightFormat.Q4_K, rows, 256, memory);
+        bool Stored(int rows) => StageLayout.Of(new StoreEpilogue(), [Of(rows)]) is not null;
+        bool Rotated(int headDim, bool interleaved, int kvHeads = 2) =>
+            StageLayout.Of(new QkvEpilogue { Pairs = headDim / 2, Interleaved = interleaved ? 1 : 0 }, [Of(2 * kvHeads * headDim), Of(kvHeads * headDim), Of(kvHeads * headDim)]) is not null;
+        Assert.True(Stored(16) && Stored(48));
+        Assert.False(Stored(24) || Stored(15));
+        Assert.True(Rotated(64, false) && Rotated(128, false) && Rotated(256, false));
+        Assert.True(Rotated(80, true) && Rotated(96, true) && Rotated(24, true));
+        // parts of a block are a power of two
+        Assert.False(Rotated(80, false) || Rotated(96, false));
+        // pairs in fours, and values in tiles of 16
+        Assert.False(Rotated(20, true) || Rotated(24, true, kvHeads: 1));
+
+        bool Gated(int rows, int gate, int up)
+        {
+            var matrices = new[] { backend.Allocate(rows * 144, "test"), backend.Allocate(rows * 144, "test") }.OrderBy(GpuBuffer.Address).ToArray();
+            bool described = StageLayout.Of(new SwiGluEpilogue(), [new("gate", WeightFormat.Q4_K, rows, 256, matrices[gate]), new("up", WeightFormat.Q4_K, rows, 256, matrices[up])]) is not null;
+            foreach (var matrix in matrices) matrix.Dispose();
+            return described;
+        }
+        Assert.True(Gated(20, 0, 1));
+        Assert.False(Gated(20, 1, 0));
+        Assert.False(Gated(22, 0, 1));
+        // whose they are is known on the device alone
+        Assert.Null(StageLayout.Of(new ExpertDownEpilogue(), [Of(16)]));
+        Assert.Null(StageLayout.Of(new ExpertGateUpEpilogue(), [Of(16), Of(16)]));
     }
 
     [Theory]
@@ -115,38 +151,45 @@ public sealed class StageMapTests(Accelerators accelerators)
     public void MapsAreMadeOnceAndFreed(GpuKind kind)
     {
         var device = Open(kind);
-        using var backend = GpuBackend.Create(device, leaveOpen: true);
-        long before = backend.Memory.LiveBytes;
-        using (var maps = new StageMaps(device, backend.Memory))
+        using var maps = new StageMaps(device);
+        // more than memory is allocated for at once
+        var layouts = Enumerable.Range(1, 400).Select(i =>
         {
-            // more than memory is allocated for at once
-            var layouts = Enumerable.Range(1, 400).Select(i =>
-            {
-                var map = new StageMap(65_536L * i, 2304, 2304, 8 * 2304, 2, 4 * 2304, i, 16 * 2304);
-                return new StageLayout(map, map with { Blocks = i + 1 }, map, 8, 16, 1, 1);
-            }).ToArray();
-            long[] first = [.. layouts.Select(maps.Of)];
-            Assert.Equal(layouts.Length, first.Distinct().Count());
-            if (kind == GpuKind.Cuda) Assert.All(first, address => Assert.Equal(0, address % StageMap.Size));
-            Assert.Equal(first, layouts.Select(maps.Of));
-            Assert.Equal(layouts.Length, maps.Layouts);
-            Assert.InRange(backend.Memory.LiveBytes - before, 400 * 3 * StageMap.Size, 2 * 400 * 3 * StageMap.Size);
-        }
-        Assert.Equal(before, backend.Memory.LiveBytes);
+            var map = new StageMap(65_536L * i, 2304, 2304, 8 * 2304, 2, 4 * 2304, i, 16 * 2304);
+            return new StageLayout(map, map with { Blocks = i + 1 }, map, 8, 16, 1, 1);
+        }).ToArray();
+        long[] first = [.. layouts.Select(maps.Of)];
+        Assert.Equal(layouts.Length, first.Distinct().Count());
+        if (kind == GpuKind.Cuda) Assert.All(first, address => Assert.Equal(0, address % StageMap.Size));
+        Assert.Equal(first, layouts.Select(maps.Of));
+        Assert.Equal(layouts.Length, maps.Layouts);
+        Assert.InRange(maps.Memory.LiveBytes, 400 * 3 * StageMap.Size, 2 * 400 * 3 * StageMap.Size);
+        maps.Dispose();
+        Assert.Equal(0, maps.Memory.LiveBytes);
+    }
+
+    [Fact]
+    public void AMapThatTheDriverRefusesIsNone()
+    {
+        var device = Open(GpuKind.Cuda);
+        using var maps = new StageMaps(device);
+        var map = new StageMap(65_536, 2304, 2304, 8 * 2304, 2, 4 * 2304, Blocks: 0, 16 * 2304);
+        var layout = new StageLayout(map, map, map, int.MaxValue, int.MaxValue, 1, 1);
+        Assert.Equal(0, maps.Of(layout));
+        Assert.Equal(0, maps.Of(layout));
     }
 
     [Fact]
     public void MapsThatCannotBeAllocatedAreNotRemembered()
     {
         var device = Open(GpuKind.CpuAccelerator);
-        using var backend = GpuBackend.Create(device, leaveOpen: true);
-        using var maps = new StageMaps(device, backend.Memory);
+        using var maps = new StageMaps(device);
         var map = new StageMap(65_536, 2304, 2304, 8 * 2304, 2, 4 * 2304, 1, 16 * 2304);
         var layout = new StageLayout(map, map, map, int.MaxValue, int.MaxValue, 1, 1);
         device.Before = what => throw new OverflowException(what);
         try
         {
-            Assert.Contains("scratch", Assert.Throws<InsufficientMemoryException>(() => maps.Of(layout)).Message, StringComparison.Ordinal);
+            Assert.Contains("maps", Assert.Throws<InsufficientMemoryException>(() => maps.Of(layout)).Message, StringComparison.Ordinal);
         }
         finally
         {
@@ -163,27 +206,39 @@ public sealed class StageMapTests(Accelerators accelerators)
         return device;
     }
 
-    // The outputs by lanes and by maps, and that it was done so.
+    // The outputs by lanes and by maps, and that it was done so: launched, and replayed from a graph, where one product starts while the one before ends.
     private void Compare(GpuDevice device, GpuBackend backend, int outputs, Func<GpuLinear, DeviceSpan, bool> product)
     {
-        using var maps = new StageMaps(device, backend.Memory);
+        var maps = device.Maps!;
+        int before = maps.Layouts;
         using var output = backend.Allocate(outputs * sizeof(float), "test");
-        float[] Run(StageMaps? with)
+        float[] expected = [];
+        void Check(Action run)
         {
             ((DeviceSpan)output).Upload<float>([.. Enumerable.Repeat(float.NaN, outputs)]);
-            Assert.True(product(new GpuLinear(device, tensorCores: true, with), output));
-            return ((DeviceSpan)output).ToArray<float>(outputs);
-        }
-        float[] expected = Run(null);
-        Assert.Equal(0, maps.Layouts);
-        Assert.All(expected, y => Assert.True(float.IsFinite(y)));
-        Assert.Contains(expected, y => y != 0);
-        // again, by maps that are there
-        for (int i = 0; i < 2; i++)
-        {
-            float[] result = Run(maps);
+            run();
+            float[] result = ((DeviceSpan)output).ToArray<float>(outputs);
+            if (expected.Length == 0) expected = result;
             for (int n = 0; n < outputs; n++) Assert.True(expected[n] == result[n], $"y[{n}] = {result[n]}, not {expected[n]} (seed {_seed})");
-            Assert.Equal(1, maps.Layouts);
         }
+        void Run(GpuLinear linear) => Assert.True(product(linear, output));
+        Check(() => Run(new GpuLinear(device, tensorCores: true, maps: null)));
+        Assert.Contains(expected, y => y != 0);
+        Assert.Equal(before, maps.Layouts);
+        var linear = new GpuLinear(device, tensorCores: true, maps);
+        Check(() => Run(linear));
+        // matrices may lie where others have been before
+        int after = maps.Layouts;
+        Assert.InRange(after, before, before + 1);
+        // with rings that leave room for attention, which only the projection before it has
+        linear.Chain.Attended(startsEarly: true, beside: true);
+        Check(() => Run(linear));
+        Assert.Equal(after, maps.Layouts);
+        if (!backend.Records) return;
+        using var recorded = backend.Record(() =>
+        {
+            for (int i = 0; i < 3; i++) Run(linear);
+        });
+        for (int i = 0; i < 2; i++) Check(recorded.Run);
     }
 }

@@ -4,7 +4,7 @@ using System.Runtime.InteropServices;
 namespace IlgpuSparse.Compute.Gpu;
 
 /// <summary>
-/// What ILGPU does not wrap of the CUDA driver library: function attributes, events, pinned memory and asynchronous copies; graphs are <see cref="CudaGraphDriver"/>'s. The caller has
+/// What ILGPU does not wrap of the CUDA driver library: function attributes, events, pinned memory, asynchronous copies and tensor maps; graphs are <see cref="CudaGraphDriver"/>'s. The caller has
 /// bound the accelerator's context to its thread. Every call throws <see cref="CudaDriverException"/> with the driver's own name of the error.
 /// </summary>
 internal static unsafe partial class CudaDriver
@@ -136,15 +136,21 @@ internal static unsafe partial class CudaDriver
 
     public static void CopyToHost(void* host, IntPtr device, long bytes, IntPtr stream) => Check(cuMemcpyDtoHAsync_v2(host, device, (nuint)bytes, stream));
 
-    /// <summary>Writes the tensor map of <paramref name="map"/>, <see cref="StageMap.Size"/> bytes at a multiple of 64: numbers of two bytes, four rows, their halves, parts and blocks. Drivers know it from CUDA 12.0 on.</summary>
-    public static void EncodeStageMap(StageMap map, void* target)
+    /// <summary>
+    /// Writes the tensor map of <paramref name="map"/>, <see cref="StageMap.Size"/> bytes at a multiple of 64: numbers of two bytes, four rows, their halves, parts and blocks. Drivers know it from CUDA 12.0 on; false for one that
+    /// will not have such a map: documents ask for distances that are multiples of each other, which some of these are not and no driver has been met that minded.
+    /// </summary>
+    public static bool TryEncodeStageMap(StageMap map, void* target)
     {
-        const int sixteenBits = 1, lines128 = 2; // CU_TENSOR_MAP_DATA_TYPE_UINT16, CU_TENSOR_MAP_L2_PROMOTION_L2_128B
+        const int sixteenBits = 1, lines128 = 2, invalidValue = 1; // CU_TENSOR_MAP_DATA_TYPE_UINT16, CU_TENSOR_MAP_L2_PROMOTION_L2_128B, CUDA_ERROR_INVALID_VALUE
         var counts = stackalloc ulong[] { (ulong)map.RowBytes / 2, 4, 2, (ulong)map.Parts, (ulong)map.Blocks };
         var steps = stackalloc ulong[] { (ulong)map.Row, (ulong)map.Half, (ulong)map.Part, (ulong)map.Block };
         var box = stackalloc uint[] { StageMap.Bytes / 16, 4, 2, 1, 1 };
         var ones = stackalloc uint[] { 1, 1, 1, 1, 1 };
-        Check(cuTensorMapEncodeTiled(target, sixteenBits, 5, (void*)map.Address, counts, steps, box, ones, 0, 0, lines128, 0));
+        int result = cuTensorMapEncodeTiled(target, sixteenBits, 5, (void*)map.Address, counts, steps, box, ones, 0, 0, lines128, 0);
+        if (result == invalidValue) return false;
+        Check(result);
+        return true;
     }
 
     public static IntPtr CreateEvent(bool timing)

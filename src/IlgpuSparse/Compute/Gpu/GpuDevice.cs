@@ -4,6 +4,7 @@ using ILGPU.Backends;
 using ILGPU.Backends.PTX;
 using ILGPU.Runtime;
 using ILGPU.Runtime.Cuda;
+using IlgpuSparse.Compute.Gpu.Kernels.Linear;
 
 namespace IlgpuSparse.Compute.Gpu;
 
@@ -25,6 +26,7 @@ public sealed class GpuDevice : IDisposable
         if (kind == GpuKind.Cuda) Staging = new PinnedStaging(this);
         CopiesInBulk = Accelerator is not CudaAccelerator || BulkCopy.IsKnownTo((PTXBackend)Accelerator.GetBackend());
         HasClusters = Accelerator is CudaAccelerator ? ThreadCluster.IsKnownTo((PTXBackend)Accelerator.GetBackend()) : kind == GpuKind.CpuAccelerator;
+        if (CopiesInBulk) Maps = new StageMaps(this);
         StartsKernelsEarly = Accelerator is CudaAccelerator { Architecture.Major: int major } && DependentLaunch.IsKnownTo(major) && CudaDriver.Version() >= DependentLaunch.LeastDriver;
         MaxSharedBytes = Accelerator is CudaAccelerator cuda ? CudaDriver.MaxSharedBytes(cuda.DeviceId) : Math.Min(Accelerator.MaxSharedMemoryPerGroup, 48 * 1024);
     }
@@ -59,8 +61,11 @@ public sealed class GpuDevice : IDisposable
     /// <summary>Whether warp shuffles and PTX operations can be used.</summary>
     internal bool IsCuda => Kind == GpuKind.Cuda;
 
-    /// <summary>Whether kernels may have the copy engine bring what they read: see <see cref="BulkCopy"/>.</summary>
+    /// <summary>Whether kernels may have the copy engine bring what they read: see <see cref="BulkCopy"/> and <see cref="TensorCopy"/>.</summary>
     internal bool CopiesInBulk { get; set; }
+
+    /// <summary>Maps of weights for the copy engine; null on a device that has none.</summary>
+    internal StageMaps? Maps { get; }
 
     /// <summary>Whether kernels may have clusters of groups, or what stands for them on the CPU accelerator: see <see cref="ThreadCluster"/>.</summary>
     internal bool HasClusters { get; }
@@ -68,7 +73,7 @@ public sealed class GpuDevice : IDisposable
     /// <summary>Whether kernels of a <see cref="CudaGraph"/> start before their predecessors have finished: see <see cref="DependentLaunch"/>.</summary>
     internal bool StartsKernelsEarly { get; set; }
 
-    /// <summary>Whether a <see cref="CudaGraph"/> is being recorded: nothing may allocate, copy from or to the host, or wait.</summary>
+    /// <summary>Whether a <see cref="CudaGraph"/> is being recorded: nothing may allocate, or copy from or to the host or wait on <see cref="Stream"/>.</summary>
     internal bool IsCapturing { get; set; }
 
     /// <summary>What every byte of new buffers is set to; null leaves them as they come. Whoever reads memory that nobody wrote gives other results with another value: for tests.</summary>
@@ -162,6 +167,7 @@ public sealed class GpuDevice : IDisposable
         _disposed = true;
         Settle();
         Staging?.Dispose();
+        Maps?.Dispose();
         Kernels.Dispose();
         Stream.Dispose();
         Accelerator.Dispose();

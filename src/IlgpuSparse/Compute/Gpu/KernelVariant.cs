@@ -63,7 +63,7 @@ internal sealed record KernelVariant(MethodInfo Method, int GroupSize)
     /// <exception cref="NotSupportedException">A kernel of clusters, warpgroups or tensor maps, for a device that has none, or a driver that does not know them.</exception>
     public CompiledKernel Compile(Backend backend)
     {
-        if (backend is PTXBackend { Architecture: var architecture } ptx && !(RunsOn(architecture.Major, architecture.Minor) && (ClusterSize == 1 || ThreadCluster.IsKnownTo(ptx))))
+        if (backend is PTXBackend { Architecture: var architecture } ptx && !(RunsOn(architecture.Major, architecture.Minor) && (ClusterSize == 1 || ThreadCluster.IsKnownTo(ptx)) && (!HasTensorCopies || BulkCopy.IsKnownTo(ptx))))
             throw new NotSupportedException($"{Name}: {(HasWarpgroups ? "products of warpgroups" : HasTensorCopies ? "copies by tensor maps" : $"clusters of {ClusterSize} groups")} are unknown to {architecture} with PTX {ptx.InstructionSet}");
         var compiled = Generate(backend);
         if (compiled is PTXCompiledKernel cuda && backend is PTXBackend cudaBackend)

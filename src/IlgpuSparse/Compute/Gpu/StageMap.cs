@@ -5,7 +5,7 @@ namespace IlgpuSparse.Compute.Gpu;
 
 /// <summary>
 /// Where the rows of a weight matrix lie that a <see cref="RowDigitKernel"/> takes eight at a time: four side by side in their order, and four more some way behind them. All distances are in bytes, multiples of 16. It is what
-/// <see cref="CudaDriver.EncodeStageMap"/> makes a tensor map of (<c>CUtensorMap</c>), and by itself what the CPU accelerator has for one.
+/// <see cref="CudaDriver.TryEncodeStageMap"/> makes a tensor map of (<c>CUtensorMap</c>), and by itself what the CPU accelerator has for one.
 /// </summary>
 /// <param name="Address">Device address of the first row.</param>
 /// <param name="RowBytes">Bytes of a row.</param>

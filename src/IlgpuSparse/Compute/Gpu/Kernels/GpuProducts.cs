@@ -15,12 +15,9 @@ internal sealed class GpuProducts : IDisposable
     private const int LargestChunk = 4096;
     private const long LargestActivations = 1L << 30;
 
-    private readonly StageMaps? _maps;
-
     public GpuProducts(GpuDevice device, MemoryLedger ledger, bool tensorCores, ProductPrecision precision)
     {
-        if (tensorCores && device.CopiesInBulk) _maps = new StageMaps(device, ledger);
-        Linear = new GpuLinear(device, tensorCores, _maps);
+        Linear = new GpuLinear(device, tensorCores, device.CopiesInBulk ? device.Maps : null);
         if (tensorCores) Tensor = new GpuTensorMatMul(device, ledger, precision);
         MatMul = new GpuMatMul(device, Tensor);
     }
@@ -97,9 +94,5 @@ internal sealed class GpuProducts : IDisposable
 
     private static LinearInputs Inputs(NormedInput input, int rows) => new(input.X, rows, input.Norm, input.Epsilon);
 
-    public void Dispose()
-    {
-        _maps?.Dispose();
-        Tensor?.Dispose();
-    }
+    public void Dispose() => Tensor?.Dispose();
 }

@@ -39,8 +39,8 @@ internal struct DigitMemory
         m.Scales = m.Sums + 2 * blocks;
         m.Squares = m.Scales + (blocks + 3 >> 2);
         m.Products = m.Squares + InputParts.SquareUnits;
-        // with room for what a warp writes before it has any product
-        m.Rows = m.Products + eights * 2 * warps + 1;
+        // with room for what each warp writes before it has any product
+        m.Rows = m.Products + eights * 2 * warps + (RowRing.MaxWarps + 4 >> 2);
         m.Terms = m.Rows + IntrinsicMath.Max(eights * 4, warps * (ring / (8 * Q4_KDigits.Units)) + 1 >> 1);
         m.Total = m.Terms + eights * 4 * EpilogueTerms.Units;
         return m;

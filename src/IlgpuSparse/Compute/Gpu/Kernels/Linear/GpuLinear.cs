@@ -117,7 +117,7 @@ internal sealed class GpuLinear(GpuDevice device, bool tensorCores, StageMaps? m
             ValueTile = valueTile,
         };
         // With room for attention or without depends on the attention before, and may be otherwise while a graph is recorded, when nothing can be loaded.
-        if (Plan(input, tiles, 1, !Chain.LeavesRoom, weights.Q, weights.K, weights.V) is { } other) Load<QkvEpilogue>(other, weights.Q.Format, Layout(other, epilogue, 1, weights.Q, weights.K, weights.V) is not null);
+        if (Plan(input, tiles, 1, !Chain.LeavesRoom, weights.Q, weights.K, weights.V) is { } other) Load<QkvEpilogue>(other, weights.Q.Format, MapsOf(Layout(other, epilogue, 1, weights.Q, weights.K, weights.V)) != 0);
         Launch(plan, input, tiles, epilogue, stream, 1, weights.Q, weights.K, weights.V);
         return true;
     }
@@ -211,6 +211,8 @@ internal sealed class GpuLinear(GpuDevice device, bool tensorCores, StageMaps? m
         return Math.Min(plan switch { { Steps: 0 } => pairs / 8, { RowsPerShare: > 0 } => 2 * pairs / plan.RowsPerShare, _ => LaunchShapes.Groups(pairs, plan.Warps) }, most);
     }
 
+    private long MapsOf(StageLayout? layout) => layout is { } described ? maps!.Of(described) : 0;
+
     // How maps describe the weights of a launch; null where they are copied otherwise.
     private StageLayout? Layout<TEpilogue>(LinearPlan plan, TEpilogue epilogue, int slots, params ReadOnlySpan<WeightMatrix> weights)
         where TEpilogue : struct, ILinearEpilogue => maps is not null && plan.RowsPerShare == 8 && slots == 1 ? StageLayout.Of(epilogue, weights) : null;
@@ -248,11 +250,8 @@ internal sealed class GpuLinear(GpuDevice device, bool tensorCores, StageMaps? m
             StartsNext = typeof(TEpilogue) == typeof(QkvEpilogue) && !Chain.MayStartAttention ? 0 : 1,
         };
         var layout = Layout(plan, epilogue, slots, weights);
-        if (layout is { } described)
-        {
-            args.Maps = maps!.Of(described);
-            (args.SecondEight, args.ThirdEight, args.MapShift, args.ThirdMapShift) = (described.SecondEight, described.ThirdEight, described.Shift, described.ThirdShift);
-        }
+        args.Maps = MapsOf(layout);
+        if (layout is { } described) (args.SecondEight, args.ThirdEight, args.MapShift, args.ThirdMapShift) = (described.SecondEight, described.ThirdEight, described.Shift, described.ThirdShift);
         int groups = Groups(plan, 8 * tiles, slots);
         int shares = plan.RowsPerShare > 0 ? LinearKernel.TileRows * tiles / plan.RowsPerShare : 0;
         args.GroupShare = shares / groups;
@@ -260,7 +259,7 @@ internal sealed class GpuLinear(GpuDevice device, bool tensorCores, StageMaps? m
         int shared = plan.SharedBytes;
         // more than half of a multiprocessor's, of which the driver keeps 1 KB for itself of each group
         if (device.IsCuda && plan.RowsPerShare > 0 && slots == 1) shared = Math.Max(shared, (SharedLimit + 1024) / 2 - 1024 + 128);
-        Load<TEpilogue>(plan, weight.Format, layout is not null)(stream, new KernelConfig(new Index3D(groups, slots, 1), new Index3D((plan.Warps + (plan.RowsPerShare > 0 ? RowRing.Beside<TEpilogue>() : 0)) * 32, 1, 1), SharedMemoryConfig.RequestDynamic<byte>(shared)), args, epilogue);
+        Load<TEpilogue>(plan, weight.Format, args.Maps != 0)(stream, new KernelConfig(new Index3D(groups, slots, 1), new Index3D((plan.Warps + (plan.RowsPerShare > 0 ? RowRing.Beside<TEpilogue>() : 0)) * 32, 1, 1), SharedMemoryConfig.RequestDynamic<byte>(shared)), args, epilogue);
     }
 
     // The plan's kernel, compiled at first use.

@@ -101,7 +101,7 @@ internal static class RowDigitKernel
 
         // digits 2 and 3 are those of odd lanes
         float sum = 0f, done = 0f, weight = 1 + (lane & 1) * 65535;
-        int target = places.Products * 4 + 8 * warps * eights;
+        int target = places.Products * 4 + 8 * warps * eights + warp;
         var now = new DigitCursor { Eight = eight, Stage = stage };
         var slot = new RingSlot { At = ring, Word = words };
         // Two loops, of which this is the shorter one: to ask in a single one whether digits are still the same takes what it saves.
