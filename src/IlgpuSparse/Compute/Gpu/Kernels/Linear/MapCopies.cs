@@ -3,7 +3,7 @@ using ILGPU;
 namespace IlgpuSparse.Compute.Gpu.Kernels.Linear;
 
 /// <summary>
-/// Stages of <see cref="RowDigitKernel"/> by the copy engine, a request each (<see cref="TensorCopy"/>), which a lane makes in a fifth of the instructions that <see cref="LaneCopies"/> are for all; they stand in nobody's way to shared memory.
+/// Stages of <see cref="RowDigitKernel"/> by the copy engine, a request each (<see cref="TensorCopy"/>), which a lane makes in a third of the instructions that <see cref="LaneCopies"/> are for all; they stand in nobody's way to shared memory.
 /// Each slot of a warp's ring has a barrier word.
 /// </summary>
 internal readonly struct MapCopies : IStageCopies
