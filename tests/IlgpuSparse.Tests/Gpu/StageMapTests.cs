@@ -221,12 +221,29 @@ public sealed class StageMapTests(Accelerators accelerators)
             if (expected.Length == 0) expected = result;
             for (int n = 0; n < outputs; n++) Assert.True(expected[n] == result[n], $"y[{n}] = {result[n]}, not {expected[n]} (seed {_seed})");
         }
-        void Run(GpuLinear linear) => Assert.True(product(linear, output));
-        Check(() => Run(new GpuLinear(device, tensorCores: true, maps: null)));
+        // what the first launch of a product looks up says who copies
+        void Run(GpuLinear linear, Type? copies = null)
+        {
+            var kernels = new List<string>();
+            device.Before = kernels.Add;
+            try
+            {
+                Assert.True(product(linear, output));
+            }
+            finally
+            {
+                device.Before = null;
+            }
+            if (copies is null) return;
+            string[] products = [.. kernels.Where(name => name.StartsWith(nameof(RowDigitKernel), StringComparison.Ordinal))];
+            Assert.NotEmpty(products);
+            Assert.All(products, name => Assert.Contains(copies.Name, name, StringComparison.Ordinal));
+        }
+        Check(() => Run(new GpuLinear(device, tensorCores: true, maps: null), typeof(LaneCopies)));
         Assert.Contains(expected, y => y != 0);
         Assert.Equal(before, maps.Layouts);
         var linear = new GpuLinear(device, tensorCores: true, maps);
-        Check(() => Run(linear));
+        Check(() => Run(linear, typeof(MapCopies)));
         // matrices may lie where others have been before
         int after = maps.Layouts;
         Assert.InRange(after, before, before + 1);

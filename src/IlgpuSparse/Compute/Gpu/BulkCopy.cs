@@ -27,7 +27,7 @@ internal static unsafe partial class BulkCopy
     /// <summary>The kernel's text for a device that does not have it, on which nothing of it may be reached.</summary>
     public static string Remove(string ptx) => Instruction().Replace(ptx, "");
 
-    /// <summary>Makes a barrier word for one use.</summary>
+    /// <summary>Makes a barrier word: for one use here, for any number of <see cref="TensorCopy"/>.</summary>
     [IntrinsicImplementation, PtxOp("mbarrier.init.shared.b64 [$s0], 1; fence.mbarrier_init.release.cluster;")]
     public static void Make(ref ulong barrier) => Volatile.Write(ref barrier, Unsaid);
 

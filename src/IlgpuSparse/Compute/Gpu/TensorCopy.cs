@@ -6,15 +6,11 @@ namespace IlgpuSparse.Compute.Gpu;
 /// Copies of whole stages of weights to shared memory by the copy engine, a request each (<c>cp.async.bulk.tensor</c>, compute capability 9.0): where their rows lie is said by a <see cref="StageMap"/> in device memory. Each counts as arrived at a barrier word
 /// in shared memory, which serves one copy after another: the first is asked for with parity 0, the second with 1, and so on.
 /// </summary>
-/// <remarks>One thread makes the word, and one starts a copy when nobody reads what lies there any more; all ask for <see cref="IsDone"/>. On the CPU accelerator the word is the number of copies that have arrived.</remarks>
+/// <remarks>One thread makes the word (<see cref="BulkCopy.Make"/>), and one starts a copy when nobody reads what lies there any more; all ask for <see cref="IsDone"/>. On the CPU accelerator the word's low bits count the copies that have arrived.</remarks>
 internal static unsafe class TensorCopy
 {
     /// <summary>Whether devices of this compute capability have it.</summary>
     public static bool IsKnownTo(int major) => major >= 9;
-
-    /// <summary>Makes a barrier word.</summary>
-    [IntrinsicImplementation, PtxOp("mbarrier.init.shared.b64 [$s0], 1; fence.mbarrier_init.release.cluster;")]
-    public static void Make(ref ulong barrier) => Volatile.Write(ref barrier, 0);
 
     /// <summary>Has the map at a device address brought to where the copy engine looks for it.</summary>
     [IntrinsicImplementation, PtxOp("prefetch.tensormap [$0];")]

@@ -17,7 +17,7 @@ internal sealed class GpuProducts : IDisposable
 
     public GpuProducts(GpuDevice device, MemoryLedger ledger, bool tensorCores, ProductPrecision precision)
     {
-        Linear = new GpuLinear(device, tensorCores, device.CopiesInBulk ? device.Maps : null);
+        Linear = new GpuLinear(device, tensorCores, device.Maps);
         if (tensorCores) Tensor = new GpuTensorMatMul(device, ledger, precision);
         MatMul = new GpuMatMul(device, Tensor);
     }

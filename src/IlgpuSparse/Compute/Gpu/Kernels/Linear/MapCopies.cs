@@ -1,4 +1,5 @@
 using ILGPU;
+using IlgpuSparse.Compute.Gpu.Kernels.Attention;
 
 namespace IlgpuSparse.Compute.Gpu.Kernels.Linear;
 
@@ -13,9 +14,9 @@ internal readonly struct MapCopies : IStageCopies
     /// <summary>Makes the barrier words of a warp's ring, from number <paramref name="words"/> on.</summary>
     public static void Make(ArrayView<U4> memory, int words, int depth, LinearArgs args, int lane)
     {
-        if (lane < depth) TensorCopy.Make(ref memory.Cast<ulong>()[words + lane]);
+        if (lane < depth) BulkCopy.Make(ref memory.Cast<ulong>()[words + lane]);
         if (Group.IdxX == 0) TensorCopy.Ahead(args.Maps);
-        Attention.TensorOps.WarpSync();
+        TensorOps.WarpSync();
     }
 
     /// <summary>Asks for stage <paramref name="stage"/> of one of all eights, by one lane.</summary>
