@@ -10,26 +10,27 @@ namespace IlgpuSparse.Tests.Gpu;
 
 /// <summary>
 /// Products of one row with weights of small integers where they are hardest: codes, scales and activations as large as can be, numbers of all sizes beside each other, rows that do not fill a tile and columns that do not fill
-/// a stage. The bounds are those of the methods: half a unit of each number, a unit being a part of the largest of 256 (digits for Q4_K, two halves for Q8_0), and the roundings of single precision.
+/// a stage. The bounds are those of the methods: half a unit of each number, a unit being a part of the largest of 256 (digits for Q4_K, and for Q8_0 where maps copy its weights; two halves for Q8_0 else), and the roundings of single precision.
 /// </summary>
 [Collection("accelerators")]
 public sealed class RowDigitTests(Accelerators accelerators)
 {
-    private const int Outputs = 11, Inputs = 5 * 256;
+    private const int Outputs = 11, MappedOutputs = 16, Inputs = 5 * 256;
 
     private readonly int _seed = Random.Shared.Next();
 
-    public static TheoryData<GpuKind, WeightFormat> KindsAndFormats =>
-        [.. from kind in new[] { GpuKind.CpuAccelerator, GpuKind.Cuda } from format in new[] { WeightFormat.Q4_K, WeightFormat.Q8_0 } select (kind, format)];
+    /// <summary>Devices, formats, and whether maps copy weights: to those of Q4_K that is the same (<see cref="StageMapTests"/>).</summary>
+    public static TheoryData<GpuKind, WeightFormat, bool> KindsAndFormats =>
+        [.. from kind in new[] { GpuKind.CpuAccelerator, GpuKind.Cuda } from form in new[] { (WeightFormat.Q4_K, false), (WeightFormat.Q8_0, false), (WeightFormat.Q8_0, true) } select (kind, form.Item1, form.Item2)];
 
     [Theory]
     [MemberData(nameof(KindsAndFormats))]
-    public void NumbersOfAllSizes(GpuKind kind, WeightFormat format)
+    public void NumbersOfAllSizes(GpuKind kind, WeightFormat format, bool byMaps)
     {
         var random = new Random(_seed);
         float full = MathF.BitDecrement(2f);
         float Any(int power) => (random.Next(2) == 0 ? 1 : -1) * (1 + random.NextSingle()) * MathF.Pow(10f, random.Next(-power, power + 1));
-        Check(kind, format, random,
+        Check(kind, format, byMaps, random,
         [
             ("largest digits", [.. Enumerable.Repeat(full, Inputs)]),
             ("smallest digits", [.. Enumerable.Repeat(-full, Inputs)]),
@@ -44,26 +45,26 @@ public sealed class RowDigitTests(Accelerators accelerators)
 
     [Theory]
     [MemberData(nameof(KindsAndFormats))]
-    public void WhatIsNoNumberStaysNone(GpuKind kind, WeightFormat format)
+    public void WhatIsNoNumberStaysNone(GpuKind kind, WeightFormat format, bool byMaps)
     {
-        var device = accelerators.Open(kind);
+        var device = Open(kind, byMaps);
         using var backend = GpuBackend.Create(device, leaveOpen: true);
-        using var weights = new LoadedWeights(new Random(_seed), backend, format, Outputs, Inputs);
+        using var weights = new LoadedWeights(new Random(_seed), backend, format, byMaps ? MappedOutputs : Outputs, Inputs);
         foreach (float value in (float[])[float.NaN, -float.NaN, float.PositiveInfinity, float.NegativeInfinity])
         {
             float[] x = RandomWeights.Normals(new Random(_seed), Inputs);
             x[_seed % Inputs] = value;
-            Assert.All(Product(new GpuLinear(device, tensorCores: true, maps: null), device, backend, weights.Loaded, x, filled: 0f), y => Assert.False(float.IsFinite(y), $"{value} at {_seed % Inputs}: {y}"));
+            Assert.All(Product(new GpuLinear(device, tensorCores: true, maps: byMaps ? device.Maps : null), device, backend, weights.Loaded, x, filled: 0f), y => Assert.False(float.IsFinite(y), $"{value} at {_seed % Inputs}: {y}"));
         }
     }
 
     [Theory]
     [MemberData(nameof(KindsAndFormats))]
-    public void ActivationsComeByTheCopyEngineOrThroughRegisters(GpuKind kind, WeightFormat format)
+    public void ActivationsComeByTheCopyEngineOrThroughRegisters(GpuKind kind, WeightFormat format, bool byMaps)
     {
-        var device = accelerators.Open(kind);
+        var device = Open(kind, byMaps);
         using var backend = GpuBackend.Create(device, leaveOpen: true);
-        using var weights = new LoadedWeights(new Random(_seed), backend, format, Outputs, Inputs);
+        using var weights = new LoadedWeights(new Random(_seed), backend, format, byMaps ? MappedOutputs : Outputs, Inputs);
         float[] x = RandomWeights.Normals(new Random(_seed), Inputs);
         bool bulk = device.CopiesInBulk;
         try
@@ -71,7 +72,7 @@ public sealed class RowDigitTests(Accelerators accelerators)
             float[] Run(bool copies)
             {
                 device.CopiesInBulk = copies;
-                return Product(new GpuLinear(device, tensorCores: true, maps: null), device, backend, weights.Loaded, x, filled: float.NaN);
+                return Product(new GpuLinear(device, tensorCores: true, maps: byMaps ? device.Maps : null), device, backend, weights.Loaded, x, filled: float.NaN);
             }
             float[] expected = Run(bulk);
             Assert.All(expected, y => Assert.True(float.IsFinite(y)));
@@ -83,14 +84,15 @@ public sealed class RowDigitTests(Accelerators accelerators)
         }
     }
 
-    private void Check(GpuKind kind, WeightFormat format, Random random, (string Name, float[] X)[] rows)
+    private void Check(GpuKind kind, WeightFormat format, bool byMaps, Random random, (string Name, float[] X)[] rows)
     {
-        var device = accelerators.Open(kind);
+        var device = Open(kind, byMaps);
         using var backend = GpuBackend.Create(device, leaveOpen: true);
-        var weights = new RandomWeights(random, format, Outputs, Inputs);
+        int outputs = byMaps ? MappedOutputs : Outputs;
+        var weights = new RandomWeights(random, format, outputs, Inputs);
         int size = format.BlockBytes(), block = format.BlockElements(), blocks = Inputs / block;
-        double[] terms = new double[Outputs];
-        for (int b = 0; b < Outputs * blocks; b++)
+        double[] terms = new double[outputs];
+        for (int b = 0; b < outputs * blocks; b++)
         {
             var bytes = weights.Bytes.AsSpan(b * size, size);
             if (b / blocks < 3) Extreme(format, b / blocks, bytes);
@@ -98,12 +100,12 @@ public sealed class RowDigitTests(Accelerators accelerators)
             terms[b / blocks] = Math.Max(terms[b / blocks], Largest(format, bytes));
         }
         using var matrix = weights.Load(backend);
-        var linear = new GpuLinear(device, tensorCores: true, maps: null);
+        var linear = new GpuLinear(device, tensorCores: true, maps: byMaps ? device.Maps : null);
         foreach (var (name, x) in rows)
         {
             float[] result = Product(linear, device, backend, matrix, x, filled: float.NaN);
-            double sizes = x.Sum(v => (double)Math.Abs(v)), rounded = Rounded(format, x);
-            for (int n = 0; n < Outputs; n++)
+            double sizes = x.Sum(v => (double)Math.Abs(v)), rounded = Rounded(format, byMaps, x);
+            for (int n = 0; n < outputs; n++)
             {
                 double expected = 0;
                 for (int c = 0; c < Inputs; c++) expected += weights.Values[n * Inputs + c] * x[c];
@@ -117,17 +119,26 @@ public sealed class RowDigitTests(Accelerators accelerators)
     private static float[] Product(GpuLinear linear, GpuDevice device, GpuBackend backend, WeightMatrix weights, float[] x, float filled)
     {
         using var input = Upload(backend, x);
-        using var output = Upload(backend, [.. Enumerable.Repeat(filled, Outputs)]);
+        using var output = Upload(backend, [.. Enumerable.Repeat(filled, weights.Rows)]);
         Assert.True(linear.TryProduct(weights, new LinearInputs(input, 1), output, null, false, device.Stream));
-        return ((DeviceSpan)output).ToArray<float>(Outputs);
+        return ((DeviceSpan)output).ToArray<float>(weights.Rows);
+    }
+
+    private GpuDevice Open(GpuKind kind, bool byMaps)
+    {
+        var device = accelerators.Open(kind);
+        Assert.SkipUnless(!byMaps || device.CopiesInBulk, "no copy engine before compute capability 9.0");
+        return device;
     }
 
     // What the activations lose, all of them together.
-    private static double Rounded(WeightFormat format, float[] x)
+    private static double Rounded(WeightFormat format, bool byMaps, float[] x)
     {
         double Largest(float[] part) => part.Max(v => (double)Math.Abs(v));
         // 256 numbers' half units and the half units of 64 sums of four
         if (format == WeightFormat.Q4_K) return (256 + 128) * Math.Pow(2, -25) * x.Chunk(256).Sum(part => Largest(part) + Math.Pow(2, -95));
+        // half units of integers of 29 bits and more
+        if (byMaps) return x.Chunk(256).Sum(part => part.Length * (Math.Pow(2, -30) * Largest(part) + Math.Pow(2, -100)));
         // the second half's half unit is 2^-25, where the largest number is 2^14 or more, or 2^-23 of the number and one more of the roundings; numbers below 2^-126 may count as none
         return x.Chunk(256).Sum(part => part.Length * (Math.Pow(2, -39) * Largest(part) + Math.Pow(2, -124)));
     }

@@ -12,7 +12,7 @@ public sealed class RowProductCodeTests
     [Fact]
     public void WeightsAreAskedForBeforeEarlierKernelsHaveFinished()
     {
-        foreach (var variant in (Func<Type, KernelVariant>[])[LinearRowKernel.Variant, epilogue => RowStreamKernel.Variant(WeightFormat.F16, RowStreamKernel.Depths(WeightFormat.F16)[0], epilogue), epilogue => RowStreamKernel.Variant(WeightFormat.Q8_0, RowStreamKernel.Depths(WeightFormat.Q8_0)[1], epilogue), epilogue => RowDigitKernel.Variant(RowDigitKernel.Depths[0], false, epilogue)])
+        foreach (var variant in (Func<Type, KernelVariant>[])[LinearRowKernel.Variant, epilogue => RowStreamKernel.Variant(WeightFormat.F16, RowStreamKernel.Depths(WeightFormat.F16)[0], epilogue), epilogue => RowStreamKernel.Variant(WeightFormat.Q8_0, RowStreamKernel.Depths(WeightFormat.Q8_0)[1], epilogue), epilogue => RowDigitKernel.Variant(WeightFormat.Q4_K, RowDigitKernel.Depths(WeightFormat.Q4_K)[0], false, epilogue)])
         {
             string row = KernelCode.Entry(KernelCode.Ptx(variant(typeof(StoreEpilogue)), 9, 0));
             Assert.Contains("L2::cache_hint", EarlyCode.Of(row), StringComparison.Ordinal);
@@ -66,11 +66,11 @@ public sealed class RowProductCodeTests
     [InlineData(1)]
     public void CodesOfASingleRowAreMultipliedAsTheyAreStored(int number)
     {
-        int depth = RowDigitKernel.Depths[number];
-        string ptx = KernelCode.Ptx(RowDigitKernel.Variant(depth, false, typeof(StoreEpilogue)), 9), entry = KernelCode.Entry(ptx);
+        int depth = RowDigitKernel.Depths(WeightFormat.Q4_K)[number];
+        string ptx = KernelCode.Ptx(RowDigitKernel.Variant(WeightFormat.Q4_K, depth, false, typeof(StoreEpilogue)), 9), entry = KernelCode.Entry(ptx);
         // a stage in the loop that asks before the wait, one in each of the loops that ask for the rest of the ring when activations have been asked for and when they are prepared, and one in each of the two loops that multiply; each for whole stages and for the rest of a row
         string early = EarlyCode.Of(entry);
-        const int copies = 2 * ((Q4_KDigits.Units + 3) / 4);
+        int copies = 2 * ((DigitCodec.Of(WeightFormat.Q4_K)!.Units + 3) / 4);
         Assert.Equal(copies, Regex.Count(early, @"cp\.async\.cg\.shared\.global\.L2::cache_hint"));
         Assert.Equal(5 * copies, Regex.Count(entry, @"cp\.async\.cg\.shared\.global\.L2::cache_hint"));
         Assert.Contains($"cp.async.wait_group {depth - 1};", entry, StringComparison.Ordinal);
@@ -86,18 +86,20 @@ public sealed class RowProductCodeTests
     }
 
     [Theory]
-    [InlineData(0)]
-    [InlineData(1)]
-    public void StagesOfASingleRowAreRequestsOfTheCopyEngine(int number)
+    [InlineData(WeightFormat.Q4_K, 0, 9, 5)]
+    [InlineData(WeightFormat.Q4_K, 1, 9, 5)]
+    [InlineData(WeightFormat.Q8_0, 0, 8, 4)]
+    [InlineData(WeightFormat.Q8_0, 1, 8, 4)]
+    public void StagesOfASingleRowAreRequestsOfTheCopyEngine(WeightFormat format, int number, int products, int vectors)
     {
-        var variant = RowDigitKernel.Variant(RowDigitKernel.Depths[number], true, typeof(StoreEpilogue));
+        var variant = RowDigitKernel.Variant(format, RowDigitKernel.Depths(format)[number], true, typeof(StoreEpilogue));
         Assert.False(variant.RunsOn(8, 9));
         string ptx = KernelCode.Ptx(variant, 9), entry = KernelCode.Entry(ptx), early = EarlyCode.Of(entry);
         // one in the loop that asks before the wait, one in each of those that ask for the rest of the ring, one in each of the two loops that multiply
         const string request = @"cp\.async\.bulk\.tensor\.5d\.shared::cluster\.global\.mbarrier::complete_tx::bytes\.L2::cache_hint";
         Assert.Equal(1, Regex.Count(early, request));
         Assert.Equal(5, Regex.Count(entry, request));
-        Assert.Equal(5, Regex.Count(entry, $@"mbarrier\.arrive\.expect_tx\.shared\.b64 _, \[\w+\], {StageMap.Bytes};"));
+        Assert.Equal(5, Regex.Count(entry, $@"mbarrier\.arrive\.expect_tx\.shared\.b64 _, \[\w+\], {DigitCodec.Of(format)!.Units * 128};"));
         Assert.Equal(1, Regex.Count(early, @"prefetch\.tensormap"));
         Assert.Equal(2, Regex.Count(early, @"mbarrier\.init"));
         Assert.DoesNotContain("cp.async.cg", entry, StringComparison.Ordinal);
@@ -109,8 +111,8 @@ public sealed class RowProductCodeTests
         // what depends on the lane alone is worked out before: with a condition of two parts before them ILGPU leaves it in the loops, which takes 2 % longer
         foreach (Match wait in waits) Assert.DoesNotContain("neg.s32", entry[wait.Index..entry.IndexOf("bar.warp.sync", wait.Index, StringComparison.Ordinal)], StringComparison.Ordinal);
         // digits are loaded before one of the loops, and in the other
-        Assert.Equal(2 * 9, Regex.Count(entry, @"mma\.sync\.aligned\.m16n8k32"));
-        Assert.Equal(2 * 5, Regex.Count(entry, @"add\.s32 at, \w+, \d+; ld\.shared\.v4\.b32"));
+        Assert.Equal(2 * products, Regex.Count(entry, @"mma\.sync\.aligned\.m16n8k32"));
+        Assert.Equal(2 * vectors, Regex.Count(entry, @"add\.s32 at, \w+, \d+; ld\.shared\.v4\.b32"));
         // for the activations, and before the parts of the products are summed: there is no table of rows
         Assert.Equal(2, KernelCode.Count(ptx, "bar.sync"));
         Assert.Contains(".minnctapersm 2", ptx, StringComparison.Ordinal);
@@ -119,7 +121,7 @@ public sealed class RowProductCodeTests
     [Fact]
     public void AWarpByItselfWorksOutWhatTheEpilogueNeeds()
     {
-        foreach (var with in (Func<Type, KernelVariant>[])[epilogue => RowStreamKernel.Variant(WeightFormat.F16, 8, epilogue), epilogue => RowDigitKernel.Variant(5, false, epilogue)])
+        foreach (var with in (Func<Type, KernelVariant>[])[epilogue => RowStreamKernel.Variant(WeightFormat.F16, 8, epilogue), epilogue => RowDigitKernel.Variant(WeightFormat.Q4_K, 5, false, epilogue)])
         {
             string ptx = KernelCode.Ptx(with(typeof(QkvEpilogue)), 9, 0), entry = KernelCode.Entry(ptx);
             Assert.Contains($".maxntid {32 * RowRing.MaxWarps + 32},", ptx, StringComparison.Ordinal);
@@ -145,7 +147,7 @@ public sealed class RowProductCodeTests
     [Fact]
     public void OlderDevicesHaveNoCopyEngine()
     {
-        foreach (var variant in (KernelVariant[])[RowStreamKernel.Variant(WeightFormat.F16, RowStreamKernel.Depths(WeightFormat.F16)[0], typeof(SwiGluEpilogue)), RowDigitKernel.Variant(RowDigitKernel.Depths[0], false, typeof(QkvEpilogue))])
+        foreach (var variant in (KernelVariant[])[RowStreamKernel.Variant(WeightFormat.F16, RowStreamKernel.Depths(WeightFormat.F16)[0], typeof(SwiGluEpilogue)), RowDigitKernel.Variant(WeightFormat.Q4_K, RowDigitKernel.Depths(WeightFormat.Q4_K)[0], false, typeof(QkvEpilogue))])
         {
             Assert.Contains("mbarrier", KernelCode.Ptx(variant, 9, 0), StringComparison.Ordinal);
             string old = KernelCode.Ptx(variant, 8, 0);
@@ -157,7 +159,7 @@ public sealed class RowProductCodeTests
     [Fact]
     public void TensorMapsAreForDriversThatKnowThem()
     {
-        var variant = RowDigitKernel.Variant(RowDigitKernel.Depths[0], true, typeof(StoreEpilogue));
+        var variant = RowDigitKernel.Variant(WeightFormat.Q4_K, RowDigitKernel.Depths(WeightFormat.Q4_K)[0], true, typeof(StoreEpilogue));
         Assert.Contains("PTX 7.8", Assert.Throws<NotSupportedException>(() => KernelCode.PtxOf(variant, CudaInstructionSet.ISA_78)).Message, StringComparison.Ordinal);
         Assert.Contains("cp.async.bulk.tensor", KernelCode.PtxOf(variant, CudaInstructionSet.ISA_80), StringComparison.Ordinal);
     }

@@ -142,12 +142,12 @@ internal static unsafe partial class CudaDriver
     /// </summary>
     public static bool TryEncodeStageMap(StageMap map, void* target)
     {
-        const int sixteenBits = 1, lines128 = 2, invalidValue = 1; // CU_TENSOR_MAP_DATA_TYPE_UINT16, CU_TENSOR_MAP_L2_PROMOTION_L2_128B, CUDA_ERROR_INVALID_VALUE
-        var counts = stackalloc ulong[] { (ulong)map.RowBytes / 2, 4, 2, (ulong)map.Parts, (ulong)map.Blocks };
+        const int words = 2, lines128 = 2, invalidValue = 1; // CU_TENSOR_MAP_DATA_TYPE_UINT32, CU_TENSOR_MAP_L2_PROMOTION_L2_128B, CUDA_ERROR_INVALID_VALUE
+        var counts = stackalloc ulong[] { (ulong)map.RowBytes / 4, 4, 2, (ulong)map.Parts, (ulong)map.Blocks };
         var steps = stackalloc ulong[] { (ulong)map.Row, (ulong)map.Half, (ulong)map.Part, (ulong)map.Block };
-        var box = stackalloc uint[] { StageMap.Bytes / 16, 4, 2, 1, 1 };
+        var box = stackalloc uint[] { (uint)map.Units * 4, 4, 2, 1, 1 };
         var ones = stackalloc uint[] { 1, 1, 1, 1, 1 };
-        int result = cuTensorMapEncodeTiled(target, sixteenBits, 5, (void*)map.Address, counts, steps, box, ones, 0, 0, lines128, 0);
+        int result = cuTensorMapEncodeTiled(target, words, 5, (void*)map.Address, counts, steps, box, ones, 0, 0, lines128, 0);
         if (result == invalidValue) return false;
         Check(result);
         return true;

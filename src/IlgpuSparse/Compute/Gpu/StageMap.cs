@@ -7,6 +7,7 @@ namespace IlgpuSparse.Compute.Gpu;
 /// Where the rows of a weight matrix lie that a <see cref="RowDigitKernel"/> takes eight at a time: four side by side in their order, and four more some way behind them. All distances are in bytes, multiples of 16. It is what
 /// <see cref="CudaDriver.TryEncodeStageMap"/> makes a tensor map of (<c>CUtensorMap</c>), and by itself what the CPU accelerator has for one.
 /// </summary>
+/// <param name="Units">Units of 16 bytes of a row's stage.</param>
 /// <param name="Address">Device address of the first row.</param>
 /// <param name="RowBytes">Bytes of a row.</param>
 /// <param name="Row">From one of four rows to the next.</param>
@@ -15,13 +16,13 @@ namespace IlgpuSparse.Compute.Gpu;
 /// <param name="Part">From one eight to the next.</param>
 /// <param name="Blocks">Times as many eights, at a distance of <paramref name="Block"/>.</param>
 /// <param name="Block">From the eights of one block to those of the next.</param>
-internal readonly record struct StageMap(long Address, long RowBytes, long Row, long Half, int Parts, long Part, int Blocks, long Block)
+internal readonly record struct StageMap(int Units, long Address, long RowBytes, long Row, long Half, int Parts, long Part, int Blocks, long Block)
 {
     /// <summary>Bytes of device memory for a map.</summary>
     public const int Size = 128;
 
     /// <summary>Bytes of a stage.</summary>
-    public const int Bytes = 8 * Q4_KDigits.Units * 16;
+    public int Bytes => 8 * Units * 16;
 
     /// <summary>What the copy engine does, see <see cref="TensorCopy.Start"/>.</summary>
     public unsafe void Copy(ref U4 shared, int column, int part, int block)
@@ -29,10 +30,10 @@ internal readonly record struct StageMap(long Address, long RowBytes, long Row, 
         for (int row = 0; row < 8; row++)
         {
             long at = (row & 3) * Row + (row >> 2) * Half + part * Part + block * Block;
-            for (int unit = 0; unit < Q4_KDigits.Units; unit++)
+            for (int unit = 0; unit < Units; unit++)
             {
-                long start = 2L * column + 16 * unit;
-                Unsafe.Add(ref shared, row * Q4_KDigits.Units + unit) = start < RowBytes && part < Parts && block < Blocks ? *(U4*)(Address + at + start) : default;
+                long start = 4L * column + 16 * unit;
+                Unsafe.Add(ref shared, row * Units + unit) = start < RowBytes && part < Parts && block < Blocks ? *(U4*)(Address + at + start) : default;
             }
         }
     }

@@ -117,8 +117,8 @@ internal static class TensorOps
     [IntrinsicImplementation, PtxOp("ex2.approx.ftz.f32 $r, $0;")]
     public static float Exp2(float x) => MathF.Pow(2f, x);
 
-    /// <summary>C += A·B for bytes A [16, 32] and signed bytes B [32, 8], as a matrix instruction does: the CPU accelerator's form.</summary>
-    internal static I4 MultiplyBytes(U4 a, U2 b, I4 c)
+    /// <summary>C += A·B for bytes A [16, 32], signed or not, and signed bytes B [32, 8], as a matrix instruction does: the CPU accelerator's form.</summary>
+    internal static I4 MultiplyBytes(U4 a, U2 b, I4 c, bool signed)
     {
         Shown[Place] = a;
         ShownB[Place] = b;
@@ -128,19 +128,19 @@ internal static class TensorOps
         {
             U4 rows = Shown[warp + 4 * g + k];
             U2 left = ShownB[warp + 8 * t + k], right = ShownB[warp + 8 * t + 4 + k];
-            c.X += Bytes(rows.X, left.X) + Bytes(rows.Z, left.Y);
-            c.Y += Bytes(rows.X, right.X) + Bytes(rows.Z, right.Y);
-            c.Z += Bytes(rows.Y, left.X) + Bytes(rows.W, left.Y);
-            c.W += Bytes(rows.Y, right.X) + Bytes(rows.W, right.Y);
+            c.X += Bytes(rows.X, left.X, signed) + Bytes(rows.Z, left.Y, signed);
+            c.Y += Bytes(rows.X, right.X, signed) + Bytes(rows.Z, right.Y, signed);
+            c.Z += Bytes(rows.Y, left.X, signed) + Bytes(rows.W, left.Y, signed);
+            c.W += Bytes(rows.Y, right.X, signed) + Bytes(rows.W, right.Y, signed);
         }
         Warp.Barrier();
         return c;
     }
 
-    private static int Bytes(uint a, uint b)
+    private static int Bytes(uint a, uint b, bool signed)
     {
         int sum = 0;
-        for (int i = 0; i < 32; i += 8) sum += (byte)(a >> i) * (sbyte)(b >> i);
+        for (int i = 0; i < 32; i += 8) sum += (signed ? (sbyte)(a >> i) : (byte)(a >> i)) * (sbyte)(b >> i);
         return sum;
     }
 

@@ -4,10 +4,11 @@ using IlgpuSparse.Compute.Gpu.Kernels.Selection;
 namespace IlgpuSparse.Compute.Gpu.Kernels.Linear;
 
 /// <summary>
-/// Activations as columns of an integer matrix: each number, scaled by a power of two of its 256 columns and rounded to an integer of <see cref="Q4_KDigits.Bits"/> bits and more, is four
+/// Activations as columns of an integer matrix: each number, scaled by a power of two of its 256 columns and rounded to an integer of <see cref="IDigitCodec.Bits"/> bits and more, is four
 /// balanced digits, bytes of -128 to 127.
 /// </summary>
-internal readonly struct DigitInput : IInputForm
+internal readonly struct DigitInput<TCodec> : IInputForm
+    where TCodec : struct, IDigitCodec
 {
     public static void Split(ArrayView<U4> memory, int x, int scales, int sums, int piece, int lane, F4 a, F4 b, F4 c, F4 d)
     {
@@ -20,8 +21,19 @@ internal readonly struct DigitInput : IInputForm
     private static void Split(ArrayView<U4> memory, int x, int scales, int sums, int piece, int lane, F4 first, F4 second, uint largest)
     {
         // the largest number becomes one of 2^Bits to 2^(Bits + 1), and 2^Shift times as much where that is wanted
-        int exponent = IntrinsicMath.Min(254 + Q4_KDigits.Bits - (int)(largest >> 23), 253 - Q4_KDigits.Shift);
-        int t = lane & 3, member = lane >> 2 & 1, odd = lane >> 3 & 1, shift = (1 - member) * Q4_KDigits.Shift;
+        int exponent = IntrinsicMath.Min(254 + TCodec.Bits - (int)(largest >> 23), 253 - TCodec.Shift);
+        int t = lane & 3, member = lane >> 2 & 1, odd = lane >> 3 & 1, shift = (1 - member) * TCodec.Shift;
+        if (TCodec.Turns)
+        {
+            // the first two columns of a block of 32 are those of its first lane
+            int beside = lane & 28 | lane + 1 & 3;
+            float nextX = Warp.Shuffle(first.X, beside), nextY = Warp.Shuffle(first.Y, beside);
+            if (member == 0)
+            {
+                first = new F4 { X = first.Z, Y = first.W, Z = second.X, W = second.Y };
+                second = new F4 { X = second.Z, Y = second.W, Z = nextX, W = nextY };
+            }
+        }
         float factor = Interop.IntAsFloat((uint)(exponent + shift) << 23);
         var near = Whole(first, factor);
         var far = Whole(second, factor);
@@ -35,12 +47,15 @@ internal readonly struct DigitInput : IInputForm
         target[at + 24 - odd * 8] = new U2 { X = low.W, Y = high.W };
         // integers know no infinity and nothing that is no number: the scale does
         if (lane == 0) memory.Cast<float>()[scales * 4 + piece] = largest < 0x7f800000u ? Interop.IntAsFloat((uint)(254 - exponent) << 23) : float.NaN;
-        // the sum of what the codes meet, in units of the lower ones
-        int round = 1 << shift >> 1;
-        int sum = (near.X + near.Y + (near.Z + near.W) + round >> shift) + (far.X + far.Y + (far.Z + far.W) + round >> shift);
-        sum += Warp.ShuffleXor(sum, 1);
-        sum += Warp.ShuffleXor(sum, 2);
-        memory.Cast<byte>()[sums * 16 + piece * 32 + t * 8 + (lane >> 2)] = (byte)(Balanced(sum) >> 8 * t);
+        if (TCodec.HasMinima)
+        {
+            // the sum of what the codes meet, in units of the lower ones
+            int round = 1 << shift >> 1;
+            int sum = (near.X + near.Y + (near.Z + near.W) + round >> shift) + (far.X + far.Y + (far.Z + far.W) + round >> shift);
+            sum += Warp.ShuffleXor(sum, 1);
+            sum += Warp.ShuffleXor(sum, 2);
+            memory.Cast<byte>()[sums * 16 + piece * 32 + t * 8 + (lane >> 2)] = (byte)(Balanced(sum) >> 8 * t);
+        }
     }
 
     private static I4 Whole(F4 v, float factor)

@@ -29,19 +29,19 @@ internal struct DigitMemory
     /// <summary>All of it.</summary>
     public int Total;
 
-    /// <summary>The layout for <paramref name="octs"/> times eight columns and a group of <paramref name="eights"/> times eight rows.</summary>
-    public static DigitMemory Of(int ring, int warps, int octs, int eights)
+    /// <summary>The layout for <paramref name="octs"/> times eight columns a group of <paramref name="eights"/> times eight rows, and rings of <paramref name="depth"/> stages of <paramref name="units"/> a row.</summary>
+    public static DigitMemory Of(int depth, int units, int warps, int octs, int eights)
     {
         int blocks = Blocks(octs);
         DigitMemory m;
-        m.X = warps * ring;
+        m.X = warps * (depth * 8 * units);
         m.Sums = m.X + 64 * blocks;
         m.Scales = m.Sums + 2 * blocks;
         m.Squares = m.Scales + (blocks + 3 >> 2);
         m.Products = m.Squares + InputParts.SquareUnits;
         // with room for what each warp writes before it has any product
         m.Rows = m.Products + eights * 2 * warps + (RowRing.MaxWarps + 4 >> 2);
-        m.Terms = m.Rows + IntrinsicMath.Max(eights * 4, warps * (ring / (8 * Q4_KDigits.Units)) + 1 >> 1);
+        m.Terms = m.Rows + IntrinsicMath.Max(eights * 4, warps * depth + 1 >> 1);
         m.Total = m.Terms + eights * 4 * EpilogueTerms.Units;
         return m;
     }

@@ -24,7 +24,7 @@ internal sealed class GpuLinear(GpuDevice device, bool tensorCores, StageMaps? m
     /// <summary>Most slices of columns; a launch each.</summary>
     private const int MaxSlices = 16;
 
-    private readonly Dictionary<(WeightFormat Format, int Tiles, int Depth, bool ByMaps, Type Epilogue), Delegate> _kernels = [];
+    private readonly Dictionary<(WeightFormat Format, int Tiles, int RowsPerShare, int Depth, bool ByMaps, Type Epilogue), Delegate> _kernels = [];
 
     private delegate void Launcher<TEpilogue>(AcceleratorStream stream, KernelConfig config, LinearArgs args, TEpilogue epilogue);
 
@@ -41,16 +41,16 @@ internal sealed class GpuLinear(GpuDevice device, bool tensorCores, StageMaps? m
         var (biasView, biasFormat) = Bias(bias, weight);
         int slices = 1;
         int tiles = LaunchShapes.Groups(weight.Rows, LinearKernel.TileRows);
-        var plan = Plan(input, tiles, 1, false, weight);
-        // rather one launch more than too few warps to have enough copies under way
-        while ((plan is null || (device.IsCuda && plan.Warps < LinearKernel.MaxWarps / 2)) && input.Norm is null && slices < MaxSlices) plan = Plan(input with { Slices = ++slices }, tiles, 1, false, weight);
-        if (plan is null) return false;
         var epilogue = new StoreEpilogue
         {
             Y = GpuBuffer.View<float>(y, (long)input.Rows * weight.Rows),
             Bias = biasView,
             Shape = new MatMulShape { Outputs = weight.Rows, Rows = input.Rows, BiasFormat = biasFormat, Accumulate = accumulate ? 1 : 0 },
         };
+        var plan = Plan(input, tiles, epilogue, 1, false, weight);
+        // rather one launch more than too few warps to have enough copies under way
+        while ((plan is null || (device.IsCuda && plan.Warps < LinearKernel.MaxWarps / 2)) && input.Norm is null && slices < MaxSlices) plan = Plan(input with { Slices = ++slices }, tiles, epilogue, 1, false, weight);
+        if (plan is null) return false;
         int stages = plan.Codec.RowStages(weight.Columns), sliceStages = (input with { Slices = slices }).SliceStages(stages);
         for (int slice = 0; slice * sliceStages < stages; slice++)
         {
@@ -65,7 +65,6 @@ internal sealed class GpuLinear(GpuDevice device, bool tensorCores, StageMaps? m
     public bool TryGateUp(GateUpWeights weights, LinearInputs input, DeviceSpan y, AcceleratorStream stream)
     {
         int tiles = LaunchShapes.Groups(weights.Gate.Rows, 8);
-        if (Plan(input, tiles, 1, false, weights.Gate, weights.Up) is not { } plan) return false;
         var (gateBias, gateFormat) = Bias(weights.GateBias, weights.Gate);
         var (upBias, upFormat) = Bias(weights.UpBias, weights.Up);
         var epilogue = new SwiGluEpilogue
@@ -77,6 +76,7 @@ internal sealed class GpuLinear(GpuDevice device, bool tensorCores, StageMaps? m
             UpBiasFormat = upFormat,
             Outputs = weights.Gate.Rows,
         };
+        if (Plan(input, tiles, epilogue, 1, false, weights.Gate, weights.Up) is not { } plan) return false;
         Launch(plan, input, tiles, epilogue, stream, 1, weights.Gate, weights.Up);
         return true;
     }
@@ -87,7 +87,6 @@ internal sealed class GpuLinear(GpuDevice device, bool tensorCores, StageMaps? m
         appended = cache.Format != KvFormat.Int8;
         int pairs = shape.HeadDim / 2, keyTile = LaunchShapes.Groups((long)shape.Heads * pairs, 8), valueTile = keyTile + LaunchShapes.Groups((long)shape.KvHeads * pairs, 8);
         int tiles = valueTile + LaunchShapes.Groups(2L * shape.KvHeads * pairs, LinearKernel.TileRows);
-        if (Plan(input, tiles, 1, Chain.LeavesRoom, weights.Q, weights.K, weights.V) is not { } plan) return false;
         AttentionLaunch.Check(shape, cache);
         var (qBias, qFormat) = Bias(weights.QBias, weights.Q);
         var (kBias, kFormat) = Bias(weights.KBias, weights.K);
@@ -116,8 +115,9 @@ internal sealed class GpuLinear(GpuDevice device, bool tensorCores, StageMaps? m
             KeyTile = keyTile,
             ValueTile = valueTile,
         };
+        if (Plan(input, tiles, epilogue, 1, Chain.LeavesRoom, weights.Q, weights.K, weights.V) is not { } plan) return false;
         // With room for attention or without depends on the attention before, and may be otherwise while a graph is recorded, when nothing can be loaded.
-        if (Plan(input, tiles, 1, !Chain.LeavesRoom, weights.Q, weights.K, weights.V) is { } other) Load<QkvEpilogue>(other, weights.Q.Format, MapsOf(Layout(other, epilogue, 1, weights.Q, weights.K, weights.V)) != 0);
+        if (Plan(input, tiles, epilogue, 1, !Chain.LeavesRoom, weights.Q, weights.K, weights.V) is { } other) Load<QkvEpilogue>(other, weights.Q.Format);
         Launch(plan, input, tiles, epilogue, stream, 1, weights.Q, weights.K, weights.V);
         return true;
     }
@@ -132,10 +132,10 @@ internal sealed class GpuLinear(GpuDevice device, bool tensorCores, StageMaps? m
         int count = rows * experts.Active;
         if (count > LaunchShapes.MaxGridY || !experts.Gate.All(w => Alike(w, gate)) || !experts.Up.All(w => Alike(w, gate)) || !experts.Down.All(w => Alike(w, down))) return false;
         int gateTiles = LaunchShapes.Groups(gate.Rows, 8), downTiles = LaunchShapes.Groups(down.Rows, LinearKernel.TileRows);
-        if (Plan(new LinearInputs(x, 1), gateTiles, count, false, gate, up) is not { } first || Plan(new LinearInputs(hidden, 1), downTiles, count, false, down) is not { } second) return false;
         var gateUp = new ExpertGateUpEpilogue { Slots = slots, Y = GpuBuffer.View<float>(hidden, (long)count * gate.Rows), Outputs = gate.Rows };
-        Launch(first, new LinearInputs(x, 1) { Total = rows }, gateTiles, gateUp, stream, count, gate, up);
         var project = new ExpertDownEpilogue { Slots = slots, Y = GpuBuffer.View<float>(y, (long)count * down.Rows), Outputs = down.Rows };
+        if (Plan(new LinearInputs(x, 1), gateTiles, gateUp, count, false, gate, up) is not { } first || Plan(new LinearInputs(hidden, 1), downTiles, project, count, false, down) is not { } second) return false;
+        Launch(first, new LinearInputs(x, 1) { Total = rows }, gateTiles, gateUp, stream, count, gate, up);
         Launch(second, new LinearInputs(hidden, 1) { Total = count }, downTiles, project, stream, count, down);
         return true;
     }
@@ -143,7 +143,8 @@ internal sealed class GpuLinear(GpuDevice device, bool tensorCores, StageMaps? m
     private static bool Alike(WeightMatrix a, WeightMatrix b) => a.Format == b.Format && a.Rows == b.Rows && a.Columns == b.Columns;
 
     // How to launch over tiles of weight rows, in a number of slots and with room for another kernel's groups or without; null where no kernel applies.
-    private LinearPlan? Plan(LinearInputs input, int rowTiles, int slots, bool leavesRoom, params ReadOnlySpan<WeightMatrix> weights)
+    private LinearPlan? Plan<TEpilogue>(LinearInputs input, int rowTiles, TEpilogue epilogue, int slots, bool leavesRoom, params ReadOnlySpan<WeightMatrix> weights)
+        where TEpilogue : struct, ILinearEpilogue
     {
         var first = weights[0];
         int rows = input.Rows;
@@ -156,7 +157,7 @@ internal sealed class GpuLinear(GpuDevice device, bool tensorCores, StageMaps? m
         }
         int rowsPerTile = codec.Limbs == 2 ? 4 : 2, tiles = (int)System.Numerics.BitOperations.RoundUpToPowerOf2((uint)((rows + rowsPerTile - 1) / rowsPerTile));
         if (tiles > TileCodecs.MaxTiles) return null;
-        if (rows == 1 && RowPlan(codec, first, 8 * rowTiles, slots, leavesRoom) is { Resident: >= 1 } single) return single;
+        if (rows == 1 && RowPlan(codec, weights, 8 * rowTiles, epilogue, slots, leavesRoom) is { Resident: >= 1 } single) return single;
         if (rows == 1 && codec.Scaled) tiles = 0;
 
         LinearPlan With(int warps)
@@ -174,19 +175,22 @@ internal sealed class GpuLinear(GpuDevice device, bool tensorCores, StageMaps? m
     }
 
     // For one row, where rows of weights begin at multiples of 16 bytes.
-    private LinearPlan? RowPlan(TileCodec codec, WeightMatrix weight, int pairs, int slots, bool leavesRoom)
+    private LinearPlan? RowPlan<TEpilogue>(TileCodec codec, ReadOnlySpan<WeightMatrix> weights, int pairs, TEpilogue epilogue, int slots, bool leavesRoom)
+        where TEpilogue : struct, ILinearEpilogue
     {
+        var weight = weights[0];
         if (weight.ByteLength / weight.Rows % 16 != 0) return null;
         if (weight.Format == WeightFormat.BF16)
         {
             int steps = BF16Row.Steps(weight.Columns), rowBytes = LinearRowKernel.SharedBytes(steps);
             return new LinearPlan(codec, -1, device.IsCuda ? LinearRowKernel.MaxWarps : EmulatedWarps, rowBytes, rowBytes > SharedLimit ? 0 : 1, steps);
         }
-        if (weight.Format == WeightFormat.Q4_K)
+        if (DigitCodec.Of(weight.Format) is { } digits)
         {
-            var plan = new LinearPlan(codec, -1, 0, 0, 1, Q4_KDigits.RowStages(weight.Columns), RowsPerShare: 8);
+            var plan = new LinearPlan(codec, -1, 0, 0, 1, RowDigitKernel.RowStages(weight.Columns), RowsPerShare: 8);
+            if (slots == 1) plan = Mapped(plan, StageLayout.Of(epilogue, weights));
             int eights = pairs / 4 / Groups(plan, pairs, slots) + 1;
-            return First(RowDigitKernel.Depths, depth => Sized(plan, depth, RowDigitKernel.Units(depth, RowWarps, plan.Steps, eights)));
+            if ((plan.Maps != 0 || digits.ByLanes) && First(RowDigitKernel.Depths(weight.Format), depth => Sized(plan, depth, RowDigitKernel.Units(digits, depth, RowWarps, plan.Steps, eights))) is { } found) return found;
         }
         if (StreamCodec.Of(weight.Format) is { } stream)
         {
@@ -211,11 +215,8 @@ internal sealed class GpuLinear(GpuDevice device, bool tensorCores, StageMaps? m
         return Math.Min(plan switch { { Steps: 0 } => pairs / 8, { RowsPerShare: > 0 } => 2 * pairs / plan.RowsPerShare, _ => LaunchShapes.Groups(pairs, plan.Warps) }, most);
     }
 
-    private long MapsOf(StageLayout? layout) => layout is { } described ? maps!.Of(described) : 0;
-
-    // How maps describe the weights of a launch; null where they are copied otherwise.
-    private StageLayout? Layout<TEpilogue>(LinearPlan plan, TEpilogue epilogue, int slots, params ReadOnlySpan<WeightMatrix> weights)
-        where TEpilogue : struct, ILinearEpilogue => maps is not null && plan.RowsPerShare == 8 && slots == 1 ? StageLayout.Of(epilogue, weights) : null;
+    // With maps that describe the weights, if there are any.
+    private LinearPlan Mapped(LinearPlan plan, StageLayout? layout) => maps is not null && layout is { } described ? plan with { Layout = described, Maps = maps.Of(described) } : plan;
 
     private void Launch<TEpilogue>(LinearPlan plan, LinearInputs input, int tiles, TEpilogue epilogue, AcceleratorStream stream, int slots, params ReadOnlySpan<WeightMatrix> weights) where TEpilogue : struct, ILinearEpilogue
     {
@@ -249,9 +250,8 @@ internal sealed class GpuLinear(GpuDevice device, bool tensorCores, StageMaps? m
             BulkInput = device.CopiesInBulk ? 1 : 0,
             StartsNext = typeof(TEpilogue) == typeof(QkvEpilogue) && !Chain.MayStartAttention ? 0 : 1,
         };
-        var layout = Layout(plan, epilogue, slots, weights);
-        args.Maps = MapsOf(layout);
-        if (layout is { } described) (args.SecondEight, args.ThirdEight, args.MapShift, args.ThirdMapShift) = (described.SecondEight, described.ThirdEight, described.Shift, described.ThirdShift);
+        args.Maps = plan.Maps;
+        if (plan.Layout is { } described) (args.SecondEight, args.ThirdEight, args.MapShift, args.ThirdMapShift) = (described.SecondEight, described.ThirdEight, described.Shift, described.ThirdShift);
         int groups = Groups(plan, 8 * tiles, slots);
         int shares = plan.RowsPerShare > 0 ? LinearKernel.TileRows * tiles / plan.RowsPerShare : 0;
         args.GroupShare = shares / groups;
@@ -259,19 +259,19 @@ internal sealed class GpuLinear(GpuDevice device, bool tensorCores, StageMaps? m
         int shared = plan.SharedBytes;
         // more than half of a multiprocessor's, of which the driver keeps 1 KB for itself of each group
         if (device.IsCuda && plan.RowsPerShare > 0 && slots == 1) shared = Math.Max(shared, (SharedLimit + 1024) / 2 - 1024 + 128);
-        Load<TEpilogue>(plan, weight.Format, args.Maps != 0)(stream, new KernelConfig(new Index3D(groups, slots, 1), new Index3D((plan.Warps + (plan.RowsPerShare > 0 ? RowRing.Beside<TEpilogue>() : 0)) * 32, 1, 1), SharedMemoryConfig.RequestDynamic<byte>(shared)), args, epilogue);
+        Load<TEpilogue>(plan, weight.Format)(stream, new KernelConfig(new Index3D(groups, slots, 1), new Index3D((plan.Warps + (plan.RowsPerShare > 0 ? RowRing.Beside<TEpilogue>() : 0)) * 32, 1, 1), SharedMemoryConfig.RequestDynamic<byte>(shared)), args, epilogue);
     }
 
     // The plan's kernel, compiled at first use.
-    private Launcher<TEpilogue> Load<TEpilogue>(LinearPlan plan, WeightFormat format, bool byMaps) where TEpilogue : struct, ILinearEpilogue
+    private Launcher<TEpilogue> Load<TEpilogue>(LinearPlan plan, WeightFormat format) where TEpilogue : struct, ILinearEpilogue
     {
-        var key = (format, plan.Tiles, plan.Depth, byMaps, typeof(TEpilogue));
+        var key = (format, plan.Tiles, plan.RowsPerShare, plan.Depth, plan.Maps != 0, typeof(TEpilogue));
         if (!_kernels.TryGetValue(key, out var kernel))
         {
             var method = plan switch
             {
                 { Steps: 0 } => LinearKernel.Variant(format, plan.Tiles, typeof(TEpilogue)),
-                { RowsPerShare: 8 } => RowDigitKernel.Variant(plan.Depth, byMaps, typeof(TEpilogue)),
+                { RowsPerShare: 8 } => RowDigitKernel.Variant(format, plan.Depth, plan.Maps != 0, typeof(TEpilogue)),
                 { RowsPerShare: 2 } => RowStreamKernel.Variant(format, plan.Depth, typeof(TEpilogue)),
                 _ => LinearRowKernel.Variant(typeof(TEpilogue)),
             };

@@ -2,11 +2,13 @@ using ILGPU;
 
 namespace IlgpuSparse.Compute.Gpu.Kernels.Linear;
 
-/// <summary>Stages of <see cref="RowDigitKernel"/> by <c>cp.async</c>, 16 bytes a lane at a time: on devices without <see cref="TensorCopy"/>, and for weights that no <see cref="StageLayout"/> describes.</summary>
+/// <summary>Stages of <see cref="RowDigitKernel"/> in Q4_K by <c>cp.async</c>, 16 bytes a lane at a time: on devices without <see cref="TensorCopy"/>, and for weights that no <see cref="StageLayout"/> describes.</summary>
 internal readonly struct LaneCopies : IStageCopies
 {
+    private const int Units = 18;
+
     /// <summary>Copies of a lane for a stage.</summary>
-    public const int Count = 8 * Q4_KDigits.Units + 31 >> 5;
+    public const int Count = 8 * Units + 31 >> 5;
 
     public static bool ByMaps => false;
 
@@ -17,19 +19,19 @@ internal readonly struct LaneCopies : IStageCopies
         {
             // by 18, exactly for the units that there are
             rows[i] = (32 * i + lane) * 57 >> 10;
-            bytes[i] = (32 * i + lane - rows[i] * Q4_KDigits.Units) * 16;
+            bytes[i] = (32 * i + lane - rows[i] * Units) * 16;
         }
     }
 
     /// <summary>Starts the copies of the cursor's stage, whose rows' addresses begin at number <paramref name="first"/> of <paramref name="rows"/>: lanes side by side copy units side by side, which is half as many requests as a lane for a row (and 2 % less time for a step of the 7B shape).</summary>
     public static void Ask(ArrayView<U4> memory, int at, ArrayView<long> rows, int first, DigitCursor cursor, LinearArgs args, int[] copyRows, int[] copyBytes, int lane, ulong policy)
     {
-        int from = cursor.Stage * (Q4_KDigits.Units * 16);
+        int from = cursor.Stage * (Units * 16);
         if (cursor.Stage < Last(args))
         {
             for (int i = 0; i < Count; i++)
             {
-                if (32 * i + 31 < 8 * Q4_KDigits.Units || 32 * i + lane < 8 * Q4_KDigits.Units) LinearOps.CopyOnce(ref memory[at + lane], 512 * i, rows[first + copyRows[i]] + (from + copyBytes[i]), policy);
+                if (32 * i + 31 < 8 * Units || 32 * i + lane < 8 * Units) LinearOps.CopyOnce(ref memory[at + lane], 512 * i, rows[first + copyRows[i]] + (from + copyBytes[i]), policy);
             }
         }
         else
@@ -38,7 +40,7 @@ internal readonly struct LaneCopies : IStageCopies
             int has = args.RowUnits * 2 - from;
             for (int i = 0; i < Count; i++)
             {
-                if (32 * i + 31 < 8 * Q4_KDigits.Units || 32 * i + lane < 8 * Q4_KDigits.Units) LinearOps.CopyOnce(ref memory[at + lane], 512 * i, rows[first + copyRows[i]] + (from + copyBytes[i]), 16 & (copyBytes[i] - has >> 31), policy);
+                if (32 * i + 31 < 8 * Units || 32 * i + lane < 8 * Units) LinearOps.CopyOnce(ref memory[at + lane], 512 * i, rows[first + copyRows[i]] + (from + copyBytes[i]), 16 & (copyBytes[i] - has >> 31), policy);
             }
         }
     }
@@ -46,26 +48,26 @@ internal readonly struct LaneCopies : IStageCopies
     /// <summary>The same before that table is there, with the address of one row: each lane copies every fourth unit of it.</summary>
     public static void AskByRow(ArrayView<U4> memory, int at, long row, DigitCursor cursor, LinearArgs args, int lane, ulong policy)
     {
-        int target = at + (lane >> 2) * Q4_KDigits.Units + (lane & 3);
-        long source = row + (cursor.Stage * Q4_KDigits.Units + (lane & 3)) * 16;
+        int target = at + (lane >> 2) * Units + (lane & 3);
+        long source = row + (cursor.Stage * Units + (lane & 3)) * 16;
         if (cursor.Stage < Last(args))
         {
-            for (int i = 0; i < Q4_KDigits.Units + 3 >> 2; i++)
+            for (int i = 0; i < Units + 3 >> 2; i++)
             {
-                if (4 * i + 3 < Q4_KDigits.Units || 4 * i + (lane & 3) < Q4_KDigits.Units) LinearOps.CopyOnce(ref memory[target], 64 * i, source + 64L * i, policy);
+                if (4 * i + 3 < Units || 4 * i + (lane & 3) < Units) LinearOps.CopyOnce(ref memory[target], 64 * i, source + 64L * i, policy);
             }
         }
         else
         {
             // what the row does not have is zeros
-            int has = (args.RowUnits >> 3) - cursor.Stage * Q4_KDigits.Units;
-            for (int i = 0; i < Q4_KDigits.Units + 3 >> 2; i++)
+            int has = (args.RowUnits >> 3) - cursor.Stage * Units;
+            for (int i = 0; i < Units + 3 >> 2; i++)
             {
-                if (4 * i + 3 < Q4_KDigits.Units || 4 * i + (lane & 3) < Q4_KDigits.Units) LinearOps.CopyOnce(ref memory[target], 64 * i, source + 64L * i, 16 & (4 * i + (lane & 3) - has >> 31), policy);
+                if (4 * i + 3 < Units || 4 * i + (lane & 3) < Units) LinearOps.CopyOnce(ref memory[target], 64 * i, source + 64L * i, 16 & (4 * i + (lane & 3) - has >> 31), policy);
             }
         }
     }
 
     // The stage that a row may not fill.
-    private static int Last(LinearArgs args) => (args.RowUnits >> 3) / Q4_KDigits.Units;
+    private static int Last(LinearArgs args) => (args.RowUnits >> 3) / Units;
 }

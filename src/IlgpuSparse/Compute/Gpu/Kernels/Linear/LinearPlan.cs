@@ -9,4 +9,6 @@ namespace IlgpuSparse.Compute.Gpu.Kernels.Linear;
 /// <param name="Steps">Steps of a row of <see cref="LinearRowKernel"/>, stages of a row of <see cref="RowStreamKernel"/> or <see cref="RowDigitKernel"/>; 0 for <see cref="LinearKernel"/>.</param>
 /// <param name="RowsPerShare">Weight rows of which groups take equal numbers: two of <see cref="RowStreamKernel"/>, eight of <see cref="RowDigitKernel"/>; 0 for the others.</param>
 /// <param name="Depth">Depth of the rings (<see cref="RowRing"/>) of <see cref="RowStreamKernel"/> and <see cref="RowDigitKernel"/>.</param>
-internal sealed record LinearPlan(TileCodec Codec, int Tiles, int Warps, int SharedBytes, int Resident, int Steps = 0, int RowsPerShare = 0, int Depth = 0);
+/// <param name="Layout">How maps describe the weights of <see cref="RowDigitKernel"/>; null where they are not copied by maps.</param>
+/// <param name="Maps">Device address of these maps (<see cref="StageMaps"/>); 0 where there are none.</param>
+internal sealed record LinearPlan(TileCodec Codec, int Tiles, int Warps, int SharedBytes, int Resident, int Steps = 0, int RowsPerShare = 0, int Depth = 0, StageLayout? Layout = null, long Maps = 0);

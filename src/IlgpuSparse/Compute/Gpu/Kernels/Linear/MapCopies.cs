@@ -20,7 +20,8 @@ internal readonly struct MapCopies : IStageCopies
     }
 
     /// <summary>Asks for stage <paramref name="stage"/> of one of all eights, by one lane.</summary>
-    public static void Ask(ArrayView<U4> memory, int at, int word, int eight, int stage, LinearArgs args, int lane, ulong policy)
+    public static void Ask<TCodec>(ArrayView<U4> memory, int at, int word, int eight, int stage, LinearArgs args, int lane, ulong policy)
+        where TCodec : struct, IDigitCodec
     {
         if (lane == 0)
         {
@@ -39,7 +40,7 @@ internal readonly struct MapCopies : IStageCopies
                 eight -= first;
             }
             int block = eight >> shift;
-            TensorCopy.Start(ref memory[at], map, stage * (Q4_KDigits.Units * 8), eight - (block << shift), block, ref memory.Cast<ulong>()[word], StageMap.Bytes, policy);
+            TensorCopy.Start(ref memory[at], map, stage * (TCodec.Units * 4), eight - (block << shift), block, ref memory.Cast<ulong>()[word], TCodec.Units * 128, policy);
         }
     }
 

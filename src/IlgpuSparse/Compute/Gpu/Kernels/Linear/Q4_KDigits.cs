@@ -3,38 +3,26 @@ using IlgpuSparse.Compute.Gpu.Kernels.Selection;
 
 namespace IlgpuSparse.Compute.Gpu.Kernels.Linear;
 
-/// <summary>
-/// How a warp multiplies a stage of eight weight rows in GGUF Q4_K in shared memory, as stored, with the digits of a single row of activations (<see cref="DigitInput"/>). Rows g of one operand of the integer matrix
-/// instructions are weight rows over the first half of the stage's columns, a super-block, rows g + 8 the same weight rows over the second half; columns 0 to 3 of the other are the four digits of the first half's
-/// activations, 4 to 7 those of the second half's. So what counts of the result lies in X and Y of lanes 0 and 1 of four, and in Z and W of lanes 2 and 3.
-/// </summary>
+/// <summary>GGUF Q4_K, a super-block a half of a stage.</summary>
 /// <remarks>
 /// Codes are not taken out of their bytes: the low nibbles meet activations that are 16 times as high as those of the high ones. Scales of six bits multiply the integer sums, all minima
 /// meet the digits of the blocks' sums in one more matrix instruction, and only two numbers a lane become floats.
 /// </remarks>
-internal static class Q4_KDigits
+internal readonly struct Q4_KDigits : IDigitCodec
 {
-    /// <summary>16-byte units of a row's stage: eight bytes a lane are then read without two lanes wanting the same bank.</summary>
-    public const int Units = 18;
+    // eight bytes a lane are then read without two lanes wanting the same bank
+    public static int Units => 18;
 
-    /// <summary>Columns of a row's stage / 8.</summary>
-    public const int Octs = 64;
+    // sums of 32 have to be below 2^30, and sums of eight blocks' products are below 2^29 (8 · 63 · 32 · 240 · 128)
+    public static int Bits => 24;
 
-    /// <summary>
-    /// The largest activation becomes an integer of 2^Bits to 2^(Bits + 1): sums of 32 have to be below 2^30, and sums of eight blocks' products are below 2^29 (8 · 63 · 32 · 240 · 128).
-    /// </summary>
-    public const int Bits = 24;
+    // the codes of a first block are so much lower in their bytes
+    public static int Shift => 4;
 
-    /// <summary>How many bits higher the activations of every first block of 32 of two are, whose codes are so much lower in their bytes.</summary>
-    public const int Shift = 4;
+    public static bool HasMinima => true;
 
-    /// <summary>Stages of a row.</summary>
-    public static int RowStages(int columns) => (columns / 8 + Octs - 1) / Octs;
+    public static bool Turns => false;
 
-    /// <summary>
-    /// Adds the lane's part of a stage's products to <paramref name="sum"/>, in units of the lower of its two digits. <paramref name="at"/> is where the stage's part of the ring begins; the activations' digits are
-    /// <paramref name="held"/>, or are loaded when it is their turn (all before, they take longer) from <paramref name="x"/> on, their sums from <paramref name="totals"/> and their scales from <paramref name="scales"/> on, as <see cref="StageDigits.Load"/> does.
-    /// </summary>
     public static float Multiply<TDigits>(ArrayView<U4> memory, int at, StageDigits held, int x, int totals, int scales, int lane, float sum)
         where TDigits : struct, IStageDigits
     {

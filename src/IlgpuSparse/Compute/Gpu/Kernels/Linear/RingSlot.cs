@@ -13,10 +13,11 @@ internal struct RingSlot
     public int Parity;
 
     /// <summary>The next one of a ring from <paramref name="ring"/> to <paramref name="end"/> with words from <paramref name="words"/> on.</summary>
-    public readonly RingSlot Next(int ring, int end, int words)
+    public readonly RingSlot Next<TCodec>(int ring, int end, int words)
+        where TCodec : struct, IDigitCodec
     {
         var next = this;
-        next.At += 8 * Q4_KDigits.Units;
+        next.At += 8 * TCodec.Units;
         next.Word++;
         if (next.At == end)
         {

@@ -1,12 +1,13 @@
 using ILGPU;
 using IlgpuSparse.Compute.Gpu.Kernels.Attention;
 using IlgpuSparse.Compute.Gpu.Kernels.Selection;
+using IlgpuSparse.Model;
 
 namespace IlgpuSparse.Compute.Gpu.Kernels.Linear;
 
 /// <summary>
-/// y = x · Wᵀ for one activation row and weights in Q4_K at the speed of memory (CUDA): each warp streams eight weight rows at a time, half a tile, through a ring of its own in shared memory and multiplies them,
-/// as they are stored, with the digits of the activations on integer tensor cores (<see cref="Q4_KDigits"/>), exactly. A group takes the same share of the rows as every other, and its warps the stages in turn, so that what they
+/// y = x · Wᵀ for one activation row and weights in Q4_K or Q8_0 at the speed of memory (CUDA): each warp streams eight weight rows at a time, half a tile, through a ring of its own in shared memory and multiplies them,
+/// as they are stored, with the digits of the activations on integer tensor cores (<see cref="IDigitCodec"/>), exactly. A group takes the same share of the rows as every other, and its warps the stages in turn, so that what they
 /// ask for together lies side by side; the parts are summed at the end.
 /// </summary>
 /// <remarks>
@@ -14,12 +15,15 @@ namespace IlgpuSparse.Compute.Gpu.Kernels.Linear;
 /// </remarks>
 internal static class RowDigitKernel
 {
-    /// <summary>Depths of rings (<see cref="RowRing"/>), the best first: what is under way keeps the memory at work while activations are awaited and prepared. The others leave room for another kernel's groups, or find room on devices that have less.</summary>
-    public static int[] Depths => [5, 4, 2];
+    /// <summary>Columns of a row's stage / 8.</summary>
+    public const int StageOcts = 64;
 
-    /// <summary>The variant for one of the depths and what becomes of the products, with weights copied by maps or by lanes.</summary>
-    public static KernelVariant Variant(int depth, bool byMaps, Type epilogue) =>
-        KernelVariant.Of(typeof(RowDigitKernel), nameof(Run), (RowRing.MaxWarps + RowRing.Beside(epilogue)) * 32, KernelCounts.Of(depth), byMaps ? typeof(MapCopies) : typeof(LaneCopies), epilogue) with
+    /// <summary>Depths of rings (<see cref="RowRing"/>), the best first: what is under way keeps the memory at work while activations are awaited and prepared. The others leave room for another kernel's groups, or find room on devices that have less.</summary>
+    public static int[] Depths(WeightFormat format) => format == WeightFormat.Q8_0 ? [4, 3, 2] : [5, 4, 2];
+
+    /// <summary>The variant for a weight format, one of its depths and what becomes of the products, with weights copied by maps or by lanes, which those of Q8_0 are not.</summary>
+    public static KernelVariant Variant(WeightFormat format, int depth, bool byMaps, Type epilogue) =>
+        KernelVariant.Of(typeof(RowDigitKernel), nameof(Run), (RowRing.MaxWarps + RowRing.Beside(epilogue)) * 32, (DigitCodec.Of(format) ?? throw new ArgumentOutOfRangeException(nameof(format), format, "no codec")).Type, KernelCounts.Of(depth), byMaps ? typeof(MapCopies) : typeof(LaneCopies), epilogue) with
         {
             CudaOnly = true,
             MinGroups = 2,
@@ -29,16 +33,22 @@ internal static class RowDigitKernel
 
     /// <summary>All variants; maps are for what <see cref="StageLayout"/> describes.</summary>
     public static IEnumerable<KernelVariant> Variants =>
-        from depth in Depths
-        from byMaps in new[] { false, true }
+        from format in Enum.GetValues<WeightFormat>()
+        where DigitCodec.Of(format) is not null
+        from depth in Depths(format)
+        from byMaps in DigitCodec.Of(format)!.ByLanes ? new[] { false, true } : [true]
         from epilogue in byMaps ? LinearKernel.AllEpilogues[..3] : LinearKernel.AllEpilogues
-        select Variant(depth, byMaps, epilogue);
+        select Variant(format, depth, byMaps, epilogue);
 
     /// <summary>16-byte units of a group's shared memory for a row of <paramref name="stages"/> stages and <paramref name="eights"/> times eight weight rows.</summary>
-    public static int Units(int depth, int warps, int stages, int eights) => DigitMemory.Of(depth * 8 * Q4_KDigits.Units, warps, stages * Q4_KDigits.Octs, eights).Total;
+    public static int Units(DigitCodec codec, int depth, int warps, int stages, int eights) => DigitMemory.Of(depth, codec.Units, warps, stages * StageOcts, eights).Total;
+
+    /// <summary>Stages of a row.</summary>
+    public static int RowStages(int columns) => (columns / 8 + StageOcts - 1) / StageOcts;
 
     /// <summary>Grid of any number of groups; a multiple of 32 threads each. <see cref="LinearArgs.RowStages"/> are stages of this kernel, and <typeparamref name="TDepth"/> is how many of them a warp has under way.</summary>
-    public static void Run<TDepth, TCopies, TEpilogue>(LinearArgs args, TEpilogue epilogue)
+    public static void Run<TCodec, TDepth, TCopies, TEpilogue>(LinearArgs args, TEpilogue epilogue)
+        where TCodec : struct, IDigitCodec
         where TDepth : struct, IKernelCount
         where TCopies : struct, IStageCopies
         where TEpilogue : struct, ILinearEpilogue
@@ -49,12 +59,12 @@ internal static class RowDigitKernel
         int lane = Group.IdxX & 31, warp = Group.IdxX >> 5, warps = (Group.DimX >> 5) - RowRing.Beside<TEpilogue>();
         ulong policy = Loads.EvictFirst();
         int firstEight = args.FirstShare, eights = args.Shares;
-        var places = DigitMemory.Of(RingUnits<TDepth>(), warps, args.RowStages * Q4_KDigits.Octs, eights);
+        var places = DigitMemory.Of(TDepth.Value, TCodec.Units, warps, args.RowStages * StageOcts, eights);
         int stepEights = warps / args.RowStages, stepStages = warps - stepEights * args.RowStages;
         int eight = warp / args.RowStages, stage = warp - eight * args.RowStages;
         // who is there for the epilogue's terms has none of them
         if (warp == warps) eight = eights;
-        int ring = warp * RingUnits<TDepth>(), end = ring + RingUnits<TDepth>();
+        int ring = warp * RingUnits<TCodec, TDepth>(), end = ring + RingUnits<TCodec, TDepth>();
         var next = new DigitCursor { Eight = eight, Stage = stage };
         var copyRows = new int[LaneCopies.Count];
         var copyBytes = new int[LaneCopies.Count];
@@ -63,12 +73,12 @@ internal static class RowDigitKernel
         if (TCopies.ByMaps) MapCopies.Make(memory, words, warp < warps ? TDepth.Value : 0, args, lane);
         else LaneCopies.Place(copyRows, copyBytes, lane);
         // in loops that are not unrolled: instructions that have not been met before come from memory
-        int early = ring + args.EarlyStages * 8 * Q4_KDigits.Units, late = early + args.NextStages * 8 * Q4_KDigits.Units;
-        for (int at = ring; at < early; at += 8 * Q4_KDigits.Units)
+        int early = ring + args.EarlyStages * 8 * TCodec.Units, late = early + args.NextStages * 8 * TCodec.Units;
+        for (int at = ring; at < early; at += 8 * TCodec.Units)
         {
             if (next.Eight < eights)
             {
-                if (TCopies.ByMaps) MapCopies.Ask(memory, at, word, firstEight + next.Eight, next.Stage, args, lane, policy);
+                if (TCopies.ByMaps) MapCopies.Ask<TCodec>(memory, at, word, firstEight + next.Eight, next.Stage, args, lane, policy);
                 // their rows are not in the table yet, for which all would wait
                 else LaneCopies.AskByRow(memory, at, Row(args, epilogue, firstEight + next.Eight, lane >> 2), next, args, lane, policy);
             }
@@ -83,7 +93,7 @@ internal static class RowDigitKernel
             for (int i = Group.IdxX; i < eights * 8; i += Group.DimX) rows[places.Rows * 2 + i] = Row(args, epilogue, firstEight + (i >> 3), i & 7);
             Group.Barrier();
         }
-        var input = InputParts.Of(args, DigitMemory.Blocks(args.RowStages * Q4_KDigits.Octs), warps);
+        var input = InputParts.Of(args, DigitMemory.Blocks(args.RowStages * StageOcts), warps);
         InputParts.Expect(memory, args, input, places.Squares);
         var results = memory.Cast<float>();
         for (int i = Group.IdxX; i < eights * 8 * warps; i += Group.DimX) results[places.Products * 4 + i] = 0f;
@@ -94,9 +104,9 @@ internal static class RowDigitKernel
         }
         DependentLaunch.AwaitEarlier();
         InputParts.Bring(memory, args, input, places.X + input.First * 64, places.Squares);
-        for (int at = early; at < late; at += 8 * Q4_KDigits.Units, word++) next = AskNext<TCopies>(memory, at, word, next, args, places, firstEight, eights, stepEights, stepStages, copyRows, copyBytes, lane, policy);
-        InputParts.Prepare<DigitInput>(memory, args, input, places.X, places.Scales, places.Sums, places.Squares);
-        for (int at = late; at < end; at += 8 * Q4_KDigits.Units, word++) next = AskNext<TCopies>(memory, at, word, next, args, places, firstEight, eights, stepEights, stepStages, copyRows, copyBytes, lane, policy);
+        for (int at = early; at < late; at += 8 * TCodec.Units, word++) next = AskNext<TCodec, TCopies>(memory, at, word, next, args, places, firstEight, eights, stepEights, stepStages, copyRows, copyBytes, lane, policy);
+        InputParts.Prepare<DigitInput<TCodec>>(memory, args, input, places.X, places.Scales, places.Sums, places.Squares);
+        for (int at = late; at < end; at += 8 * TCodec.Units, word++) next = AskNext<TCodec, TCopies>(memory, at, word, next, args, places, firstEight, eights, stepEights, stepStages, copyRows, copyBytes, lane, policy);
         Group.Barrier();
 
         // digits 2 and 3 are those of odd lanes
@@ -107,15 +117,15 @@ internal static class RowDigitKernel
         // Two loops, of which this is the shorter one: to ask in a single one whether digits are still the same takes what it saves.
         if (args.RowStages == warps)
         {
-            var held = StageDigits.Load(memory, places.X + stage * 2 * Q4_KDigits.Octs, places.Sums * 2 + stage * (Q4_KDigits.Octs >> 3), places.Scales * 4 + stage * (Q4_KDigits.Octs >> 5), lane);
+            var held = StageDigits.Load<TCodec>(memory, places.X + stage * 2 * StageOcts, places.Sums * 2 + stage * (StageOcts >> 3), places.Scales * 4 + stage * (StageOcts >> 5), lane);
             while (now.Eight < eights)
             {
                 Await<TDepth, TCopies>(memory, slot);
                 Put(results, target, done * weight, lane);
-                done = Q4_KDigits.Multiply<HeldDigits>(memory, slot.At, held, 0, 0, 0, lane, 0f);
+                done = TCodec.Multiply<HeldDigits>(memory, slot.At, held, 0, 0, 0, lane, 0f);
                 TensorOps.WarpSync();
-                next = AskNext<TCopies>(memory, slot.At, slot.Word, next, args, places, firstEight, eights, stepEights, stepStages, copyRows, copyBytes, lane, policy);
-                slot = slot.Next(ring, end, words);
+                next = AskNext<TCodec, TCopies>(memory, slot.At, slot.Word, next, args, places, firstEight, eights, stepEights, stepStages, copyRows, copyBytes, lane, policy);
+                slot = slot.Next<TCodec>(ring, end, words);
                 target = places.Products * 4 + DigitMemory.Product(now.Eight, warp, lane >> 2, warps);
                 now.Eight++;
             }
@@ -127,10 +137,10 @@ internal static class RowDigitKernel
                 Await<TDepth, TCopies>(memory, slot);
                 // The lanes' parts of the eight before, which have nothing to do with this one's: its instructions fill the time that these take to come.
                 Put(results, target, done * weight, lane);
-                sum = Q4_KDigits.Multiply<LoadedDigits>(memory, slot.At, default, places.X + now.Stage * 2 * Q4_KDigits.Octs, places.Sums * 2 + now.Stage * (Q4_KDigits.Octs >> 3), places.Scales * 4 + now.Stage * (Q4_KDigits.Octs >> 5), lane, sum);
+                sum = TCodec.Multiply<LoadedDigits>(memory, slot.At, default, places.X + now.Stage * 2 * StageOcts, places.Sums * 2 + now.Stage * (StageOcts >> 3), places.Scales * 4 + now.Stage * (StageOcts >> 5), lane, sum);
                 TensorOps.WarpSync();
-                next = AskNext<TCopies>(memory, slot.At, slot.Word, next, args, places, firstEight, eights, stepEights, stepStages, copyRows, copyBytes, lane, policy);
-                slot = slot.Next(ring, end, words);
+                next = AskNext<TCodec, TCopies>(memory, slot.At, slot.Word, next, args, places, firstEight, eights, stepEights, stepStages, copyRows, copyBytes, lane, policy);
+                slot = slot.Next<TCodec>(ring, end, words);
                 target = places.Products * 4 + DigitMemory.Product(now.Eight, warp, lane >> 2, warps);
                 int before = now.Eight;
                 now = Step(now, args, stepEights, stepStages);
@@ -176,8 +186,9 @@ internal static class RowDigitKernel
         return WeightRing.Address(args, epilogue.Matrix(tile, own)) + epilogue.Row(tile, own) * (2L * args.RowUnits);
     }
 
-    private static int RingUnits<TDepth>()
-        where TDepth : struct, IKernelCount => TDepth.Value * 8 * Q4_KDigits.Units;
+    private static int RingUnits<TCodec, TDepth>()
+        where TCodec : struct, IDigitCodec
+        where TDepth : struct, IKernelCount => TDepth.Value * 8 * TCodec.Units;
 
     // The warp's next stage.
     private static DigitCursor Step(DigitCursor cursor, LinearArgs args, int eights, int stages)
@@ -216,12 +227,13 @@ internal static class RowDigitKernel
     }
 
     // Asks for the cursor's stage, if the group has it, and moves the cursor on. By lanes it always ends a group of copies.
-    private static DigitCursor AskNext<TCopies>(ArrayView<U4> memory, int at, int word, DigitCursor next, LinearArgs args, DigitMemory places, int firstEight, int eights, int stepEights, int stepStages, int[] copyRows, int[] copyBytes, int lane, ulong policy)
+    private static DigitCursor AskNext<TCodec, TCopies>(ArrayView<U4> memory, int at, int word, DigitCursor next, LinearArgs args, DigitMemory places, int firstEight, int eights, int stepEights, int stepStages, int[] copyRows, int[] copyBytes, int lane, ulong policy)
+        where TCodec : struct, IDigitCodec
         where TCopies : struct, IStageCopies
     {
         if (next.Eight < eights)
         {
-            if (TCopies.ByMaps) MapCopies.Ask(memory, at, word, firstEight + next.Eight, next.Stage, args, lane, policy);
+            if (TCopies.ByMaps) MapCopies.Ask<TCodec>(memory, at, word, firstEight + next.Eight, next.Stage, args, lane, policy);
             else LaneCopies.Ask(memory, at, memory.Cast<long>(), places.Rows * 2 + next.Eight * 8, next, args, copyRows, copyBytes, lane, policy);
         }
         if (!TCopies.ByMaps) TensorOps.Commit();

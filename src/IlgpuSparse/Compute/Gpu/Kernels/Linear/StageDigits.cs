@@ -2,7 +2,7 @@ using ILGPU;
 
 namespace IlgpuSparse.Compute.Gpu.Kernels.Linear;
 
-/// <summary>A lane's digits of the activations of a stage (<see cref="DigitInput"/>), as operands of matrix instructions.</summary>
+/// <summary>A lane's digits of the activations of a stage (<see cref="DigitInput{TCodec}"/>), as operands of matrix instructions.</summary>
 internal struct StageDigits
 {
     /// <summary>Of 64 columns each: of the first 32 in X and Y, of the others in Z and W.</summary>
@@ -15,15 +15,16 @@ internal struct StageDigits
     public float Scale;
 
     /// <summary>All of a stage, whose activations begin at <paramref name="x"/>, their sums at <paramref name="totals"/>, in units of eight bytes, and their scales at <paramref name="scales"/>, in units of four.</summary>
-    public static StageDigits Load(ArrayView<U4> memory, int x, int totals, int scales, int lane)
+    public static StageDigits Load<TCodec>(ArrayView<U4> memory, int x, int totals, int scales, int lane)
+        where TCodec : struct, IDigitCodec
     {
         int even = Even(x, lane), odd = Odd(x, lane);
-        StageDigits digits;
+        StageDigits digits = default;
         digits.First = LinearOps.Load(ref memory[even], 0);
         digits.Second = LinearOps.Load(ref memory[odd], 256);
         digits.Third = LinearOps.Load(ref memory[even], 512);
         digits.Fourth = LinearOps.Load(ref memory[odd], 768);
-        digits.Totals = LoadTotals(memory, totals, lane);
+        if (TCodec.HasMinima) digits.Totals = LoadTotals(memory, totals, lane);
         digits.Scale = memory.Cast<float>()[scales + ((lane & 3) >> 1)];
         return digits;
     }

@@ -12,9 +12,9 @@ namespace IlgpuSparse.Compute.Gpu.Kernels.Linear;
 /// <param name="ThirdShift">Parts a block of the third map.</param>
 internal readonly record struct StageLayout(StageMap First, StageMap Second, StageMap Third, int SecondEight, int ThirdEight, int Shift, int ThirdShift)
 {
-    /// <summary>The layout of a launch; null where its rows do not lie so, and where which matrix is meant is known on the device alone (experts).</summary>
+    /// <summary>The layout of a launch; null where its rows do not lie so, or are in a format that has no <see cref="IDigitCodec"/>, and where which matrix is meant is known on the device alone (experts).</summary>
     public static StageLayout? Of<TEpilogue>(TEpilogue epilogue, ReadOnlySpan<WeightMatrix> weights)
-        where TEpilogue : struct, ILinearEpilogue => epilogue switch
+        where TEpilogue : struct, ILinearEpilogue => DigitCodec.Of(weights[0].Format) is null ? null : epilogue switch
         {
             StoreEpilogue when InTiles(weights[0]) is { } map => Single(map, 1),
             SwiGluEpilogue when Gated(weights[0], weights[1]) is { } map => Single(map, 0),
@@ -36,7 +36,7 @@ internal readonly record struct StageLayout(StageMap First, StageMap Second, Sta
     private static StageMap? InTiles(WeightMatrix weight)
     {
         long row = Row(weight);
-        return weight.Rows % LinearKernel.TileRows == 0 ? new StageMap(GpuBuffer.Address(weight.Data), row, row, 8 * row, 2, 4 * row, weight.Rows / LinearKernel.TileRows, LinearKernel.TileRows * row) : null;
+        return weight.Rows % LinearKernel.TileRows == 0 ? new StageMap(Units(weight), GpuBuffer.Address(weight.Data), row, row, 8 * row, 2, 4 * row, weight.Rows / LinearKernel.TileRows, LinearKernel.TileRows * row) : null;
     }
 
     // Four rows of one matrix and the same of the other, which lies behind it.
@@ -44,7 +44,7 @@ internal readonly record struct StageLayout(StageMap First, StageMap Second, Sta
     {
         long row = Row(gate), start = GpuBuffer.Address(gate.Data), between = GpuBuffer.Address(up.Data) - start;
         // of what a tensor map can have
-        return gate.Rows % 4 == 0 && between is > 0 and < 1L << 40 && between % 16 == 0 ? new StageMap(start, row, row, between, 1, row, gate.Rows / 4, 4 * row) : null;
+        return gate.Rows % 4 == 0 && between is > 0 and < 1L << 40 && between % 16 == 0 ? new StageMap(Units(gate), start, row, row, between, 1, row, gate.Rows / 4, 4 * row) : null;
     }
 
     // Four pairs of channels: the first and the second of each.
@@ -52,9 +52,11 @@ internal readonly record struct StageLayout(StageMap First, StageMap Second, Sta
     {
         long row = Row(weight), start = GpuBuffer.Address(weight.Data);
         return interleaved
-            ? new StageMap(start, row, 2 * row, row, 1, row, weight.Rows / 8, 8 * row)
-            : new StageMap(start, row, row, pairs * row, pairs / 4, 4 * row, weight.Rows / (2 * pairs), 2 * pairs * row);
+            ? new StageMap(Units(weight), start, row, 2 * row, row, 1, row, weight.Rows / 8, 8 * row)
+            : new StageMap(Units(weight), start, row, row, pairs * row, pairs / 4, 4 * row, weight.Rows / (2 * pairs), 2 * pairs * row);
     }
+
+    private static int Units(WeightMatrix weight) => DigitCodec.Of(weight.Format)!.Units;
 
     private static long Row(WeightMatrix weight) => weight.ByteLength / weight.Rows;
 }

@@ -12,7 +12,11 @@ internal static class TensorCore
     /// g = lane / 4 and t = lane % 4.
     /// </summary>
     [IntrinsicImplementation, PtxOp("mma.sync.aligned.m16n8k32.row.col.s32.u8.s8.s32 {$r.0, $r.1, $r.2, $r.3}, {$0.0, $0.1, $0.2, $0.3}, {$1.0, $1.1}, {$2.0, $2.1, $2.2, $2.3};")]
-    public static I4 Multiply(U4 a, U2 b, I4 c) => TensorOps.MultiplyBytes(a, b, c);
+    public static I4 Multiply(U4 a, U2 b, I4 c) => TensorOps.MultiplyBytes(a, b, c, signed: false);
+
+    /// <summary>The same with a of signed bytes.</summary>
+    [IntrinsicImplementation, PtxOp("mma.sync.aligned.m16n8k32.row.col.s32.s8.s8.s32 {$r.0, $r.1, $r.2, $r.3}, {$0.0, $0.1, $0.2, $0.3}, {$1.0, $1.1}, {$2.0, $2.1, $2.2, $2.3};")]
+    public static I4 MultiplySigned(U4 a, U2 b, I4 c) => TensorOps.MultiplyBytes(a, b, c, signed: true);
 
     /// <summary>The nearest integer, ties to even.</summary>
     [IntrinsicImplementation, PtxOp("cvt.rni.s32.f32 $r, $0;")]
