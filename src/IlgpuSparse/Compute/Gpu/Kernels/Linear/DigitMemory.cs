@@ -17,7 +17,7 @@ internal struct DigitMemory
     /// <summary>Start of the warps' sums of squares, see <see cref="InputParts"/>: eight bytes each.</summary>
     public int Squares;
 
-    /// <summary>Start of the products <c>[eight rows, warp, row]</c>, as floats; see <see cref="Product"/>.</summary>
+    /// <summary>Start of the products <c>[eight rows, warp, row]</c>, as floats, <see cref="ProductStride"/> from one eight to the next.</summary>
     public int Products;
 
     /// <summary>Start of the device addresses of the group's weight rows, or of the barrier words of the warps' rings (<see cref="MapCopies"/>), eight bytes each.</summary>
@@ -40,14 +40,14 @@ internal struct DigitMemory
         m.Squares = m.Scales + (blocks + 3 >> 2);
         m.Products = m.Squares + InputParts.SquareUnits;
         // with room for what each warp writes before it has any product
-        m.Rows = m.Products + eights * 2 * warps + (RowRing.MaxWarps + 4 >> 2);
+        m.Rows = m.Products + eights * (ProductStride(warps) >> 2) + (RowRing.MaxWarps + 4 >> 2);
         m.Terms = m.Rows + IntrinsicMath.Max(eights * 4, warps * depth + 1 >> 1);
         m.Total = m.Terms + eights * 4 * EpilogueTerms.Units;
         return m;
     }
 
-    /// <summary>Where in <see cref="Products"/> the product of a warp and a row of the group's <paramref name="eight"/>th eight rows lies, of <paramref name="warps"/>, a power of two: from four warps on those of eight times four rows are read from banks of their own.</summary>
-    public static int Product(int eight, int warp, int row, int warps) => eight * 8 * warps + (warp * 8 + row ^ (eight & 7) << 2 & 8 * warps - 1);
+    /// <summary>Floats from the products of eight rows to those of the next: those of eight times four rows, which are added up at once, lie in banks of their own.</summary>
+    public static int ProductStride(int warps) => 8 * warps + 4;
 
     /// <summary>Times 256 columns that there is room for: an even number.</summary>
     public static int Blocks(int octs) => (octs + 63 >> 6) * 2;

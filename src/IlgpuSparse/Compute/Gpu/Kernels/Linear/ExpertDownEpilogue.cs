@@ -16,6 +16,8 @@ internal struct ExpertDownEpilogue : ILinearEpilogue
 
     public static bool HasTerms => false;
 
+    public static bool HasThreeMaps => false;
+
     public readonly LinearArgs Bind(LinearArgs args)
     {
         args.Weight0 = Slots.Address(2);

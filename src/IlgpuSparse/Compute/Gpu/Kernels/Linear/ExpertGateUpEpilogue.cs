@@ -17,6 +17,8 @@ internal struct ExpertGateUpEpilogue : ILinearEpilogue
 
     public static bool HasTerms => false;
 
+    public static bool HasThreeMaps => false;
+
     public readonly LinearArgs Bind(LinearArgs args)
     {
         args.Weight0 = Slots.Address(0);

@@ -8,6 +8,9 @@ internal interface ILinearEpilogue
     /// <summary>Whether there is anything that <see cref="Finish"/> needs from <see cref="Ahead"/>.</summary>
     static abstract bool HasTerms { get; }
 
+    /// <summary>Whether its weights are described by a map for each of three matrices, and not all by one (<see cref="StageLayout"/>).</summary>
+    static abstract bool HasThreeMaps { get; }
+
     /// <summary>The operands of this group, where they are known on the device alone.</summary>
     LinearArgs Bind(LinearArgs args);
 

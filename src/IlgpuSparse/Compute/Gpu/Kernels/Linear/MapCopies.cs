@@ -20,24 +20,28 @@ internal readonly struct MapCopies : IStageCopies
     }
 
     /// <summary>Asks for stage <paramref name="stage"/> of one of all eights, by one lane.</summary>
-    public static void Ask<TCodec>(ArrayView<U4> memory, int at, int word, int eight, int stage, LinearArgs args, int lane, ulong policy)
+    public static void Ask<TCodec, TEpilogue>(ArrayView<U4> memory, int at, int word, int eight, int stage, LinearArgs args, int lane, ulong policy)
         where TCodec : struct, IDigitCodec
+        where TEpilogue : struct, ILinearEpilogue
     {
         if (lane == 0)
         {
             long map = args.Maps;
             int shift = args.MapShift;
-            if (eight >= args.SecondEight)
+            if (TEpilogue.HasThreeMaps)
             {
-                map += StageMap.Size;
-                int first = args.SecondEight;
-                if (eight >= args.ThirdEight)
+                if (eight >= args.SecondEight)
                 {
                     map += StageMap.Size;
-                    first = args.ThirdEight;
-                    shift = args.ThirdMapShift;
+                    int first = args.SecondEight;
+                    if (eight >= args.ThirdEight)
+                    {
+                        map += StageMap.Size;
+                        first = args.ThirdEight;
+                        shift = args.ThirdMapShift;
+                    }
+                    eight -= first;
                 }
-                eight -= first;
             }
             int block = eight >> shift;
             TensorCopy.Start(ref memory[at], map, stage * (TCodec.Units * 4), eight - (block << shift), block, ref memory.Cast<ulong>()[word], TCodec.Units * 128, policy);

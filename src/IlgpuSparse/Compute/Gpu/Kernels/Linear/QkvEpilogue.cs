@@ -50,6 +50,8 @@ internal struct QkvEpilogue : ILinearEpilogue
 
     public static bool HasTerms => true;
 
+    public static bool HasThreeMaps => true;
+
     public readonly LinearArgs Bind(LinearArgs args) => args;
 
     public readonly int Matrix(int tile, int slot) => tile < KeyTile ? 0 : tile < ValueTile ? 1 : 2;

@@ -78,7 +78,7 @@ internal static class RowDigitKernel
         {
             if (next.Eight < eights)
             {
-                if (TCopies.ByMaps) MapCopies.Ask<TCodec>(memory, at, word, firstEight + next.Eight, next.Stage, args, lane, policy);
+                if (TCopies.ByMaps) MapCopies.Ask<TCodec, TEpilogue>(memory, at, word, firstEight + next.Eight, next.Stage, args, lane, policy);
                 // their rows are not in the table yet, for which all would wait
                 else LaneCopies.AskByRow(memory, at, Row(args, epilogue, firstEight + next.Eight, lane >> 2), next, args, lane, policy);
             }
@@ -96,7 +96,7 @@ internal static class RowDigitKernel
         var input = InputParts.Of(args, DigitMemory.Blocks(args.RowStages * StageOcts), warps);
         InputParts.Expect(memory, args, input, places.Squares);
         var results = memory.Cast<float>();
-        for (int i = Group.IdxX; i < eights * 8 * warps; i += Group.DimX) results[places.Products * 4 + i] = 0f;
+        for (int i = Group.IdxX; i < eights * DigitMemory.ProductStride(warps); i += Group.DimX) results[places.Products * 4 + i] = 0f;
         // no kernel but the step's last writes what it reads
         if (TEpilogue.HasTerms && warp == warps)
         {
@@ -104,52 +104,62 @@ internal static class RowDigitKernel
         }
         DependentLaunch.AwaitEarlier();
         InputParts.Bring(memory, args, input, places.X + input.First * 64, places.Squares);
-        for (int at = early; at < late; at += 8 * TCodec.Units, word++) next = AskNext<TCodec, TCopies>(memory, at, word, next, args, places, firstEight, eights, stepEights, stepStages, copyRows, copyBytes, lane, policy);
+        for (int at = early; at < late; at += 8 * TCodec.Units, word++)
+        {
+            Ask<TCodec, TCopies, TEpilogue>(memory, at, word, next, args, places, firstEight, eights, copyRows, copyBytes, lane, policy);
+            next = Step(next, args, stepEights, stepStages);
+        }
         InputParts.Prepare<DigitInput<TCodec>>(memory, args, input, places.X, places.Scales, places.Sums, places.Squares);
-        for (int at = late; at < end; at += 8 * TCodec.Units, word++) next = AskNext<TCodec, TCopies>(memory, at, word, next, args, places, firstEight, eights, stepEights, stepStages, copyRows, copyBytes, lane, policy);
+        for (int at = late; at < end; at += 8 * TCodec.Units, word++)
+        {
+            Ask<TCodec, TCopies, TEpilogue>(memory, at, word, next, args, places, firstEight, eights, copyRows, copyBytes, lane, policy);
+            next = Step(next, args, stepEights, stepStages);
+        }
         Group.Barrier();
 
         // digits 2 and 3 are those of odd lanes
         float sum = 0f, done = 0f, weight = 1 + (lane & 1) * 65535;
-        int target = places.Products * 4 + 8 * warps * eights + warp;
-        var now = new DigitCursor { Eight = eight, Stage = stage };
+        int stride = DigitMemory.ProductStride(warps), products = places.Products * 4 + warp * 8 + (lane >> 2), target = places.Products * 4 + stride * eights + warp;
         var slot = new RingSlot { At = ring, Word = words };
         // Two loops, of which this is the shorter one: to ask in a single one whether digits are still the same takes what it saves.
         if (args.RowStages == warps)
         {
             var held = StageDigits.Load<TCodec>(memory, places.X + stage * 2 * StageOcts, places.Sums * 2 + stage * (StageOcts >> 3), places.Scales * 4 + stage * (StageOcts >> 5), lane);
-            while (now.Eight < eights)
+            held.Scale *= weight;
+            for (; eight < eights; eight++)
             {
                 Await<TDepth, TCopies>(memory, slot);
-                Put(results, target, done * weight, lane);
+                Put(results, target, done, lane);
                 done = TCodec.Multiply<HeldDigits>(memory, slot.At, held, 0, 0, 0, lane, 0f);
                 TensorOps.WarpSync();
-                next = AskNext<TCodec, TCopies>(memory, slot.At, slot.Word, next, args, places, firstEight, eights, stepEights, stepStages, copyRows, copyBytes, lane, policy);
+                Ask<TCodec, TCopies, TEpilogue>(memory, slot.At, slot.Word, next, args, places, firstEight, eights, copyRows, copyBytes, lane, policy);
+                // the same columns of the next eight rows
+                next.Eight++;
                 slot = slot.Next<TCodec>(ring, end, words);
-                target = places.Products * 4 + DigitMemory.Product(now.Eight, warp, lane >> 2, warps);
-                now.Eight++;
+                target = products + eight * stride;
             }
         }
         else
         {
-            while (now.Eight < eights)
+            while (eight < eights)
             {
                 Await<TDepth, TCopies>(memory, slot);
                 // The lanes' parts of the eight before, which have nothing to do with this one's: its instructions fill the time that these take to come.
-                Put(results, target, done * weight, lane);
-                sum = TCodec.Multiply<LoadedDigits>(memory, slot.At, default, places.X + now.Stage * 2 * StageOcts, places.Sums * 2 + now.Stage * (StageOcts >> 3), places.Scales * 4 + now.Stage * (StageOcts >> 5), lane, sum);
+                Put(results, target, done, lane);
+                sum = TCodec.Multiply<LoadedDigits>(memory, slot.At, default, places.X + stage * 2 * StageOcts, places.Sums * 2 + stage * (StageOcts >> 3), places.Scales * 4 + stage * (StageOcts >> 5), lane, sum);
                 TensorOps.WarpSync();
-                next = AskNext<TCodec, TCopies>(memory, slot.At, slot.Word, next, args, places, firstEight, eights, stepEights, stepStages, copyRows, copyBytes, lane, policy);
+                Ask<TCodec, TCopies, TEpilogue>(memory, slot.At, slot.Word, next, args, places, firstEight, eights, copyRows, copyBytes, lane, policy);
+                next = Step(next, args, stepEights, stepStages);
                 slot = slot.Next<TCodec>(ring, end, words);
-                target = places.Products * 4 + DigitMemory.Product(now.Eight, warp, lane >> 2, warps);
-                int before = now.Eight;
-                now = Step(now, args, stepEights, stepStages);
+                target = products + eight * stride;
+                var now = Step(new DigitCursor { Eight = eight, Stage = stage }, args, stepEights, stepStages);
                 // what is not whole yet is written, and then written again
-                done = sum;
-                sum = now.Eight == before ? sum : 0f;
+                done = sum * weight;
+                sum = now.Eight == eight ? sum : 0f;
+                (eight, stage) = (now.Eight, now.Stage);
             }
         }
-        Put(results, target, done * weight, lane);
+        Put(results, target, done, lane);
         if (!TCopies.ByMaps) TensorOps.WaitGroup(0);
         float factor = InputParts.Factor(memory, args, places.Squares);
         Group.Barrier();
@@ -160,8 +170,8 @@ internal static class RowDigitKernel
             {
                 if (w < warps)
                 {
-                    upper += results[places.Products * 4 + DigitMemory.Product(i >> 2, w, i & 3, warps)];
-                    lower += results[places.Products * 4 + DigitMemory.Product(i >> 2, w, (i & 3) + 4, warps)];
+                    upper += results[places.Products * 4 + (i >> 2) * stride + w * 8 + (i & 3)];
+                    lower += results[places.Products * 4 + (i >> 2) * stride + w * 8 + (i & 3) + 4];
                 }
             }
             EpilogueTerms terms = default;
@@ -226,17 +236,17 @@ internal static class RowDigitKernel
         }
     }
 
-    // Asks for the cursor's stage, if the group has it, and moves the cursor on. By lanes it always ends a group of copies.
-    private static DigitCursor AskNext<TCodec, TCopies>(ArrayView<U4> memory, int at, int word, DigitCursor next, LinearArgs args, DigitMemory places, int firstEight, int eights, int stepEights, int stepStages, int[] copyRows, int[] copyBytes, int lane, ulong policy)
+    // Asks for the cursor's stage, if the group has it. By lanes it always ends a group of copies.
+    private static void Ask<TCodec, TCopies, TEpilogue>(ArrayView<U4> memory, int at, int word, DigitCursor next, LinearArgs args, DigitMemory places, int firstEight, int eights, int[] copyRows, int[] copyBytes, int lane, ulong policy)
         where TCodec : struct, IDigitCodec
         where TCopies : struct, IStageCopies
+        where TEpilogue : struct, ILinearEpilogue
     {
         if (next.Eight < eights)
         {
-            if (TCopies.ByMaps) MapCopies.Ask<TCodec>(memory, at, word, firstEight + next.Eight, next.Stage, args, lane, policy);
+            if (TCopies.ByMaps) MapCopies.Ask<TCodec, TEpilogue>(memory, at, word, firstEight + next.Eight, next.Stage, args, lane, policy);
             else LaneCopies.Ask(memory, at, memory.Cast<long>(), places.Rows * 2 + next.Eight * 8, next, args, copyRows, copyBytes, lane, policy);
         }
         if (!TCopies.ByMaps) TensorOps.Commit();
-        return Step(next, args, stepEights, stepStages);
     }
 }

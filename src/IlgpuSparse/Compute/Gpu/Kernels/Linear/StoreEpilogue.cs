@@ -16,6 +16,8 @@ internal struct StoreEpilogue : ILinearEpilogue
 
     public static bool HasTerms => false;
 
+    public static bool HasThreeMaps => false;
+
     public readonly LinearArgs Bind(LinearArgs args) => args;
 
     public readonly int Matrix(int tile, int slot) => 0;

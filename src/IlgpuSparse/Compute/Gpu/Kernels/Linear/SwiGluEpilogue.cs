@@ -20,6 +20,8 @@ internal struct SwiGluEpilogue : ILinearEpilogue
 
     public static bool HasTerms => false;
 
+    public static bool HasThreeMaps => false;
+
     public readonly LinearArgs Bind(LinearArgs args) => args;
 
     public readonly int Matrix(int tile, int slot) => slot >> 3;
