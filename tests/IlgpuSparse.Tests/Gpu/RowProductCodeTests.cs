@@ -90,6 +90,8 @@ public sealed class RowProductCodeTests
     [InlineData(WeightFormat.Q4_K, 1, 9, 5)]
     [InlineData(WeightFormat.Q8_0, 0, 8, 4)]
     [InlineData(WeightFormat.Q8_0, 1, 8, 4)]
+    [InlineData(WeightFormat.Q4_0, 0, 8, 4)]
+    [InlineData(WeightFormat.Q6_K, 0, 16, 4)]
     public void StagesOfASingleRowAreRequestsOfTheCopyEngine(WeightFormat format, int number, int products, int vectors)
     {
         var variant = RowDigitKernel.Variant(format, RowDigitKernel.Depths(format)[number], true, typeof(StoreEpilogue));
@@ -111,7 +113,7 @@ public sealed class RowProductCodeTests
         // what depends on the lane alone is worked out before: with a condition of two parts before them ILGPU leaves it in the loops, which takes 2 % longer
         foreach (Match wait in waits) Assert.DoesNotContain("neg.s32", entry[wait.Index..entry.IndexOf("bar.warp.sync", wait.Index, StringComparison.Ordinal)], StringComparison.Ordinal);
         // digits are loaded before one of the loops, and in the other
-        Assert.Equal(2 * products, Regex.Count(entry, @"mma\.sync\.aligned\.m16n8k32"));
+        Assert.Equal(2 * products, Regex.Count(entry, @"mma\.sync\.aligned\.m16n8k(16|32)"));
         Assert.Equal(2 * vectors, Regex.Count(entry, @"add\.s32 at, \w+, \d+; ld\.shared\.v4\.b32"));
         // for the activations, and before the parts of the products are summed: there is no table of rows
         Assert.Equal(2, KernelCode.Count(ptx, "bar.sync"));

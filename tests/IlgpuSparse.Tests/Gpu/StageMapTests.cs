@@ -26,6 +26,8 @@ public sealed class StageMapTests(Accelerators accelerators)
     [InlineData(GpuKind.CpuAccelerator, WeightFormat.Q8_0, 16, 256)]
     [InlineData(GpuKind.CpuAccelerator, WeightFormat.Q8_0, 48, 1280)]
     [InlineData(GpuKind.CpuAccelerator, WeightFormat.Q8_0, 16, 5888)]
+    [InlineData(GpuKind.CpuAccelerator, WeightFormat.Q4_0, 48, 1280)]
+    [InlineData(GpuKind.CpuAccelerator, WeightFormat.Q6_K, 32, 2048)]
     [InlineData(GpuKind.Cuda, WeightFormat.Q4_K, 16, 256)]
     [InlineData(GpuKind.Cuda, WeightFormat.Q4_K, 4096, 4096)]
     [InlineData(GpuKind.Cuda, WeightFormat.Q4_K, 4096, 11_008)]
@@ -36,6 +38,12 @@ public sealed class StageMapTests(Accelerators accelerators)
     [InlineData(GpuKind.Cuda, WeightFormat.Q8_0, 4096, 11_008)]
     [InlineData(GpuKind.Cuda, WeightFormat.Q8_0, 32_000, 4096)]
     [InlineData(GpuKind.Cuda, WeightFormat.Q8_0, 4112, 1280)]
+    [InlineData(GpuKind.Cuda, WeightFormat.Q4_0, 4096, 4096)]
+    [InlineData(GpuKind.Cuda, WeightFormat.Q4_0, 4112, 1280)]
+    [InlineData(GpuKind.Cuda, WeightFormat.Q4_0, 4096, 11_008)]
+    [InlineData(GpuKind.Cuda, WeightFormat.Q6_K, 4112, 2048)]
+    [InlineData(GpuKind.Cuda, WeightFormat.Q6_K, 4096, 14_336)]
+    [InlineData(GpuKind.Cuda, WeightFormat.Q6_K, 32_000, 4096)]
     public void OneMatrix(GpuKind kind, WeightFormat format, int outputs, int inputs)
     {
         var random = new Random(_seed);
@@ -53,6 +61,8 @@ public sealed class StageMapTests(Accelerators accelerators)
     [InlineData(GpuKind.Cuda, WeightFormat.Q4_K, 11_008, 4096)]
     [InlineData(GpuKind.Cuda, WeightFormat.Q8_0, 20, 768)]
     [InlineData(GpuKind.Cuda, WeightFormat.Q8_0, 11_008, 4096)]
+    [InlineData(GpuKind.Cuda, WeightFormat.Q4_0, 11_008, 4096)]
+    [InlineData(GpuKind.Cuda, WeightFormat.Q6_K, 14_336, 4096)]
     public void GateAndUp(GpuKind kind, WeightFormat format, int outputs, int inputs)
     {
         var random = new Random(_seed);
@@ -80,6 +90,8 @@ public sealed class StageMapTests(Accelerators accelerators)
     [InlineData(GpuKind.Cuda, WeightFormat.Q4_K, RopeStyle.Interleaved, 32, 128)]
     [InlineData(GpuKind.Cuda, WeightFormat.Q8_0, RopeStyle.Interleaved, 1, 24)]
     [InlineData(GpuKind.Cuda, WeightFormat.Q8_0, RopeStyle.HalfSplit, 32, 128)]
+    [InlineData(GpuKind.Cuda, WeightFormat.Q4_0, RopeStyle.HalfSplit, 32, 128)]
+    [InlineData(GpuKind.Cuda, WeightFormat.Q6_K, RopeStyle.Interleaved, 32, 128)]
     public void QueriesKeysAndValues(GpuKind kind, WeightFormat format, RopeStyle style, int heads, int headDim)
     {
         var random = new Random(_seed);
@@ -227,7 +239,7 @@ public sealed class StageMapTests(Accelerators accelerators)
         int before = maps.Layouts;
         using var output = backend.Allocate(outputs * sizeof(float), "test");
         float[] expected = [];
-        // those of Q8_0 are multiplied otherwise where lanes copy, with sums of single precision
+        // those of other formats than Q4_K are multiplied otherwise where lanes copy, with sums of single precision
         double near = 0;
         void Check(Action run)
         {
@@ -251,13 +263,13 @@ public sealed class StageMapTests(Accelerators accelerators)
                 device.Before = null;
             }
             if (kernel is null) return;
-            string[] products = [.. kernels.Where(name => name.StartsWith(nameof(RowDigitKernel), StringComparison.Ordinal) || name.StartsWith(nameof(RowStreamKernel), StringComparison.Ordinal))];
+            string[] products = [.. kernels.Where(name => new[] { nameof(RowDigitKernel), nameof(RowStreamKernel), nameof(LinearKernel) }.Any(kernel => name.StartsWith(kernel, StringComparison.Ordinal)))];
             Assert.NotEmpty(products);
             Assert.All(products, name => Assert.StartsWith(kernel.Name, name, StringComparison.Ordinal));
             Assert.All(products, name => Assert.Contains(copies?.Name ?? "", name, StringComparison.Ordinal));
         }
         bool alike = format == WeightFormat.Q4_K;
-        Check(() => Run(new GpuLinear(device, tensorCores: true, maps: null), alike ? typeof(RowDigitKernel) : typeof(RowStreamKernel), alike ? typeof(LaneCopies) : null));
+        Check(() => Run(new GpuLinear(device, tensorCores: true, maps: null), alike ? typeof(RowDigitKernel) : format == WeightFormat.Q8_0 ? typeof(RowStreamKernel) : typeof(LinearKernel), alike ? typeof(LaneCopies) : null));
         Assert.Contains(expected, y => y != 0);
         if (!alike) near = 1e-5 * expected.Max(Math.Abs);
         Assert.Equal(before, maps.Layouts);

@@ -15,6 +15,8 @@ internal sealed record DigitCodec(Type Type, int Units)
     {
         WeightFormat.Q4_K => Describe<Q4_KDigits>(),
         WeightFormat.Q8_0 => Describe<Q8_0Digits>(),
+        WeightFormat.Q4_0 => Describe<Q4_0Digits>(),
+        WeightFormat.Q6_K => Describe<Q6_KDigits>(),
         _ => null,
     };
 

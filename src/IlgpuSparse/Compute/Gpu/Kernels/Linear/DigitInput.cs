@@ -23,10 +23,10 @@ internal readonly struct DigitInput<TCodec> : IInputForm
         // the largest number becomes one of 2^Bits to 2^(Bits + 1), and 2^Shift times as much where that is wanted
         int exponent = IntrinsicMath.Min(254 + TCodec.Bits - (int)(largest >> 23), 253 - TCodec.Shift);
         int t = lane & 3, member = lane >> 2 & 1, odd = lane >> 3 & 1, shift = (1 - member) * TCodec.Shift;
-        if (TCodec.Turns)
+        if (TCodec.Turn != 0)
         {
-            // the first two columns of a block of 32 are those of its first lane
-            int beside = lane & 28 | lane + 1 & 3;
+            // the lane with the columns that follow, the first ones behind the last
+            int beside = TCodec.Turn == 32 ? lane & 28 | lane + 1 & 3 : lane ^ 1;
             float nextX = Warp.Shuffle(first.X, beside), nextY = Warp.Shuffle(first.Y, beside);
             if (member == 0)
             {
@@ -39,12 +39,29 @@ internal readonly struct DigitInput<TCodec> : IInputForm
         var far = Whole(second, factor);
         var low = Digits(near);
         var high = Digits(far);
-        var target = memory.Cast<U2>();
-        int at = (x + piece * 64 + (lane >> 3) * 16 + t) * 2 + member;
-        target[at + odd * 8] = new U2 { X = low.X, Y = high.X };
-        target[at + 8 - odd * 8] = new U2 { X = low.Y, Y = high.Y };
-        target[at + 16 + odd * 8] = new U2 { X = low.Z, Y = high.Z };
-        target[at + 24 - odd * 8] = new U2 { X = low.W, Y = high.W };
+        if (TCodec.InFours)
+        {
+            // those of the lane's first and second four columns go to lanes beside each other
+            var words = memory.Cast<uint>();
+            int at = (x + piece * 64 + (lane >> 3) * 16 + (t & 1) * 2) * 4 + member * 2 + (t >> 1), turn = odd * 16;
+            words[at + turn] = low.X;
+            words[at + turn + 4] = high.X;
+            words[at + 16 - turn] = low.Y;
+            words[at + 20 - turn] = high.Y;
+            words[at + 32 + turn] = low.Z;
+            words[at + 36 + turn] = high.Z;
+            words[at + 48 - turn] = low.W;
+            words[at + 52 - turn] = high.W;
+        }
+        else
+        {
+            var target = memory.Cast<U2>();
+            int at = (x + piece * 64 + (lane >> 3) * 16 + t) * 2 + member;
+            target[at + odd * 8] = new U2 { X = low.X, Y = high.X };
+            target[at + 8 - odd * 8] = new U2 { X = low.Y, Y = high.Y };
+            target[at + 16 + odd * 8] = new U2 { X = low.Z, Y = high.Z };
+            target[at + 24 - odd * 8] = new U2 { X = low.W, Y = high.W };
+        }
         // integers know no infinity and nothing that is no number: the scale does
         if (lane == 0) memory.Cast<float>()[scales * 4 + piece] = largest < 0x7f800000u ? Interop.IntAsFloat((uint)(254 - exponent) << 23) : float.NaN;
         if (TCodec.HasMinima)

@@ -9,8 +9,11 @@ namespace IlgpuSparse.Compute.Gpu.Kernels.Linear;
 /// </summary>
 internal interface IDigitCodec
 {
-    /// <summary>16-byte units of a row's stage of 512 columns (<see cref="RowDigitKernel.StageOcts"/>).</summary>
+    /// <summary>16-byte units that are copied of a row for a stage of 512 columns (<see cref="RowDigitKernel.StageOcts"/>).</summary>
     static abstract int Units { get; }
+
+    /// <summary>Words of a row from one stage to the next.</summary>
+    static abstract int StageWords { get; }
 
     /// <summary>The largest activation of 256 becomes an integer of 2^Bits to 2^(Bits + 1), of which the digits are.</summary>
     static abstract int Bits { get; }
@@ -21,8 +24,11 @@ internal interface IDigitCodec
     /// <summary>Whether blocks have minima, which meet the digits of the sums of their activations.</summary>
     static abstract bool HasMinima { get; }
 
-    /// <summary>Whether every first block of 32 of two is read from its third column on, and the first two come last.</summary>
-    static abstract bool Turns { get; }
+    /// <summary>Columns, 16 or 32, of which in every first block of 32 of two the first two come last; 0 where all are in their order.</summary>
+    static abstract int Turn { get; }
+
+    /// <summary>Whether a lane has four columns of each 16, as codes of four or six bits lie, and not eight of each 32.</summary>
+    static abstract bool InFours { get; }
 
     /// <summary>
     /// Adds the lane's part of a stage's products to <paramref name="sum"/>, in units of the lower of its two digits. <paramref name="at"/> is where the stage's part of the ring begins; the activations' digits are

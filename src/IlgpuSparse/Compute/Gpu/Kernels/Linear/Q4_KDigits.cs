@@ -13,6 +13,8 @@ internal readonly struct Q4_KDigits : IDigitCodec
     // eight bytes a lane are then read without two lanes wanting the same bank
     public static int Units => 18;
 
+    public static int StageWords => 72;
+
     // sums of 32 have to be below 2^30, and sums of eight blocks' products are below 2^29 (8 · 63 · 32 · 240 · 128)
     public static int Bits => 24;
 
@@ -21,7 +23,9 @@ internal readonly struct Q4_KDigits : IDigitCodec
 
     public static bool HasMinima => true;
 
-    public static bool Turns => false;
+    public static int Turn => 0;
+
+    public static bool InFours => false;
 
     public static float Multiply<TDigits>(ArrayView<U4> memory, int at, StageDigits held, int x, int totals, int scales, int lane, float sum)
         where TDigits : struct, IStageDigits

@@ -15,6 +15,8 @@ internal readonly struct Q8_0Digits : IDigitCodec
 
     public static int Units => 34;
 
+    public static int StageWords => 2 * HalfWords;
+
     // sums of 32 products of two bytes have 20 bits, and those of two digits 28; digits of -128 to 127 have room for integers of 30 bits
     public static int Bits => 29;
 
@@ -22,7 +24,9 @@ internal readonly struct Q8_0Digits : IDigitCodec
 
     public static bool HasMinima => false;
 
-    public static bool Turns => true;
+    public static int Turn => 32;
+
+    public static bool InFours => false;
 
     public static float Multiply<TDigits>(ArrayView<U4> memory, int at, StageDigits held, int x, int totals, int scales, int lane, float sum)
         where TDigits : struct, IStageDigits

@@ -6,7 +6,7 @@ using IlgpuSparse.Model;
 namespace IlgpuSparse.Compute.Gpu.Kernels.Linear;
 
 /// <summary>
-/// y = x · Wᵀ for one activation row and weights in Q4_K or Q8_0 at the speed of memory (CUDA): each warp streams eight weight rows at a time, half a tile, through a ring of its own in shared memory and multiplies them,
+/// y = x · Wᵀ for one activation row and weights in Q4_K, Q8_0, Q4_0 or Q6_K at the speed of memory (CUDA): each warp streams eight weight rows at a time, half a tile, through a ring of its own in shared memory and multiplies them,
 /// as they are stored, with the digits of the activations on integer tensor cores (<see cref="IDigitCodec"/>), exactly. A group takes the same share of the rows as every other, and its warps the stages in turn, so that what they
 /// ask for together lies side by side; the parts are summed at the end.
 /// </summary>
@@ -19,9 +19,14 @@ internal static class RowDigitKernel
     public const int StageOcts = 64;
 
     /// <summary>Depths of rings (<see cref="RowRing"/>), the best first: what is under way keeps the memory at work while activations are awaited and prepared. The others leave room for another kernel's groups, or find room on devices that have less.</summary>
-    public static int[] Depths(WeightFormat format) => format == WeightFormat.Q8_0 ? [4, 3, 2] : [5, 4, 2];
+    public static int[] Depths(WeightFormat format) => format switch
+    {
+        WeightFormat.Q4_K => [5, 4, 2],
+        WeightFormat.Q4_0 => [5, 4],
+        _ => [4, 3],
+    };
 
-    /// <summary>The variant for a weight format, one of its depths and what becomes of the products, with weights copied by maps or by lanes, which those of Q8_0 are not.</summary>
+    /// <summary>The variant for a weight format, one of its depths and what becomes of the products, with weights copied by maps or by lanes (<see cref="DigitCodec.ByLanes"/>).</summary>
     public static KernelVariant Variant(WeightFormat format, int depth, bool byMaps, Type epilogue) =>
         KernelVariant.Of(typeof(RowDigitKernel), nameof(Run), (RowRing.MaxWarps + RowRing.Beside(epilogue)) * 32, (DigitCodec.Of(format) ?? throw new ArgumentOutOfRangeException(nameof(format), format, "no codec")).Type, KernelCounts.Of(depth), byMaps ? typeof(MapCopies) : typeof(LaneCopies), epilogue) with
         {

@@ -18,6 +18,10 @@ internal static class TensorCore
     [IntrinsicImplementation, PtxOp("mma.sync.aligned.m16n8k32.row.col.s32.s8.s8.s32 {$r.0, $r.1, $r.2, $r.3}, {$0.0, $0.1, $0.2, $0.3}, {$1.0, $1.1}, {$2.0, $2.1, $2.2, $2.3};")]
     public static I4 MultiplySigned(U4 a, U2 b, I4 c) => TensorOps.MultiplyBytes(a, b, c, signed: true);
 
+    /// <summary>The same with a 16 × 16 and b 16 × 8: of a the columns 4t .. of rows g and g + 8, of b the same of column g.</summary>
+    [IntrinsicImplementation, PtxOp("mma.sync.aligned.m16n8k16.row.col.s32.s8.s8.s32 {$r.0, $r.1, $r.2, $r.3}, {$0.0, $0.1}, {$1}, {$2.0, $2.1, $2.2, $2.3};")]
+    public static I4 MultiplySigned(U2 a, uint b, I4 c) => TensorOps.MultiplyBytes(new U4 { X = a.X, Y = a.Y }, new U2 { X = b }, c, signed: true);
+
     /// <summary>The nearest integer, ties to even.</summary>
     [IntrinsicImplementation, PtxOp("cvt.rni.s32.f32 $r, $0;")]
     public static int Nearest(float x) => (int)MathF.Round(x, MidpointRounding.ToEven);
