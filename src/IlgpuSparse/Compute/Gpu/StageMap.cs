@@ -32,7 +32,8 @@ internal readonly record struct StageMap(int Units, long Address, long RowBytes,
             long at = (row & 3) * Row + (row >> 2) * Half + part * Part + block * Block;
             for (int unit = 0; unit < Units; unit++)
             {
-                long start = 4L * column + 16 * unit;
+                // it knows no other starts than multiples of 16 bytes: an illegal instruction
+                long start = 4L * (column & ~3) + 16 * unit;
                 Unsafe.Add(ref shared, row * Units + unit) = start < RowBytes && part < Parts && block < Blocks ? *(U4*)(Address + at + start) : default;
             }
         }

@@ -12,9 +12,6 @@ internal interface IDigitCodec
     /// <summary>16-byte units that are copied of a row for a stage of 512 columns (<see cref="RowDigitKernel.StageOcts"/>).</summary>
     static abstract int Units { get; }
 
-    /// <summary>Words of a row from one stage to the next.</summary>
-    static abstract int StageWords { get; }
-
     /// <summary>The largest activation of 256 becomes an integer of 2^Bits to 2^(Bits + 1), of which the digits are.</summary>
     static abstract int Bits { get; }
 
@@ -30,10 +27,13 @@ internal interface IDigitCodec
     /// <summary>Whether a lane has four columns of each 16, as codes of four or six bits lie, and not eight of each 32.</summary>
     static abstract bool InFours { get; }
 
+    /// <summary>Word of a row where what is copied for a stage begins, a multiple of four: the copy engine knows no others.</summary>
+    static abstract int Start(int stage);
+
     /// <summary>
-    /// Adds the lane's part of a stage's products to <paramref name="sum"/>, in units of the lower of its two digits. <paramref name="at"/> is where the stage's part of the ring begins; the activations' digits are
+    /// Adds the lane's part of the products of stage <paramref name="stage"/> of a row to <paramref name="sum"/>, in units of the lower of its two digits. <paramref name="at"/> is where what is copied of it begins in the ring; the activations' digits are
     /// <paramref name="held"/>, or are loaded when it is their turn (all before, they take longer) from <paramref name="x"/> on, their sums from <paramref name="totals"/> and their scales from <paramref name="scales"/> on, as <see cref="StageDigits.Load{TCodec}"/> does.
     /// </summary>
-    static abstract float Multiply<TDigits>(ArrayView<U4> memory, int at, StageDigits held, int x, int totals, int scales, int lane, float sum)
+    static abstract float Multiply<TDigits>(ArrayView<U4> memory, int at, int stage, StageDigits held, int x, int totals, int scales, int lane, float sum)
         where TDigits : struct, IStageDigits;
 }

@@ -44,7 +44,7 @@ internal readonly struct MapCopies : IStageCopies
                 }
             }
             int block = eight >> shift;
-            TensorCopy.Start(ref memory[at], map, stage * TCodec.StageWords, eight - (block << shift), block, ref memory.Cast<ulong>()[word], TCodec.Units * 128, policy);
+            TensorCopy.Start(ref memory[at], map, TCodec.Start(stage), eight - (block << shift), block, ref memory.Cast<ulong>()[word], TCodec.Units * 128, policy);
         }
     }
 

@@ -12,8 +12,6 @@ internal readonly struct Q4_0Digits : IDigitCodec
 
     public static int Units => 18;
 
-    public static int StageWords => 2 * HalfWords;
-
     // as for Q8_0
     public static int Bits => 29;
 
@@ -25,7 +23,9 @@ internal readonly struct Q4_0Digits : IDigitCodec
 
     public static bool InFours => true;
 
-    public static float Multiply<TDigits>(ArrayView<U4> memory, int at, StageDigits held, int x, int totals, int scales, int lane, float sum)
+    public static int Start(int stage) => stage * (2 * HalfWords);
+
+    public static float Multiply<TDigits>(ArrayView<U4> memory, int at, int stage, StageDigits held, int x, int totals, int scales, int lane, float sum)
         where TDigits : struct, IStageDigits
     {
         int g = lane >> 2, t = lane & 3, half = t >> 1;
@@ -36,8 +36,7 @@ internal readonly struct Q4_0Digits : IDigitCodec
         float products = 0f;
         for (int j = 0; j < 4; j++)
         {
-            var digits = j == 0 ? held.First : j == 1 ? held.Second : j == 2 ? held.Third : held.Fourth;
-            if (!TDigits.AreHeld) digits = LinearOps.Load(ref memory[(j & 1) == 0 ? even : odd], 256 * j);
+            var digits = StageDigits.Columns<TDigits>(memory, held, j, even, odd);
             uint first = LinearOps.Load(ref words[row], 36 * j), second = LinearOps.Load(ref words[row], 36 * j + 4 * HalfWords);
             uint upper = LinearOps.Permute(LinearOps.Load(ref words[codes], 36 * j + 4), first, last), lower = LinearOps.Permute(LinearOps.Load(ref words[codes], 36 * j + 4 + 4 * HalfWords), second, last);
             var turned = TensorCore.MultiplySigned(Codes(upper, lower), new U2 { X = digits.X, Y = digits.Y }, default);
@@ -48,9 +47,7 @@ internal readonly struct Q4_0Digits : IDigitCodec
             products += Ptx.HalfLow(scale) * (RowDigitKernel.Own(turned.X, turned.Z, half) + 256 * RowDigitKernel.Own(turned.Y, turned.W, half));
             products += Ptx.HalfHigh(next) * (RowDigitKernel.Own(straight.X, straight.Z, half) + 256 * RowDigitKernel.Own(straight.Y, straight.W, half));
         }
-        float unit = held.Scale;
-        if (!TDigits.AreHeld) unit = memory.Cast<float>()[scales + half];
-        return sum + unit * (products * 0.0625f);
+        return sum + StageDigits.Unit<TDigits>(memory, held, scales, half) * (products * 0.0625f);
     }
 
     // Sixteen times the codes less 8: of low nibbles, the first 16 columns, and of high ones.

@@ -13,8 +13,6 @@ internal readonly struct Q4_KDigits : IDigitCodec
     // eight bytes a lane are then read without two lanes wanting the same bank
     public static int Units => 18;
 
-    public static int StageWords => 72;
-
     // sums of 32 have to be below 2^30, and sums of eight blocks' products are below 2^29 (8 · 63 · 32 · 240 · 128)
     public static int Bits => 24;
 
@@ -27,7 +25,9 @@ internal readonly struct Q4_KDigits : IDigitCodec
 
     public static bool InFours => false;
 
-    public static float Multiply<TDigits>(ArrayView<U4> memory, int at, StageDigits held, int x, int totals, int scales, int lane, float sum)
+    public static int Start(int stage) => stage * (4 * Units);
+
+    public static float Multiply<TDigits>(ArrayView<U4> memory, int at, int stage, StageDigits held, int x, int totals, int scales, int lane, float sum)
         where TDigits : struct, IStageDigits
     {
         int g = lane >> 2, t = lane & 3, half = t >> 1;
@@ -41,8 +41,7 @@ internal readonly struct Q4_KDigits : IDigitCodec
         for (int j = 0; j < 4; j++)
         {
             U2 a = LinearOps.Load(ref pairs[own], 16 + 32 * j), b = LinearOps.Load(ref pairs[own], 160 + 32 * j);
-            var digits = j == 0 ? held.First : j == 1 ? held.Second : j == 2 ? held.Third : held.Fourth;
-            if (!TDigits.AreHeld) digits = LinearOps.Load(ref memory[(j & 1) == 0 ? even : odd], 256 * j);
+            var digits = StageDigits.Columns<TDigits>(memory, held, j, even, odd);
             U4 low, high;
             low.X = a.X & 0x0f0f0f0fu;
             low.Y = b.X & 0x0f0f0f0fu;
@@ -66,8 +65,6 @@ internal readonly struct Q4_KDigits : IDigitCodec
         var minima = TensorCore.Multiply(new U4 { X = lowMinima, Y = lowMinima, Z = highMinima, W = highMinima }, blockSums, default);
         float products = RowDigitKernel.Own(sums.X, sums.Z, half) + 256f * RowDigitKernel.Own(sums.Y, sums.W, half);
         float offsets = RowDigitKernel.Own(minima.X, minima.Z, half) + 256f * RowDigitKernel.Own(minima.Y, minima.W, half);
-        float scale = held.Scale;
-        if (!TDigits.AreHeld) scale = memory.Cast<float>()[scales + half];
-        return sum + scale * (Ptx.HalfLow(header.X) * 0.0625f * products - Ptx.HalfHigh(header.X) * offsets);
+        return sum + StageDigits.Unit<TDigits>(memory, held, scales, half) * (Ptx.HalfLow(header.X) * 0.0625f * products - Ptx.HalfHigh(header.X) * offsets);
     }
 }

@@ -15,8 +15,6 @@ internal readonly struct Q8_0Digits : IDigitCodec
 
     public static int Units => 34;
 
-    public static int StageWords => 2 * HalfWords;
-
     // sums of 32 products of two bytes have 20 bits, and those of two digits 28; digits of -128 to 127 have room for integers of 30 bits
     public static int Bits => 29;
 
@@ -28,7 +26,9 @@ internal readonly struct Q8_0Digits : IDigitCodec
 
     public static bool InFours => false;
 
-    public static float Multiply<TDigits>(ArrayView<U4> memory, int at, StageDigits held, int x, int totals, int scales, int lane, float sum)
+    public static int Start(int stage) => stage * (2 * HalfWords);
+
+    public static float Multiply<TDigits>(ArrayView<U4> memory, int at, int stage, StageDigits held, int x, int totals, int scales, int lane, float sum)
         where TDigits : struct, IStageDigits
     {
         int g = lane >> 2, t = lane & 3, half = t >> 1;
@@ -40,8 +40,7 @@ internal readonly struct Q8_0Digits : IDigitCodec
         float products = 0f;
         for (int j = 0; j < 4; j++)
         {
-            var digits = j == 0 ? held.First : j == 1 ? held.Second : j == 2 ? held.Third : held.Fourth;
-            if (!TDigits.AreHeld) digits = LinearOps.Load(ref memory[(j & 1) == 0 ? even : odd], 256 * j);
+            var digits = StageDigits.Columns<TDigits>(memory, held, j, even, odd);
             uint first = LinearOps.Load(ref words[row], 68 * j), second = LinearOps.Load(ref words[row], 68 * j + 4 * HalfWords);
             U4 turned = Codes(words, pairs, codes, j, 1), straight = Codes(words, pairs, codes, j, 9);
             turned.Z = LinearOps.Permute(turned.Z, first, last);
@@ -52,9 +51,7 @@ internal readonly struct Q8_0Digits : IDigitCodec
             products += Ptx.HalfLow(scale) * (RowDigitKernel.Own(lower.X, lower.Z, half) + 256 * RowDigitKernel.Own(lower.Y, lower.W, half));
             products += Ptx.HalfHigh(next) * (RowDigitKernel.Own(higher.X, higher.Z, half) + 256 * RowDigitKernel.Own(higher.Y, higher.W, half));
         }
-        float unit = held.Scale;
-        if (!TDigits.AreHeld) unit = memory.Cast<float>()[scales + half];
-        return sum + unit * products;
+        return sum + StageDigits.Unit<TDigits>(memory, held, scales, half) * products;
     }
 
     // Eight of a block's codes of either half, whose first word is number `first` of the 17 of two blocks: at once where that is a multiple of eight bytes.

@@ -135,7 +135,7 @@ internal static class RowDigitKernel
             {
                 Await<TDepth, TCopies>(memory, slot);
                 Put(results, target, done, lane);
-                done = TCodec.Multiply<HeldDigits>(memory, slot.At, held, 0, 0, 0, lane, 0f);
+                done = TCodec.Multiply<HeldDigits>(memory, slot.At, stage, held, 0, 0, 0, lane, 0f);
                 TensorOps.WarpSync();
                 Ask<TCodec, TCopies, TEpilogue>(memory, slot.At, slot.Word, next, args, places, firstEight, eights, copyRows, copyBytes, lane, policy);
                 // the same columns of the next eight rows
@@ -151,7 +151,7 @@ internal static class RowDigitKernel
                 Await<TDepth, TCopies>(memory, slot);
                 // The lanes' parts of the eight before, which have nothing to do with this one's: its instructions fill the time that these take to come.
                 Put(results, target, done, lane);
-                sum = TCodec.Multiply<LoadedDigits>(memory, slot.At, default, places.X + stage * 2 * StageOcts, places.Sums * 2 + stage * (StageOcts >> 3), places.Scales * 4 + stage * (StageOcts >> 5), lane, sum);
+                sum = TCodec.Multiply<LoadedDigits>(memory, slot.At, stage, default, places.X + stage * 2 * StageOcts, places.Sums * 2 + stage * (StageOcts >> 3), places.Scales * 4 + stage * (StageOcts >> 5), lane, sum);
                 TensorOps.WarpSync();
                 Ask<TCodec, TCopies, TEpilogue>(memory, slot.At, slot.Word, next, args, places, firstEight, eights, copyRows, copyBytes, lane, policy);
                 next = Step(next, args, stepEights, stepStages);

@@ -29,6 +29,24 @@ internal struct StageDigits
         return digits;
     }
 
+    /// <summary>Those of the <paramref name="j"/>th 64 columns: <paramref name="held"/>, or loaded from where <see cref="Even"/> and <see cref="Odd"/> say.</summary>
+    public static U4 Columns<TDigits>(ArrayView<U4> memory, StageDigits held, int j, int even, int odd)
+        where TDigits : struct, IStageDigits
+    {
+        var digits = j == 0 ? held.First : j == 1 ? held.Second : j == 2 ? held.Third : held.Fourth;
+        if (!TDigits.AreHeld) digits = LinearOps.Load(ref memory[(j & 1) == 0 ? even : odd], 256 * j);
+        return digits;
+    }
+
+    /// <summary>What they are multiples of: <paramref name="held"/>'s, or loaded.</summary>
+    public static float Unit<TDigits>(ArrayView<U4> memory, StageDigits held, int scales, int half)
+        where TDigits : struct, IStageDigits
+    {
+        float unit = held.Scale;
+        if (!TDigits.AreHeld) unit = memory.Cast<float>()[scales + half];
+        return unit;
+    }
+
     /// <summary>Where the lane's digits of the first 64 columns of a stage lie, whose activations begin at <paramref name="x"/>; those of the third are 512 bytes behind.</summary>
     public static int Even(int x, int lane) => x + (lane >> 4) * 64 + ((lane >> 2 & 3) * 4 + (lane & 3));
 
