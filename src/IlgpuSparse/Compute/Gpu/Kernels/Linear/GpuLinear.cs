@@ -28,6 +28,12 @@ internal sealed class GpuLinear(GpuDevice device, bool tensorCores, StageMaps? m
 
     private delegate void Launcher<TEpilogue>(AcceleratorStream stream, KernelConfig config, LinearArgs args, TEpilogue epilogue);
 
+    /// <summary>
+    /// Fewest stages a group for which weights are copied by maps that lanes do not copy for <see cref="RowDigitKernel"/> (<see cref="DigitCodec.ByLanes"/>): with fewer, as in small models, most of its warps have nothing to do and save no instructions, and
+    /// what the copy engine is asked for, which has to look up a map, is taken to come later than what lanes ask for.
+    /// </summary>
+    public int FewestStages { get; init; } = RowRing.MaxWarps / 2;
+
     /// <summary>The neighbours of products of one row.</summary>
     public ProductChain Chain { get; } = new();
 
@@ -188,8 +194,8 @@ internal sealed class GpuLinear(GpuDevice device, bool tensorCores, StageMaps? m
         if (DigitCodec.Of(weight.Format) is { } digits)
         {
             var plan = new LinearPlan(codec, -1, 0, 0, 1, RowDigitKernel.RowStages(weight.Columns), RowsPerShare: 8);
-            if (slots == 1) plan = Mapped(plan, StageLayout.Of(epilogue, weights));
-            int eights = pairs / 4 / Groups(plan, pairs, slots) + 1;
+            int groups = Groups(plan, pairs, slots), eights = pairs / 4 / groups + 1;
+            if (slots == 1 && (digits.ByLanes || pairs / 4 * plan.Steps >= groups * FewestStages)) plan = Mapped(plan, StageLayout.Of(epilogue, weights));
             if ((plan.Maps != 0 || digits.ByLanes) && First(RowDigitKernel.Depths(weight.Format), depth => Sized(plan, depth, RowDigitKernel.Units(digits, depth, RowWarps, plan.Steps, eights))) is { } found) return found;
         }
         if (StreamCodec.Of(weight.Format) is { } stream)
