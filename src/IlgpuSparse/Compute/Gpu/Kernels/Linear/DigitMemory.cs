@@ -29,7 +29,7 @@ internal struct DigitMemory
     /// <summary>All of it.</summary>
     public int Total;
 
-    /// <summary>The layout for <paramref name="octs"/> times eight columns a group of <paramref name="eights"/> times eight rows, and rings of <paramref name="depth"/> stages of <paramref name="units"/> a row.</summary>
+    /// <summary>The layout for <paramref name="octs"/> times eight columns, a group of <paramref name="eights"/> times eight rows, and rings of <paramref name="depth"/> stages of <paramref name="units"/> a row.</summary>
     public static DigitMemory Of(int depth, int units, int warps, int octs, int eights)
     {
         int blocks = Blocks(octs);
