@@ -21,9 +21,6 @@ internal readonly record struct StageMap(int Units, long Address, long RowBytes,
     /// <summary>Bytes of device memory for a map.</summary>
     public const int Size = 128;
 
-    /// <summary>Bytes of a stage.</summary>
-    public int Bytes => 8 * Units * 16;
-
     /// <summary>What the copy engine does, see <see cref="TensorCopy.Start"/>.</summary>
     public unsafe void Copy(ref U4 shared, int column, int part, int block)
     {

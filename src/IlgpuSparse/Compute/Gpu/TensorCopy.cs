@@ -17,7 +17,7 @@ internal static unsafe class TensorCopy
     public static void Ahead(long map) { }
 
     /// <summary>
-    /// Starts a copy of <see cref="StageMap.Bytes"/> <paramref name="bytes"/> to <paramref name="shared"/>, at a multiple of 128: four rows and four more from number <paramref name="column"/> of four bytes on, a multiple of four, of one of the map's parts in one of its
+    /// Starts a copy of <paramref name="bytes"/>, eight times what the map has of a row for a stage, to <paramref name="shared"/>, at a multiple of 128: four rows and four more from number <paramref name="column"/> of four bytes on, a multiple of four, of one of the map's parts in one of its
     /// blocks. What the map does not have are zeros.
     /// </summary>
     [IntrinsicImplementation, PtxOp("{ .reg .b32 c0, c3, c4, zero; mov.b32 c0, $2; mov.b32 c3, $3; mov.b32 c4, $4; mov.b32 zero, 0; mbarrier.arrive.expect_tx.shared.b64 _, [$s5], $6; cp.async.bulk.tensor.5d.shared::cluster.global.mbarrier::complete_tx::bytes.L2::cache_hint [$s0], [$1, {c0, zero, zero, c3, c4}], [$s5], $7; }")]

@@ -222,7 +222,8 @@ internal sealed class GpuLinear(GpuDevice device, bool tensorCores, StageMaps? m
     }
 
     // With maps that describe the weights, if there are any.
-    private LinearPlan Mapped(LinearPlan plan, StageLayout? layout) => maps is not null && layout is { } described ? plan with { Layout = described, Maps = maps.Of(described) } : plan;
+    private LinearPlan Mapped(LinearPlan plan, StageLayout? layout) =>
+        maps is not null && layout is { } described && maps.Of(described) is var address and not 0 ? plan with { Layout = described, Maps = address } : plan;
 
     private void Launch<TEpilogue>(LinearPlan plan, LinearInputs input, int tiles, TEpilogue epilogue, AcceleratorStream stream, int slots, params ReadOnlySpan<WeightMatrix> weights) where TEpilogue : struct, ILinearEpilogue
     {

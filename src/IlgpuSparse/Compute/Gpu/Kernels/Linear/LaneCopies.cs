@@ -5,7 +5,7 @@ namespace IlgpuSparse.Compute.Gpu.Kernels.Linear;
 /// <summary>Stages of <see cref="RowDigitKernel"/> in Q4_K by <c>cp.async</c>, 16 bytes a lane at a time: on devices without <see cref="TensorCopy"/>, and for weights that no <see cref="StageLayout"/> describes.</summary>
 internal readonly struct LaneCopies : IStageCopies
 {
-    private const int Units = 18;
+    private const int Units = Q4_KDigits.RowUnits;
 
     /// <summary>Copies of a lane for a stage.</summary>
     public const int Count = 8 * Units + 31 >> 5;

@@ -10,8 +10,10 @@ namespace IlgpuSparse.Compute.Gpu.Kernels.Linear;
 /// </remarks>
 internal readonly struct Q4_KDigits : IDigitCodec
 {
-    // eight bytes a lane are then read without two lanes wanting the same bank
-    public static int Units => 18;
+    /// <summary>16-byte units of a row's stage: eight bytes a lane are then read without two lanes wanting the same bank.</summary>
+    public const int RowUnits = 18;
+
+    public static int Units => RowUnits;
 
     // sums of 32 have to be below 2^30, and sums of eight blocks' products are below 2^29 (8 · 63 · 32 · 240 · 128)
     public static int Bits => 24;

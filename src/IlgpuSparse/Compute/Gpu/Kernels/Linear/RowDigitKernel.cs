@@ -6,8 +6,8 @@ using IlgpuSparse.Model;
 namespace IlgpuSparse.Compute.Gpu.Kernels.Linear;
 
 /// <summary>
-/// y = x · Wᵀ for one activation row and weights in Q4_K, Q8_0, Q4_0 or Q6_K at the speed of memory (CUDA): each warp streams eight weight rows at a time, half a tile, through a ring of its own in shared memory and multiplies them,
-/// as they are stored, with the digits of the activations on integer tensor cores (<see cref="IDigitCodec"/>), exactly. A group takes the same share of the rows as every other, and its warps the stages in turn, so that what they
+/// y = x · Wᵀ for one activation row and weights in Q4_K, Q8_0, Q4_0 or Q6_K (CUDA): each warp streams eight weight rows at a time, half a tile, through a ring of its own in shared memory and multiplies them,
+/// as they are stored, with the digits of the activations on integer tensor cores (<see cref="IDigitCodec"/>). A group takes the same share of the rows as every other, and its warps the stages in turn, so that what they
 /// ask for together lies side by side; the parts are summed at the end.
 /// </summary>
 /// <remarks>
