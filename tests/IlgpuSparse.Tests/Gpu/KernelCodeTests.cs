@@ -14,7 +14,8 @@ using IlgpuSparse.Model;
 
 namespace IlgpuSparse.Tests.Gpu;
 
-/// <summary>The generated code of every kernel variant, read instead of run: needs no GPU.</summary>
+/// <summary>The generated code of every kernel variant, read instead of run: needs no GPU. It is made on all cores, for which the CPU accelerator's threads, which wait for each other, would not be good company.</summary>
+[Collection("accelerators")]
 public sealed partial class KernelCodeTests
 {
     [Theory]
